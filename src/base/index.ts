@@ -1,0 +1,70 @@
+export { AssertionFailure, assert, unreachable } from './assert.ts'
+export { BoundedQueue } from './bounded-queue.ts'
+export {
+  compareBytes,
+  concatBytes,
+  equalBytes,
+  fromHex,
+  keyAfter,
+  prefixEnd,
+  readUint64,
+  toHex,
+  uint64Bytes,
+  utf8Decode,
+  utf8Encode,
+} from './bytes.ts'
+export {
+  bool,
+  bytes,
+  type Codec,
+  codecOf,
+  decodeBytes,
+  encodeBytes,
+  type Field,
+  lazy,
+  type Message,
+  type MessageOf,
+  message,
+  nested,
+  Reader,
+  repeated,
+  text,
+  uint,
+  Writer,
+} from './codec.ts'
+export {
+  Fault,
+  type FaultCode,
+  type FaultOptions,
+  faultTable,
+  isFault,
+  type Outcome,
+  toFault,
+} from './fault.ts'
+export { faultCodec } from './fault-codec.ts'
+export {
+  crc32,
+  crc32c,
+  type Digest,
+  type DigestName,
+  digestHex,
+  equalSecret,
+  hmacSha256,
+  sha256,
+  startDigest,
+} from './hash.ts'
+export {
+  type ClusterId,
+  clusterId,
+  type GroupId,
+  groupId,
+  type LogIndex,
+  logIndex,
+  type NodeId,
+  nodeId,
+  type Revision,
+  revision,
+  type Term,
+  term,
+} from './ids.ts'
+export { type Random, seededRandom } from './random.ts'

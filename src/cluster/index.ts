@@ -1,0 +1,10 @@
+export type {
+  BucketRecord,
+  ChooseHolders,
+  ClusterAdmin,
+  ClusterView,
+  Credential,
+  Member,
+  MemberState,
+  Settings,
+} from './cluster.ts'

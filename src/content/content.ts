@@ -1,0 +1,97 @@
+// Content: the only way to store bytes above storage. A stream becomes chunks; a chunk becomes k data
+// and m parity shards on k+m different nodes (Reed-Solomon), named in the chunk table of a namespace.
+// Contract only; formats and arguments in DESIGN.md.
+//
+// Chunk table, in the namespace that owns the object (all keys of one transaction with the object's):
+//   c/<chunk id>            -> ChunkRecord: k, m, unit bytes, length, holder of each shard (0: missing)
+//   n/<node>/<chunk id>     -> empty: index by node
+//   x/<node>/<chunk id>     -> shard number: the node shall delete its shard (freed chunk)
+//   s                       -> sweep number (law 10)
+
+import type { NodeId } from '../base/index.ts'
+import type { Compare, Keyspace, Operation } from '../keyspace/index.ts'
+
+export type ChunkRef = { readonly id: Uint8Array; readonly length: number }
+
+/** Names chunks in order; their lengths add up to `length`. */
+export type Manifest = { readonly length: number; readonly chunks: readonly ChunkRef[] }
+
+/**
+ * Bytes that are durable but not yet named. The owner names them in one transaction: it adds
+ * `compares` and `operations` to its own. When the transaction fails because the sweep number moved,
+ * refresh() touches the shards again and gives new compares and operations; when it fails for another
+ * reason, discard().
+ */
+export type Draft = {
+  readonly manifest: Manifest
+  readonly compares: readonly Compare[]
+  readonly operations: readonly Operation[]
+  /** Fault 'unavailable' when shards are gone: the upload must be repeated by its client. */
+  refresh(): Promise<Draft>
+  discard(): Promise<void>
+}
+
+export type ContentWriteOptions = {
+  readonly keyspace: Keyspace
+  /** Known length, or undefined. */
+  readonly length?: number
+  readonly allowsBareQuorum: boolean
+  readonly signal?: AbortSignal
+}
+
+export type Content = {
+  /**
+   * Stores a stream while it arrives (memory per write bounded, 16 MiB at most). Settles once every chunk
+   * has at least k+1 durable shards (k only while k+1 nodes are not up and allowsBareQuorum), each on a
+   * different node. Fault 'unavailable' when not enough nodes are up, 'no-space' when their disks are full.
+   * A fault of `body` is thrown as it is, after the shards written so far are discarded.
+   */
+  write(body: AsyncIterable<Uint8Array>, options: ContentWriteOptions): Promise<Draft>
+  /**
+   * The bytes of [at, at + count) of a manifest, verified before they are given, in slices of at most
+   * 256 KiB (valid until the next is asked for). k shards in parallel, nearest first, another one when
+   * one is slow, missing or damaged (which is repaired behind the reader's back).
+   */
+  read(
+    manifest: Manifest,
+    options: {
+      readonly keyspace: Keyspace
+      readonly at: number
+      readonly count: number
+      readonly signal?: AbortSignal
+    },
+  ): AsyncIterable<Uint8Array>
+  /** Operations that free a manifest's chunks, for the transaction that drops the object. */
+  release(manifest: Manifest, keyspace: Keyspace): Promise<readonly Operation[]>
+  status(): ContentStatus
+  /** One round of background work now, for tests and the simulator; answers what was done. */
+  runScrub(): Promise<{ readonly verified: number; readonly damaged: number }>
+  runRepair(): Promise<{ readonly repaired: number; readonly missing: number }>
+  runSweep(): Promise<{ readonly deleted: number }>
+  close(): Promise<void>
+}
+
+export type ContentStatus = {
+  readonly chunks: number
+  /** Shards that chunks lack or whose holder is gone or damaged, as of the last audit. */
+  readonly underReplicatedShards: number
+  readonly liveBytes: number
+  readonly garbageBytes: number
+  readonly freeBytes: number
+  readonly totalBytes: number
+  readonly repairedShards: number
+  readonly damagedShards: number
+  readonly lastAuditMs: number
+}
+
+export type ContentOptions = {
+  readonly self: NodeId
+  /** Chunk payload at most. Default 16 MiB. */
+  readonly chunkBytesMax?: number
+  /** Stripe unit: bytes of one shard per stripe. Default 64 KiB. */
+  readonly unitBytes?: number
+  /** Namespaces whose chunk tables this node looks after. */
+  readonly namespaces: readonly string[]
+  readonly auditEveryMs?: number
+  readonly scrubBytesPerSecond?: number
+}

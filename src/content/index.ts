@@ -1,0 +1,9 @@
+export type {
+  ChunkRef,
+  Content,
+  ContentOptions,
+  ContentStatus,
+  ContentWriteOptions,
+  Draft,
+  Manifest,
+} from './content.ts'

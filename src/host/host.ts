@@ -1,0 +1,239 @@
+// Host: every effect a node can have on the world and every fact it can learn from it (laws 3, 4).
+// host/real implements it on Node; sim implements it in one process from one seed. Nothing above this
+// room reads a clock, draws a random number, opens a file or a socket, or starts a thread otherwise.
+//
+// Rules that hold for both implementations:
+// - Everything asynchronous settles on the caller's own loop. In the simulator the order of settling
+//   is drawn from the seed, so no caller may depend on the order of two unrelated operations.
+// - Faults are `Fault`s; an unexpected error of the system becomes Fault 'internal' with its cause.
+// - A signal that aborts makes the operation fail with Fault 'cancelled'.
+
+import type { ClusterId, Fault, NodeId, Random } from '../base/index.ts'
+
+export type Host = {
+  readonly clock: Clock
+  /** The system's generator: fit for secrets and ids. Seeded in the simulator. */
+  readonly random: Random
+  readonly disk: Disk
+  readonly network: Network
+  readonly http: Http
+  readonly threads: Threads
+  readonly journal: Journal
+  readonly memory: MemoryMeter
+}
+
+export type Clock = {
+  /** Milliseconds since 1970 UTC; may jump. For people and protocols that ask for it only. */
+  wallMs(): number
+  /** Milliseconds since an arbitrary start, with fractions; never goes back. */
+  monotonicMs(): number
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Runs once after at least `ms`. The timer does not keep the process alive. */
+  after(ms: number, run: () => void): Timer
+  /** Runs every `ms`; a late tick counts once (a pause of ten periods gives one run, not ten). */
+  every(ms: number, run: () => void): Timer
+  /** Runs at the end of this turn of the loop, after the callbacks that are due now (setImmediate). */
+  soon(run: () => void): void
+}
+export type Timer = { cancel(): void }
+
+/**
+ * Files below one root directory. Paths are relative, with '/'; '..' is refused. Missing parent
+ * directories are made. All byte counts are exact: a short read or write is a Fault.
+ * A failed sync is reported as Fault 'internal' with field {fatal: 'sync'}; the caller must stop the
+ * node (law 12), because the kernel may have dropped the pages. A full disk is Fault 'no-space'.
+ */
+export type Disk = {
+  /** Opens for reading and writing; `create` makes an empty file when there is none. */
+  open(path: string, options?: { readonly create?: boolean }): Promise<DiskFile>
+  /** Names (not paths) in a directory, sorted by bytes; empty for a missing directory. */
+  list(path: string): Promise<readonly string[]>
+  exists(path: string): Promise<boolean>
+  /** The whole file; Fault 'not-found', or 'too-large' beyond bytesMax. */
+  read(path: string, bytesMax: number): Promise<Uint8Array>
+  /** Replaces the file atomically and durably (temporary name, sync, rename, sync of directory). */
+  replace(path: string, bytes: Uint8Array): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  /** No fault when it does not exist. Directories go with everything in them. */
+  remove(path: string): Promise<void>
+  /** Makes names in a directory durable after create, rename or remove. */
+  syncDirectory(path: string): Promise<void>
+  /** Free and total bytes of the file system under the root. */
+  space(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>
+  /** The root as the system names it, for engines that open files themselves (SQLite); '' in the simulator. */
+  readonly rootPath: string
+}
+
+export type DiskFile = {
+  /** Reads exactly `count` bytes at `at`; Fault 'corrupt' when the file ends before. */
+  read(at: number, count: number): Promise<Uint8Array>
+  /** Reads into `target` (whole length); same faults. */
+  readInto(at: number, target: Uint8Array): Promise<void>
+  /** Writes all of `parts`, one after the other, from `at`. Not durable before sync(). */
+  write(at: number, parts: readonly Uint8Array[]): Promise<void>
+  /** fdatasync: everything written before is durable after. */
+  sync(): Promise<void>
+  /** Allocates real blocks up to `length` (zero-filled) so that later writes need no metadata. */
+  preallocate(length: number): Promise<void>
+  truncate(length: number): Promise<void>
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+// ---- network: ordered byte connections between nodes, mutually authenticated ----
+
+/** PEM texts. The simulator uses the ids only. */
+export type NodeIdentity = {
+  readonly nodeId: NodeId
+  readonly clusterId: ClusterId
+  /** Certificates of the cluster's authority: whoever they signed may be a peer. */
+  readonly authorityPem: string
+  readonly certificatePem: string
+  readonly privateKeyPem: string
+}
+
+export type Address = { readonly host: string; readonly port: number }
+
+/** As proved by the peer's certificate: SAN URI `atoll://<clusterId>/node/<nodeId>`. */
+export type PeerIdentity = { readonly nodeId: NodeId; readonly clusterId: ClusterId }
+
+/**
+ * TLS 1.3 with certificates on both sides. A peer of another cluster, or without a certificate, never
+ * becomes a connection (it is journaled). Whether the peer is a *member* is the caller's question.
+ */
+export type Network = {
+  /** Fault 'exists' with field {port} when the address is taken, also when its holder shares ports. */
+  listen(
+    address: Address,
+    options: {
+      readonly identity: NodeIdentity
+      readonly onConnection: (connection: Connection) => void
+    },
+  ): Promise<Listener>
+  /** Fault 'unavailable' when nobody answers within timeoutMs, 'unauthenticated' for a wrong identity. */
+  connect(
+    address: Address,
+    options: {
+      readonly identity: NodeIdentity
+      readonly expected?: NodeId
+      readonly timeoutMs: number
+      /** Where received bytes land (TLS `onread`); the view passed to onBytes is then of this buffer. */
+      readonly receiveBuffer?: Uint8Array
+    },
+  ): Promise<Connection>
+}
+export type Listener = { readonly address: Address; close(): Promise<void> }
+
+export type Connection = {
+  readonly peer: PeerIdentity
+  readonly remoteAddress: string
+  /**
+   * Queues bytes in order (the views must stay unchanged until sent). Answers false when more than the
+   * high-water mark is queued: wait for drained() before sending more.
+   */
+  send(parts: readonly Uint8Array[]): boolean
+  drained(): Promise<void>
+  /** Set exactly once, directly after creation. The view is valid during the call only. */
+  onBytes: (bytes: Uint8Array) => void
+  /** Called exactly once, for whatever reason the connection ended. */
+  onClose: (reason: Fault | undefined) => void
+  /** Stops and resumes receiving (backpressure towards the peer). */
+  pause(): void
+  resume(): void
+  /** Ends it at once; onClose follows. */
+  destroy(): void
+}
+// ---- http: servers for people and programs ----
+
+export type HttpRequest = {
+  readonly method: string
+  /** The request target exactly as received: path and query, percent-encoding untouched. */
+  readonly target: string
+  /** In order of arrival, names in lower case, repeated headers repeated. Values are latin-1 text. */
+  readonly headers: readonly (readonly [string, string])[]
+  /**
+   * The body in slices of at most 64 KiB. A slice is valid until the next is asked for. Throws Fault
+   * 'invalid' (s3 IncompleteBody) when the client ends early. Not reading applies backpressure.
+   */
+  readonly body: AsyncIterable<Uint8Array>
+  readonly remoteAddress: string
+  readonly isSecure: boolean
+  /** Aborts when the client has gone. */
+  readonly signal: AbortSignal
+}
+
+export type HttpResponse = {
+  readonly status: number
+  readonly headers: readonly (readonly [string, string])[]
+  /** An iterable is sent with backpressure; when it throws, the connection is destroyed. */
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array>
+}
+
+/** Must not throw: an error here is an assertion and stops the node. */
+export type HttpHandler = (request: HttpRequest) => Promise<HttpResponse>
+
+export type HttpServerOptions = {
+  /** Present: TLS with this certificate. */
+  readonly tls?: { readonly certificatePem: string; readonly privateKeyPem: string }
+  readonly handler: HttpHandler
+  /** Header bytes beyond this are answered 431 and the connection closed. Default 16 KiB. */
+  readonly headerBytesMax?: number
+  /** Idle connections beyond this are closed, oldest first. Default 16,384. */
+  readonly connectionsMax?: number
+  /** Answer to a malformed request, as the protocol of this server words it. */
+  readonly onMalformed?: (what: string) => HttpResponse
+}
+
+export type Http = {
+  /** Fault 'exists' with field {port} when the address is taken, also when its holder shares ports. */
+  serve(address: Address, options: HttpServerOptions): Promise<Listener>
+}
+
+// ---- threads: lanes of one node that share nothing and exchange bytes ----
+
+/**
+ * A thread's program. `moduleUrl` is the module that exports `run` under `exportName`, so that the real
+ * host can load it in a worker; the simulator (and zero-thread mode) calls `run` on the same loop.
+ */
+export type ThreadProgram = {
+  readonly name: string
+  readonly moduleUrl: string
+  readonly exportName: string
+  readonly run: (host: Host, port: Port, input: Uint8Array) => Promise<void>
+}
+
+/** One end of a byte channel. Messages arrive in order, none is lost while both ends live. */
+export type Port = {
+  /** Sends a copy; with `transfer` the buffer's ownership moves (the sender's view becomes empty). */
+  send(message: Uint8Array, options?: { readonly transfer?: boolean }): void
+  /** Set once. */
+  onMessage: (message: Uint8Array) => void
+  close(): void
+}
+
+export type Threads = {
+  /**
+   * Starts a program. Its disk has the same root. An uncaught error in it stops the node.
+   * `nice` lowers its priority (0 to 19).
+   */
+  start(
+    program: ThreadProgram,
+    input: Uint8Array,
+    options?: { readonly nice?: number; readonly heapMebibytesMax?: number },
+  ): Promise<{ readonly port: Port; stop(): Promise<void> }>
+}
+
+/** What a node reports about itself: for people, for `--log json`, and for the simulator's digest. */
+export type Journal = {
+  /** `event` is 'room.noun_verbed' ('raft.leader_elected'). Fields never hold a secret or object bytes. */
+  event(
+    level: 'debug' | 'notice' | 'warning' | 'error',
+    event: string,
+    fields?: JournalFields,
+  ): void
+  /** Stops the node: the message for people, then the end of the process (in the simulator: a crash). */
+  fatal(event: string, error: unknown): never
+}
+export type JournalFields = Readonly<Record<string, string | number | boolean>>
+
+export type MemoryMeter = { residentBytes(): number }

@@ -1,0 +1,15 @@
+export type {
+  BodyDigests,
+  Checksum,
+  ChecksumAlgorithm,
+  ListPage,
+  ListRequest,
+  ObjectHeaders,
+  ObjectRecord,
+  Objects,
+  PartRecord,
+  PutRequest,
+  ReadBody,
+  UploadRecord,
+  WriteCondition,
+} from './objects.ts'

@@ -1,0 +1,193 @@
+// Values of the pure core, in the manner of etcd/raft (raftpb and Ready). Numbers are safe integers;
+// 0 means "none" for ids, terms and indices, as in etcd/raft.
+
+export const none = 0
+/** Pseudo-ids of the local storage threads in asynchronous storage writes (etcd/raft doc.go). */
+export const localAppendThread = -1
+export const localApplyThread = -2
+
+export type EntryKind = 'normal' | 'conf-change' | 'conf-change-v2'
+
+export type Entry = {
+  readonly term: number
+  readonly index: number
+  readonly kind: EntryKind
+  readonly payload: Uint8Array
+}
+
+export type ConfState = {
+  readonly voters: readonly number[]
+  readonly learners: readonly number[]
+  readonly votersOutgoing: readonly number[]
+  readonly learnersNext: readonly number[]
+  readonly autoLeave: boolean
+}
+
+export type SnapshotMetadata = {
+  readonly index: number
+  readonly term: number
+  readonly confState: ConfState
+}
+/** The core carries metadata only; the driver streams the state apart from messages. */
+export type Snapshot = { readonly metadata: SnapshotMetadata; readonly payload: Uint8Array }
+
+export type HardState = { readonly term: number; readonly vote: number; readonly commit: number }
+
+export type MessageType =
+  | 'hup'
+  | 'beat'
+  | 'propose'
+  | 'append'
+  | 'append-response'
+  | 'vote'
+  | 'vote-response'
+  | 'snapshot'
+  | 'heartbeat'
+  | 'heartbeat-response'
+  | 'unreachable'
+  | 'snapshot-status'
+  | 'check-quorum'
+  | 'transfer-leader'
+  | 'timeout-now'
+  | 'read-index'
+  | 'read-index-response'
+  | 'prevote'
+  | 'prevote-response'
+  | 'storage-append'
+  | 'storage-append-response'
+  | 'storage-apply'
+  | 'storage-apply-response'
+  | 'forget-leader'
+
+export type Message = {
+  readonly type: MessageType
+  readonly to: number
+  readonly from: number
+  readonly term: number
+  readonly logTerm: number
+  readonly index: number
+  readonly commit: number
+  readonly vote: number
+  readonly entries: readonly Entry[]
+  readonly snapshot: Snapshot | undefined
+  readonly isRejected: boolean
+  readonly rejectHint: number
+  readonly context: Uint8Array
+  /** storage-append and storage-apply only: to be delivered once the work is durable or applied. */
+  readonly responses: readonly Message[]
+}
+
+export type SoftState = { readonly leader: number; readonly role: CoreRole }
+export type CoreRole = 'follower' | 'candidate' | 'leader' | 'precandidate'
+
+export type ReadState = { readonly index: number; readonly context: Uint8Array }
+
+/**
+ * What one step wants done. Without asynchronous storage writes the caller, in this order: makes
+ * hardState and entries and snapshot durable; sends messages; applies committedEntries; calls advance().
+ * With them, storage-append and storage-apply messages in `messages` carry the work and its responses.
+ */
+export type Ready = {
+  readonly softState: SoftState | undefined
+  readonly hardState: HardState | undefined
+  readonly readStates: readonly ReadState[]
+  readonly entries: readonly Entry[]
+  readonly snapshot: Snapshot | undefined
+  readonly committedEntries: readonly Entry[]
+  readonly messages: readonly Message[]
+  readonly mustSync: boolean
+}
+
+export type ConfChangeKind = 'add-voter' | 'remove' | 'update' | 'add-learner'
+export type ConfChange = {
+  /** auto: simple when one change suffices, else joint with auto-leave. */
+  readonly transition: 'auto' | 'joint-implicit' | 'joint-explicit'
+  readonly changes: readonly { readonly kind: ConfChangeKind; readonly nodeId: number }[]
+  readonly context: Uint8Array
+}
+
+export type ProgressState = 'probe' | 'replicate' | 'snapshot'
+export type Progress = {
+  readonly match: number
+  readonly next: number
+  readonly state: ProgressState
+  readonly pendingSnapshot: number
+  readonly isRecentActive: boolean
+  readonly isPaused: boolean
+  readonly isLearner: boolean
+  readonly inflightCount: number
+}
+
+/** What the core reads of the persisted log (etcd/raft Storage). Errors are the two named values. */
+export type CoreStorage = {
+  initialState(): { readonly hardState: HardState; readonly confState: ConfState }
+  /** Entries [low, high), at most maxBytes of them but at least one. 'compacted' | 'unavailable' otherwise. */
+  entries(
+    low: number,
+    high: number,
+    maxBytes: number,
+  ): readonly Entry[] | 'compacted' | 'unavailable'
+  term(index: number): number | 'compacted' | 'unavailable'
+  lastIndex(): number
+  firstIndex(): number
+  /** 'unavailable': the snapshot is being prepared; the core asks again later. */
+  snapshot(): Snapshot | 'unavailable'
+}
+
+export type CoreConfig = {
+  readonly id: number
+  readonly electionTicks: number
+  readonly heartbeatTicks: number
+  readonly storage: CoreStorage
+  readonly applied: number
+  readonly asyncStorageWrites: boolean
+  readonly maxSizePerMessage: number
+  readonly maxCommittedSizePerReady: number
+  readonly maxUncommittedSize: number
+  readonly maxInflightMessages: number
+  readonly maxInflightBytes: number
+  readonly checkQuorum: boolean
+  readonly preVote: boolean
+  readonly readOnly: 'safe' | 'lease-based'
+  readonly disableProposalForwarding: boolean
+  readonly disableConfChangeValidation: boolean
+  readonly stepDownOnRemoval: boolean
+  /** Draws the election timeout: uniform in [0, limit). Seeded by the driver. */
+  readonly random: { integer(limit: number): number }
+  /** Free logging; the script runner prints it, the driver drops it. */
+  readonly trace: (line: string) => void
+}
+
+/** The door of the core: a state that steps. Faults of a proposal are values, not exceptions. */
+export type RawNode = {
+  tick(): void
+  campaign(): void
+  /** 'dropped' when there is no leader, a transfer runs, or the uncommitted size limit is reached. */
+  propose(payload: Uint8Array): 'ok' | 'dropped'
+  /** Several entries in one append. */
+  proposeMany(payloads: readonly Uint8Array[]): 'ok' | 'dropped'
+  proposeConfChange(change: ConfChange): 'ok' | 'dropped'
+  /** Called for every committed conf-change entry when it is applied, and only then. */
+  applyConfChange(change: ConfChange): ConfState
+  step(message: Message): 'ok' | 'dropped' | 'peer-not-found'
+  hasReady(): boolean
+  /** Takes the effects; the caller must execute all of them. */
+  ready(): Ready
+  /** Synchronous storage only: the last Ready has been persisted and applied. */
+  advance(): void
+  readIndex(context: Uint8Array): void
+  transferLeader(to: number): void
+  forgetLeader(): void
+  reportUnreachable(id: number): void
+  reportSnapshot(id: number, isSuccess: boolean): void
+  status(): {
+    readonly id: number
+    readonly hardState: HardState
+    readonly softState: SoftState
+    readonly applied: number
+    readonly confState: ConfState
+    /** Leader only. */
+    readonly progress: ReadonlyMap<number, Progress>
+    readonly leadTransferee: number
+  }
+}

@@ -1,0 +1,139 @@
+// The driver's contract: many groups on one node, each with a state machine of its owner.
+// The pure core (core/) decides; the driver persists, sends, applies and answers.
+
+import type { Fault, GroupId, LogIndex, NodeId, Term } from '../base/index.ts'
+
+export type AppliedEntry = {
+  readonly index: LogIndex
+  readonly term: Term
+  readonly payload: Uint8Array
+}
+
+/**
+ * What a group replicates. All calls come from the core thread. apply() runs inside one
+ * Store.transaction that the driver opens for all groups of a turn and that also records the applied
+ * index, so state and index move together. It is deterministic (law 7) and may not fail for anything
+ * an entry can contain: it answers with bytes (an encoded failure if need be).
+ */
+export type StateMachine = {
+  /** Answers in the order of entries; the proposer's promise settles with its answer. */
+  apply(entries: readonly AppliedEntry[]): readonly Uint8Array[]
+  /** The state as it is now (the driver calls it between applies), as a stream of chunks <= 256 KiB. */
+  snapshot(): SnapshotSource
+  /** Begins replacing the whole state; nothing is visible until finish(), which runs in a transaction. */
+  install(): SnapshotSink
+  /** Makes everything applied so far durable besides the store itself (value segments). */
+  sync(): Promise<void>
+  /** Running digest of the state at the applied index (law 7). */
+  digest(): Uint8Array
+}
+export type SnapshotSource = {
+  readonly chunks: AsyncIterable<Uint8Array>
+  /** Always called, also when chunks were not read to the end. */
+  close(): void
+}
+export type SnapshotSink = {
+  /** May write to places that are not yet visible. */
+  write(chunk: Uint8Array): Promise<void>
+  /** Synchronous, inside the driver's transaction together with the new applied index. */
+  finish(): void
+  abort(): Promise<void>
+}
+
+export type Role = 'follower' | 'precandidate' | 'candidate' | 'leader'
+
+export type GroupStatus = {
+  readonly group: GroupId
+  readonly name: string
+  readonly role: Role
+  readonly isLearner: boolean
+  readonly term: Term
+  readonly leader: NodeId | undefined
+  readonly commit: LogIndex
+  readonly applied: LogIndex
+  readonly firstIndex: LogIndex
+  readonly lastIndex: LogIndex
+  readonly voters: readonly NodeId[]
+  readonly learners: readonly NodeId[]
+  /** Voters that are leaving in a joint configuration. */
+  readonly votersOutgoing: readonly NodeId[]
+  /** Leader only: match index per member. */
+  readonly match: ReadonlyMap<NodeId, LogIndex>
+  /** Monotonic ms when this node last heard the leader (or, as leader, a quorum). */
+  readonly heardMs: number
+}
+
+export type MembershipChange = {
+  readonly addVoters?: readonly NodeId[]
+  readonly addLearners?: readonly NodeId[]
+  readonly remove?: readonly NodeId[]
+}
+
+export type Group = {
+  readonly group: GroupId
+  /**
+   * Settles with the state machine's answer once committed and applied here. Fault 'not-leader' with
+   * field leader (node id, '' when unknown), outcome failed: it was not appended. Fault 'unavailable'
+   * with outcome unknown: it was appended, leadership was lost, it may still commit. Fault
+   * 'overloaded', failed: too many bytes uncommitted.
+   */
+  propose(payload: Uint8Array): Promise<Uint8Array>
+  /**
+   * Settles once this node has applied everything that was committed when it was called (ReadIndex,
+   * thesis 6.4; forwarded from followers). Concurrent calls share a round.
+   */
+  readBarrier(signal?: AbortSignal): Promise<void>
+  changeMembers(change: MembershipChange): Promise<void>
+  /** Settles when the transfer ended; Fault 'deadline' when the target did not take over. */
+  transferLeadership(to: NodeId): Promise<void>
+  status(): GroupStatus
+  onLeadership(changed: (leader: NodeId | undefined, isSelf: boolean) => void): void
+  /** After each turn that applied entries. */
+  onApplied(applied: (index: LogIndex) => void): void
+}
+
+export type GroupOptions = {
+  readonly group: GroupId
+  readonly name: string
+  readonly stateMachine: StateMachine
+  /** The configuration at index 0, the same on every founder; ignored once the group has state here. */
+  readonly founders: { readonly voters: readonly NodeId[]; readonly learners?: readonly NodeId[] }
+  /** Higher stands for election sooner (0 to 10). Default 5. */
+  readonly electionPriority?: number
+}
+
+export type RaftOptions = {
+  readonly self: NodeId
+  /** Period of the logical clock. Default 50 ms. */
+  readonly tickMs?: number
+  /** Ticks without a leader before standing, drawn in [n, 2n). Default 10. */
+  readonly electionTicks?: number
+  readonly heartbeatTicks?: number
+  readonly inflightMessagesMax?: number
+  readonly inflightBytesMax?: number
+  readonly appendBytesMax?: number
+  readonly uncommittedBytesMax?: number
+  /** Snapshot and cut when the shared log holds more than this. Default 64 MiB under load, 8 MiB when quiet. */
+  readonly logBytesMax?: number
+}
+
+export type RaftStatistics = {
+  readonly elections: number
+  readonly snapshotsSent: number
+  readonly snapshotsInstalled: number
+  readonly membershipChanges: number
+  /** Lateness of the last ticks: how late the loop ran them. */
+  readonly tickLatenessMs: { readonly p50: number; readonly p99: number; readonly max: number }
+}
+
+/** All groups of one node. */
+export type Raft = {
+  open(options: GroupOptions): Promise<Group>
+  group(id: GroupId): Group | undefined
+  groups(): readonly Group[]
+  statistics(): RaftStatistics
+  /** Ends with everything applied made durable (checkpoint), so that a restart is quick. */
+  close(): Promise<void>
+  /** Set by the node: called when a disk or a replica can no longer be trusted. */
+  readonly onFatal: (fault: Fault) => void
+}

@@ -1,0 +1,10 @@
+export { bulkMethod, controlMethod } from './methods.ts'
+export type {
+  CallOptions,
+  IncomingCall,
+  MethodNumber,
+  Rpc,
+  RpcLimits,
+  RpcOptions,
+  RpcStream,
+} from './rpc.ts'

@@ -1,0 +1,17 @@
+export type {
+  GroupAppend,
+  HardState,
+  Log,
+  LogEntry,
+  LogOptions,
+  LogStatistics,
+  RecoveredGroup,
+} from './log.ts'
+export type {
+  SegmentObject,
+  Segments,
+  SegmentsOptions,
+  SegmentStatistics,
+  SegmentWrite,
+} from './segments.ts'
+export type { Store, StoreOptions, StoreRange, StoreReader, StoreRow, StoreView } from './store.ts'
