@@ -63,6 +63,11 @@ export type ClusterView = {
   /** Members that hold or may hold data: joining, online, suspect, offline, draining. Sorted by id. */
   members(): readonly Member[]
   settings(): Settings
+  /**
+   * Whether this node reaches the member now (itself: always). A local opinion of this moment, good for
+   * choosing whom to ask first and for suspicion shown to people; never for deciding who is a member.
+   */
+  isUp(id: NodeId): boolean
   /** Fault 'unavailable' when the replica is staler than staleMsMax and nobody can be asked. */
   credential(accessKeyId: string): Promise<Credential | undefined>
   bucket(name: string): Promise<BucketRecord | undefined>
