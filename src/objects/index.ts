@@ -1,3 +1,4 @@
+export { createObjects, type ObjectsOptions } from './create.ts'
 export type {
   BodyDigests,
   Checksum,

@@ -161,6 +161,6 @@ export type Objects = {
     },
   ): Promise<ObjectRecord>
   abortUpload(bucket: string, key: string, uploadId: string): Promise<void>
-  /** Objects known to the whole cluster, and their bytes (from replicated counters). */
-  totals(): Promise<{ readonly objects: number; readonly bytes: number }>
+  /** Objects of the whole cluster, as this node's replica has them. */
+  totals(): Promise<{ readonly objects: number }>
 }
