@@ -8,3 +8,26 @@ export type {
   MemberState,
   Settings,
 } from './cluster.ts'
+export { type Replacement, replaceMember, updateMember } from './cluster-admin.ts'
+export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
+export { type Configuration, planMembership } from './core/membership-plan.ts'
+export {
+  type NodeFile,
+  nodeIdVariables,
+  parseNodeFile,
+  renderNodeFile,
+  resolveNodeId,
+} from './core/node-file.ts'
+export { chooseHolders } from './core/placement.ts'
+export { systemNamespace } from './core/records.ts'
+export {
+  parseTopology,
+  planTopology,
+  renderTopology,
+  replaceInTopology,
+  type Topology,
+  topologyBytesMax,
+  topologyDefaults,
+} from './core/topology.ts'
+export { type FoundingOptions, foundCluster, readLocalMembers } from './found-cluster.ts'
+export { type Cluster, type ClusterOptions, openCluster } from './open-cluster.ts'

@@ -1,0 +1,74 @@
+// What the leader of a group should change next so that the group's configuration follows the member
+// list. One change at a time; the answer depends on the two lists and the match indices alone.
+//
+// Rules, first that applies:
+// 1. A member that the configuration lacks becomes a learner: it catches up without a vote.
+// 2. A learner that took the place of a removed voter becomes a voter in the same joint change that
+//    removes the old one, once it has caught up. Removing first would shrink the group, and two of two
+//    must then agree where two of three sufficed.
+// 3. A removed learner, or a removed voter that nobody replaces, leaves.
+// 4. While there are fewer voters than wanted, the learner with the lowest id that has caught up is
+//    promoted.
+
+import type { NodeId } from '../../base/index.ts'
+import type { Member } from '../cluster.ts'
+
+export type Configuration = {
+  readonly voters: readonly NodeId[]
+  readonly learners: readonly NodeId[]
+  /** Not empty: a joint change is under way. */
+  readonly votersOutgoing: readonly NodeId[]
+  /** Highest log index known to be on each member. */
+  readonly match: ReadonlyMap<NodeId, number>
+  readonly commit: number
+}
+
+export type ConfigurationChange = {
+  readonly addVoters?: readonly NodeId[]
+  readonly addLearners?: readonly NodeId[]
+  readonly remove?: readonly NodeId[]
+}
+
+/** Entries that a learner may lack when it is promoted: a fraction of a second of work. */
+const lagMax = 64
+
+export function planMembership(
+  members: readonly Member[],
+  now: Configuration,
+  votersWanted: number,
+): ConfigurationChange | undefined {
+  if (now.votersOutgoing.length > 0) return undefined
+  const present = members.filter(isPresent).sort((a, b) => a.id - b.id)
+  const presentIds = new Set(present.map((member) => member.id))
+  const missing = present.filter(({ id }) => !now.voters.includes(id) && !now.learners.includes(id))
+  if (missing.length > 0) return { addLearners: missing.map((member) => member.id) }
+
+  const hasCaughtUp = (id: NodeId): boolean => (now.match.get(id) ?? 0) + lagMax >= now.commit
+  const goneVoters = now.voters.filter((id) => !presentIds.has(id))
+  for (const gone of goneVoters) {
+    const successor = successorOf(members, gone)
+    if (successor === undefined || now.voters.includes(successor.id)) return { remove: [gone] }
+    if (hasCaughtUp(successor.id)) return { addVoters: [successor.id], remove: [gone] }
+  }
+  const goneLearners = now.learners.filter((id) => !presentIds.has(id))
+  if (goneLearners.length > 0) return { remove: goneLearners }
+  if (goneVoters.length > 0 || now.voters.length >= votersWanted) return undefined
+  const next = now.learners.find(hasCaughtUp)
+  return next === undefined ? undefined : { addVoters: [next] }
+}
+
+function isPresent(member: Member): boolean {
+  return member.state !== 'removed' && member.state !== 'unpaired' && member.state !== 'pending'
+}
+
+/** Who holds the place of a removed member now: the end of the chain of replacements. */
+function successorOf(members: readonly Member[], gone: NodeId): Member | undefined {
+  let id = gone
+  for (let step = 0; step <= members.length; step++) {
+    const next = members.find((member) => member.replaces === id)
+    if (next === undefined) return undefined
+    if (isPresent(next)) return next
+    id = next.id
+  }
+  return undefined
+}

@@ -1,0 +1,141 @@
+// node.toml: what one node knows about itself and shares with nobody: its id, and where its own servers
+// listen. The cluster's file is the same everywhere; this one says "I am this member".
+//
+//   [node]
+//   node_id = 4
+//   founders = [1, 2, 3]     only on a node that replaced another: who founded the groups
+//
+//   [listen]
+//   admin = 7777
+//   s3 = 9000
+//   s3_tls = 8443
+//
+// Without a list of several nodes no id is written: the only node is found by its address.
+
+import { z } from 'zod'
+import { Fault, type NodeId, nodeId } from '../../base/index.ts'
+import { lineOf } from './toml-lines.ts'
+import { readToml, type Topology, topologyDefaults } from './topology.ts'
+
+export type NodeFile = {
+  readonly id: NodeId | undefined
+  /** Empty: the topology's own nodes founded the groups. */
+  readonly founders: readonly NodeId[]
+  readonly adminPort: number
+  readonly s3Port: number
+  readonly s3TlsPort: number
+}
+
+const port = z.int().min(1).max(65_535)
+const id = z.int().min(1).max(0xffff_ffff)
+const nodeFileSchema = z.strictObject({
+  node: z
+    .strictObject({ node_id: id.optional(), founders: z.array(id).max(1024).default([]) })
+    .default({ founders: [] }),
+  listen: z
+    .strictObject({
+      admin: port.default(topologyDefaults.adminPort),
+      s3: port.default(topologyDefaults.s3Port),
+      s3_tls: port.optional(),
+    })
+    .default({ admin: topologyDefaults.adminPort, s3: topologyDefaults.s3Port }),
+})
+
+export function parseNodeFile(text: string, topology: Topology): NodeFile {
+  const parsed = nodeFileSchema.safeParse(readToml(text, 'node.toml'))
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    const path = (issue?.path ?? []).filter((part) => typeof part !== 'symbol')
+    const isUnknown = issue?.code === 'unrecognized_keys'
+    const where = isUnknown ? [...path, issue.keys[0] ?? ''] : path
+    const line = lineOf(text, where)
+    const what = isUnknown ? 'unknown key' : (issue?.message ?? 'not a node file')
+    const key = where.join('.')
+    throw new Fault('invalid', `node.toml:${line}: ${key}: ${what}`, {
+      fields: { line: String(line), key },
+    })
+  }
+  const { node, listen } = parsed.data
+  return {
+    id: node.node_id === undefined ? undefined : nodeId(node.node_id),
+    founders: node.founders.map(nodeId),
+    adminPort: listen.admin,
+    s3Port: listen.s3,
+    s3TlsPort: listen.s3_tls ?? topology.port,
+  }
+}
+
+export function renderNodeFile(file: NodeFile): string {
+  const lines: string[] = []
+  if (file.id !== undefined || file.founders.length > 0) {
+    lines.push('[node]')
+    if (file.id !== undefined) lines.push(`node_id = ${file.id}`)
+    if (file.founders.length > 0) lines.push(`founders = [${file.founders.join(', ')}]`)
+    lines.push('')
+  }
+  lines.push('[listen]', `admin = ${file.adminPort}`, `s3 = ${file.s3Port}`)
+  lines.push(`s3_tls = ${file.s3TlsPort}`)
+  return `${lines.join('\n')}\n`
+}
+
+/** Environment variables that name this node's id, the first that is set and not empty wins. */
+export const nodeIdVariables = ['ATOLL_NODE_ID', 'HIVE_PREDASTORE_NODE_ID'] as const
+
+/**
+ * Which member this node is: the environment's word, else node.toml's, else the entry with this node's
+ * bind address, else the only entry. Fault 'invalid' when that is nobody in the topology.
+ */
+export function resolveNodeId(
+  topology: Topology,
+  known: {
+    readonly environment: Readonly<Record<string, string | undefined>>
+    readonly file?: NodeId | undefined
+    readonly bindHost?: string | undefined
+  },
+): NodeId {
+  for (const variable of nodeIdVariables) {
+    const value = known.environment[variable]
+    if (value === undefined || value === '') continue
+    const own = Number(value)
+    if (!/^[0-9]{1,10}$/.test(value) || own < 1) {
+      throw new Fault('invalid', `${variable}=${value} is not a node id`, {
+        next: `set ${variable} to one of ${listIds(topology)}, or leave it empty`,
+      })
+    }
+    return requireListed(topology, nodeId(own), variable)
+  }
+  if (known.file !== undefined) return requireListed(topology, known.file, 'node.toml')
+  if (known.bindHost !== undefined) {
+    const own = findNodeIdByHost(topology, known.bindHost)
+    if (own !== undefined) return own
+    throw new Fault('invalid', `no [[db]] entry has the bind address ${known.bindHost}`, {
+      next: 'bind to an address that cluster.toml lists, or add this node to it',
+    })
+  }
+  const only = topology.db[0]
+  if (topology.db.length === 1 && only !== undefined) return only.id
+  throw new Fault(
+    'invalid',
+    'cluster.toml lists several nodes and nothing says which one this is',
+    {
+      next: `set ATOLL_NODE_ID to one of ${listIds(topology)}, or give a bind address`,
+    },
+  )
+}
+
+/** The id of the [[db]] entry with this host; undefined when none or several have it. */
+export function findNodeIdByHost(topology: Topology, host: string): NodeId | undefined {
+  const found = topology.db.filter((db) => db.host === host)
+  return found.length === 1 ? found[0]?.id : undefined
+}
+
+function requireListed(topology: Topology, own: NodeId, source: string): NodeId {
+  if (topology.db.some((db) => db.id === own)) return own
+  throw new Fault('invalid', `${source} says node ${own}, which cluster.toml does not list`, {
+    next: `it lists ${listIds(topology)}`,
+  })
+}
+
+function listIds(topology: Topology): string {
+  return topology.db.map((db) => db.id).join(', ')
+}

@@ -1,0 +1,182 @@
+// Keys and stored records of '/raft/system'.
+//
+//   cluster                 ClusterRecord: identity, region, default code, founders. Its presence is genesis.
+//   counter/node            the last member id given out
+//   counter/bucket          the last bucket number given out
+//   member/<id>             MemberRecord, decimal id
+//   bucket/<name>           BucketRecord
+//   credential/<access key> CredentialRecord
+//
+// Every value is: kind (1 byte), version (1 byte), Protocol Buffers body, CRC32C of all before
+// (4 bytes, big-endian). A higher version or a wrong sum is Fault 'corrupt' with the key's kind.
+
+import {
+  bool,
+  type Codec,
+  clusterId,
+  codecOf,
+  crc32c,
+  Fault,
+  type MessageOf,
+  message,
+  nested,
+  nodeId,
+  repeated,
+  text,
+  uint,
+  utf8Encode,
+} from '../../base/index.ts'
+import type { Address } from '../../host/index.ts'
+import type { BucketRecord, Credential, Member, MemberState, Settings } from '../cluster.ts'
+
+export const systemNamespace = '/raft/system'
+
+export const clusterKey = utf8Encode('cluster')
+export const nodeCounterKey = utf8Encode('counter/node')
+export const bucketCounterKey = utf8Encode('counter/bucket')
+export const memberPrefix = utf8Encode('member/')
+export const bucketPrefix = utf8Encode('bucket/')
+export const memberKey = (id: number): Uint8Array => utf8Encode(`member/${id}`)
+export const bucketKey = (name: string): Uint8Array => utf8Encode(`bucket/${name}`)
+export const credentialKey = (accessKeyId: string): Uint8Array =>
+  utf8Encode(`credential/${accessKeyId}`)
+
+const recordVersion = 1
+
+/** Adds kind, version and checksum to a body's codec. */
+function sealed<T>(name: string, kind: number, body: Codec<T>): Codec<T> {
+  return {
+    encode(value) {
+      const inner = body.encode(value)
+      const bytes = new Uint8Array(inner.length + 6)
+      bytes[0] = kind
+      bytes[1] = recordVersion
+      bytes.set(inner, 2)
+      const sum = crc32c(bytes.subarray(0, inner.length + 2))
+      new DataView(bytes.buffer).setUint32(inner.length + 2, sum)
+      return bytes
+    },
+    decode(bytes) {
+      const end = bytes.length - 4
+      if (end < 2) throw new Fault('corrupt', `${name} record is cut short`)
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      if (view.getUint32(end) !== crc32c(bytes.subarray(0, end))) {
+        throw new Fault('corrupt', `${name} record fails its checksum`)
+      }
+      if (bytes[0] !== kind) throw new Fault('corrupt', `not a ${name} record: kind ${bytes[0]}`)
+      if (bytes[1] !== recordVersion) {
+        throw new Fault('corrupt', `${name} record of version ${bytes[1]} is too new to read`)
+      }
+      return body.decode(bytes.subarray(2, end))
+    },
+  }
+}
+
+function mapped<A, B>(codec: Codec<A>, to: (value: B) => A, from: (value: A) => B): Codec<B> {
+  return { encode: (value) => codec.encode(to(value)), decode: (raw) => from(codec.decode(raw)) }
+}
+
+const addressFields = message({ host: text(1), port: uint(2) })
+const toAddress = (raw: MessageOf<typeof addressFields> | undefined): Address => ({
+  host: raw?.host ?? '',
+  port: raw?.port ?? 0,
+})
+
+/** Wire numbers of member states; a number keeps its meaning for ever. */
+const memberStates = [
+  'unpaired',
+  'pending',
+  'joining',
+  'online',
+  'suspect',
+  'offline',
+  'draining',
+  'removed',
+] as const satisfies readonly MemberState[]
+
+const labelFields = message({ key: text(1), value: text(2) })
+const memberFields = message({
+  id: uint(1),
+  name: text(2),
+  state: uint(3),
+  control: nested(4, addressFields),
+  bulk: nested(5, addressFields),
+  admin: nested(6, addressFields),
+  s3: nested(7, addressFields),
+  labels: repeated(nested(8, labelFields)),
+  replaces: uint(9),
+})
+
+export const memberCodec: Codec<Member> = sealed(
+  'member',
+  1,
+  mapped(
+    codecOf(memberFields),
+    (member: Member) => ({
+      ...member,
+      state: memberStates.indexOf(member.state),
+      labels: Object.entries(member.labels)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, value]) => ({ key, value })),
+      replaces: member.replaces ?? 0,
+    }),
+    (raw): Member => {
+      const state = memberStates[raw.state]
+      if (state === undefined) throw new Fault('corrupt', `member state ${raw.state} is not known`)
+      const labels: Record<string, string> = {}
+      for (const label of raw.labels) if (label !== undefined) labels[label.key] = label.value
+      return {
+        id: nodeId(raw.id),
+        name: raw.name,
+        state,
+        control: toAddress(raw.control),
+        bulk: toAddress(raw.bulk),
+        admin: toAddress(raw.admin),
+        s3: toAddress(raw.s3),
+        labels,
+        replaces: raw.replaces === 0 ? undefined : nodeId(raw.replaces),
+      }
+    },
+  ),
+)
+
+const bucketFields = message({
+  name: text(1),
+  region: text(2),
+  type: text(3),
+  createdMs: uint(4),
+  namespace: text(5),
+  number: uint(6),
+  allowsBareQuorum: bool(7),
+})
+export const bucketCodec: Codec<BucketRecord> = sealed('bucket', 2, codecOf(bucketFields))
+
+const credentialFields = message({ accessKeyId: text(1), secretAccessKey: text(2) })
+export const credentialCodec: Codec<Credential> = sealed('credential', 3, codecOf(credentialFields))
+
+/** Settings, and who founded the groups: what a node that joins later must know before it has state. */
+export type ClusterRecord = Settings & { readonly founders: readonly number[] }
+
+const clusterFields = message({
+  clusterId: text(1),
+  region: text(2),
+  dataShards: uint(3),
+  parityShards: uint(4),
+  founders: repeated(uint(5)),
+})
+export const clusterCodec: Codec<ClusterRecord> = sealed(
+  'cluster',
+  4,
+  mapped(
+    codecOf(clusterFields),
+    (record: ClusterRecord) => record,
+    (raw): ClusterRecord => ({ ...raw, clusterId: clusterId(raw.clusterId) }),
+  ),
+)
+
+const counterFields = message({ value: uint(1) })
+export const counterCodec: Codec<{ readonly value: number }> = sealed(
+  'counter',
+  5,
+  codecOf(counterFields),
+)

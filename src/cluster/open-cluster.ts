@@ -1,0 +1,231 @@
+// One thread's sight of '/raft/system': members and settings kept loaded, credentials and buckets in a
+// bounded cache, and the transactions that change them.
+//
+// Freshness (why a cut-off node never honours revoked keys): a cached or local answer is used only
+// while this node's replica heard the leader within staleMsMax and has applied at least everything
+// that this thread itself wrote. Otherwise the leader is asked (a linearizable read); when that fails,
+// Fault 'unavailable'. "There is none" is never answered from the cache: a bucket made on another node
+// a moment ago must be seen here.
+
+import {
+  equalBytes,
+  Fault,
+  isFault,
+  type NodeId,
+  prefixEnd,
+  type Revision,
+  revision,
+} from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import type { Keyspace, KeyValue } from '../keyspace/index.ts'
+import type {
+  BucketRecord,
+  ClusterAdmin,
+  ClusterView,
+  Credential,
+  Member,
+  Settings,
+} from './cluster.ts'
+import { createClusterAdmin } from './cluster-admin.ts'
+import {
+  bucketCodec,
+  bucketKey,
+  clusterCodec,
+  clusterKey,
+  credentialCodec,
+  credentialKey,
+  memberCodec,
+  memberPrefix,
+} from './core/records.ts'
+
+export type ClusterOptions = {
+  readonly self: NodeId
+  /** How old the last word of the leader may be. Default 1,000 ms. */
+  readonly staleMsMax?: number
+  /** How often the member list's revision is looked at. Default 100 ms. */
+  readonly pollEveryMs?: number
+  /** Cached credentials and buckets at most. Default 4,096. */
+  readonly cachedMax?: number
+}
+
+export type Cluster = {
+  readonly view: ClusterView
+  readonly admin: ClusterAdmin
+  /** Every member there ever was, removed ones too. Sorted by id. */
+  allMembers(): readonly Member[]
+  close(): void
+}
+
+type Deps = {
+  readonly host: Host
+  /** '/raft/system', opened on this thread. */
+  readonly system: Keyspace
+  readonly isReachable: (id: NodeId) => boolean
+}
+
+const askDeadlineMs = 3_000
+
+/** Settles once the cluster's first state is there to be read; the caller has seen to genesis. */
+export async function openCluster(deps: Deps, options: ClusterOptions): Promise<Cluster> {
+  const sight = new SystemSight(deps, options)
+  await sight.load(false)
+  sight.start()
+  const isListed = (member: Member): boolean =>
+    member.state !== 'unpaired' && member.state !== 'pending' && member.state !== 'removed'
+  const view: ClusterView = {
+    members: () => sight.members.filter(isListed),
+    settings: () => sight.settings,
+    isUp: (id) => id === options.self || deps.isReachable(id),
+    credential: (accessKeyId) => sight.find(credentialKey(accessKeyId), decodeCredential),
+    bucket: (name) => sight.find(bucketKey(name), decodeBucket),
+    onChange: (changed) => sight.onChange(changed),
+  }
+  return {
+    view,
+    admin: createClusterAdmin(deps, (written) => sight.wrote(written)),
+    allMembers: () => sight.members,
+    close: () => sight.close(),
+  }
+}
+
+const decodeCredential = (value: Uint8Array): Credential => credentialCodec.decode(value)
+const decodeBucket = (value: Uint8Array): BucketRecord => bucketCodec.decode(value)
+
+class SystemSight {
+  members: readonly Member[] = []
+  settings: Settings
+  readonly #deps: Deps
+  readonly #staleMsMax: number
+  readonly #pollEveryMs: number
+  readonly #cachedMax: number
+  readonly #cache = new Map<string, Uint8Array>()
+  readonly #watchers = new Set<() => void>()
+  /** The revision that cache and member list were read at. */
+  #readAt: Revision = revision(0)
+  /** The newest revision that this thread wrote: local answers older than it are not used. */
+  #wroteAt: Revision = revision(0)
+  #loaded: readonly KeyValue[] = []
+  #isLoading = false
+  #timer: { cancel(): void } | undefined
+
+  constructor(deps: Deps, options: ClusterOptions) {
+    this.#deps = deps
+    this.#staleMsMax = options.staleMsMax ?? 1_000
+    this.#pollEveryMs = options.pollEveryMs ?? 100
+    this.#cachedMax = options.cachedMax ?? 4_096
+    const unknown = '' as Settings['clusterId']
+    this.settings = { clusterId: unknown, region: '', dataShards: 1, parityShards: 0 }
+  }
+
+  start(): void {
+    this.#timer = this.#deps.host.clock.every(this.#pollEveryMs, () => this.#maybeReload())
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+    this.#watchers.clear()
+  }
+
+  onChange(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    return () => {
+      this.#watchers.delete(changed)
+    }
+  }
+
+  wrote(written: Revision): void {
+    if (written > this.#wroteAt) this.#wroteAt = written
+    this.#cache.clear()
+  }
+
+  async find<T>(key: Uint8Array, decode: (value: Uint8Array) => T): Promise<T | undefined> {
+    const name = String.fromCharCode(...key)
+    const fresh = this.#deps.system.freshness()
+    const isUsable = fresh.heardMsAgo <= this.#staleMsMax && fresh.revision >= this.#wroteAt
+    if (isUsable) {
+      if (fresh.revision !== this.#readAt) this.#forget(fresh.revision)
+      const cached = this.#cache.get(name)
+      if (cached !== undefined) return decode(cached)
+      const local = await this.#read(key, true)
+      if (local !== undefined) return decode(this.#keep(name, local, fresh.revision))
+    }
+    const asked = await this.#ask(key)
+    return asked === undefined ? undefined : decode(asked)
+  }
+
+  /** Reads members and settings. Serializable reads are enough: a poll sees the rest soon. */
+  async load(isSerializable: boolean): Promise<void> {
+    const request = { isSerializable }
+    const { system } = this.#deps
+    const cluster = await system.range({ key: clusterKey, ...request })
+    const record = cluster.kvs[0]
+    if (record === undefined) {
+      throw new Fault('unavailable', 'the cluster has no state yet', {
+        next: 'start a majority of the founding nodes',
+      })
+    }
+    const listed = await system.range({
+      key: memberPrefix,
+      rangeEnd: prefixEnd(memberPrefix),
+      ...request,
+    })
+    const loaded = [record, ...listed.kvs]
+    if (sameRecords(this.#loaded, loaded)) return
+    this.#loaded = loaded
+    this.settings = clusterCodec.decode(record.value)
+    this.members = listed.kvs.map((kv) => memberCodec.decode(kv.value)).sort((a, b) => a.id - b.id)
+    for (const changed of this.#watchers) changed()
+  }
+
+  #polledAt: Revision = revision(0)
+
+  #maybeReload(): void {
+    const now = this.#deps.system.freshness().revision
+    if (this.#isLoading || now === this.#polledAt) return
+    this.#isLoading = true
+    const settle = (fault: unknown): void => {
+      this.#isLoading = false
+      if (fault === undefined) this.#polledAt = now
+      else if (!isFault(fault)) this.#deps.host.journal.fatal('cluster.reload_failed', fault)
+    }
+    this.load(true).then(() => settle(undefined), settle)
+  }
+
+  #forget(now: Revision): void {
+    this.#cache.clear()
+    this.#readAt = now
+  }
+
+  #keep(name: string, value: Uint8Array, readAt: Revision): Uint8Array {
+    if (readAt !== this.#readAt) return value
+    if (this.#cache.size >= this.#cachedMax) this.#cache.clear()
+    this.#cache.set(name, value.slice())
+    return value
+  }
+
+  async #read(key: Uint8Array, isSerializable: boolean): Promise<Uint8Array | undefined> {
+    const options = { deadlineMs: askDeadlineMs }
+    const answer = await this.#deps.system.range({ key, isSerializable }, options)
+    return answer.kvs[0]?.value
+  }
+
+  async #ask(key: Uint8Array): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#read(key, false)
+    } catch (error) {
+      if (!isFault(error) || error.code === 'corrupt') throw error
+      throw new Fault('unavailable', 'the cluster cannot be asked about keys and buckets now', {
+        next: 'try again once a majority of the nodes is reachable',
+        cause: error,
+      })
+    }
+  }
+}
+
+function sameRecords(a: readonly KeyValue[], b: readonly KeyValue[]): boolean {
+  if (a.length !== b.length) return false
+  return a.every((kv, at) => {
+    const other = b[at]
+    return other !== undefined && equalBytes(kv.key, other.key) && equalBytes(kv.value, other.value)
+  })
+}
