@@ -7,3 +7,4 @@ export type {
   Draft,
   Manifest,
 } from './content.ts'
+export { crc64Nvme } from './kernel/crc64.ts'
