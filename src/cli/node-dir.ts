@@ -1,0 +1,142 @@
+// One node's directory: writing it when the node gets its identity, reading it into a NodeConfig when
+// the node starts. `cluster.toml` may also be called predastore.toml; both at once is refused.
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ClusterId, clusterId, Fault, type NodeId } from '../base/index.ts'
+import {
+  type NodeFile,
+  parseNodeFile,
+  parseTopology,
+  renderNodeFile,
+  renderTopology,
+  resolveNodeId,
+  type Topology,
+  topologyDefaults,
+} from '../cluster/index.ts'
+import type { NodeConfig } from '../node/index.ts'
+import { issueNodeCertificate, issueServerCertificate, type PemPair } from './authority.ts'
+import { readText, requireText, writeText } from './files.ts'
+import { clusterFileNames, nodePaths } from './paths.ts'
+
+/** The topology of a directory under either of its names; undefined when there is none. */
+export function readTopology(dir: string): Topology | undefined {
+  const found = clusterFileNames.filter((name) => existsSync(join(dir, name)))
+  const name = found[0]
+  if (name === undefined) return undefined
+  if (found.length > 1) {
+    throw new Fault('invalid', `${dir} holds both ${found.join(' and ')}`, {
+      next: 'keep one of them',
+    })
+  }
+  return parseTopology(requireText(join(dir, name)), name)
+}
+
+export type NodeDirPlan = {
+  readonly clusterId: ClusterId
+  readonly authority: PemPair
+  readonly adminToken: string
+  readonly topology: Topology
+  readonly self: NodeId
+  readonly file: NodeFile
+}
+
+/** Makes everything a node needs to start, its certificates included. */
+export async function writeNodeDir(nodeDir: string, plan: NodeDirPlan): Promise<void> {
+  const paths = nodePaths(nodeDir)
+  const entry = plan.topology.db.find((db) => db.id === plan.self)
+  if (entry === undefined) throw new Fault('invalid', `no [[db]] entry for node ${plan.self}`)
+  const { host } = entry
+  const own = await issueNodeCertificate(plan.authority, {
+    clusterId: plan.clusterId,
+    id: plan.self,
+    host,
+  })
+  const server = await issueServerCertificate(plan.authority, { id: plan.self, hosts: [host] })
+  const secret = { isSecret: true }
+  writeText(paths.clusterId, `${plan.clusterId}\n`)
+  writeText(paths.authorityCertificate, plan.authority.certificatePem)
+  writeText(paths.certificate, own.certificatePem)
+  writeText(paths.privateKey, own.privateKeyPem, secret)
+  writeText(paths.serverCertificate, server.certificatePem)
+  writeText(paths.serverKey, server.privateKeyPem, secret)
+  writeText(paths.adminToken, `${plan.adminToken}\n`, secret)
+  writeTopology(nodeDir, plan.topology)
+  writeText(paths.node, renderNodeFile(plan.file))
+}
+
+/** Keeps the name that the file already has. */
+export function writeTopology(dir: string, topology: Topology): void {
+  const name = clusterFileNames.find((known) => existsSync(join(dir, known))) ?? 'cluster.toml'
+  writeText(join(dir, name), renderTopology(topology), { isSecret: true })
+}
+
+/** The identity that a node directory holds; undefined when it holds none (new or deleted). */
+export function hasIdentity(nodeDir: string): boolean {
+  const paths = nodePaths(nodeDir)
+  return [paths.node, paths.certificate, paths.privateKey].every((path) => existsSync(path))
+}
+
+export function loadNodeConfig(
+  nodeDir: string,
+  options: { readonly dataThreads: number; readonly bindHost?: string | undefined },
+): NodeConfig {
+  const paths = nodePaths(nodeDir)
+  const topology = readTopology(nodeDir)
+  if (topology === undefined) {
+    throw new Fault('not-found', `${nodeDir} holds no cluster.toml`, {
+      next: 'start the cluster with `atoll up`, which makes it',
+    })
+  }
+  const file = parseNodeFile(readText(paths.node) ?? '', topology)
+  const self = resolveNodeId(topology, {
+    environment: process.env,
+    file: file.id,
+    bindHost: options.bindHost,
+  })
+  return Object.freeze({
+    self,
+    identity: {
+      nodeId: self,
+      clusterId: clusterId(requireText(paths.clusterId).trim()),
+      authorityPem: requireText(paths.authorityCertificate),
+      certificatePem: requireText(paths.certificate),
+      privateKeyPem: requireText(paths.privateKey),
+    },
+    topology,
+    founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
+    listen: listenOf(topology, file, self),
+    serverTls: {
+      certificatePem: requireText(paths.serverCertificate),
+      privateKeyPem: requireText(paths.serverKey),
+    },
+    adminToken: requireText(paths.adminToken).trim(),
+    dataThreads: options.dataThreads,
+  })
+}
+
+/**
+ * S3 over plain HTTP stays on loopback. A node whose own address is loopback keeps S3 over TLS there
+ * too, whatever `host` says: several such nodes share one machine.
+ */
+function listenOf(topology: Topology, file: NodeFile, self: NodeId): NodeConfig['listen'] {
+  const db = topology.db.find((listed) => listed.id === self)
+  const bulk = topology.nodes.find((listed) => listed.id === self)
+  if (db === undefined || bulk === undefined) {
+    throw new Fault('invalid', `cluster.toml does not list node ${self}`)
+  }
+  const isLocal = isLoopback(db.host)
+  return {
+    control: { host: db.host, port: db.port },
+    bulk: { host: bulk.host, port: bulk.port },
+    admin: { host: db.host, port: file.adminPort },
+    s3: { host: isLocal ? db.host : '127.0.0.1', port: file.s3Port },
+    s3Tls: { host: isLocal ? db.host : topology.host, port: file.s3TlsPort },
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.[0-9.]+$/.test(host)
+}
+
+export const defaultRegion = topologyDefaults.region

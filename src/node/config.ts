@@ -1,0 +1,66 @@
+// Everything a node is built from besides its host: one frozen plain value, so that it can cross to
+// threads as bytes and the simulator can make it without a file or a certificate.
+
+import { Fault, type NodeId, utf8Decode, utf8Encode } from '../base/index.ts'
+import type { Topology } from '../cluster/index.ts'
+import type { Address, NodeIdentity } from '../host/index.ts'
+
+export type NodeConfig = {
+  readonly self: NodeId
+  readonly identity: NodeIdentity
+  /** The cluster's file: peers until this node's replica of the member list is read. */
+  readonly topology: Topology
+  /** Who founded the groups. A node that is not among them joins with what the leader sends. */
+  readonly founders: readonly NodeId[]
+  readonly listen: {
+    /** 6660: consensus and control. */
+    readonly control: Address
+    /** 9991: bulk bytes. */
+    readonly bulk: Address
+    /** 7777: admin API. Absent: none (simulator). */
+    readonly admin?: Address
+    /** 9000: S3 over plain HTTP. */
+    readonly s3?: Address
+    /** 8443: S3 over TLS. */
+    readonly s3Tls?: Address
+  }
+  /** For the admin API and S3 over TLS. */
+  readonly serverTls: { readonly certificatePem: string; readonly privateKeyPem: string }
+  /** Bearer token of the admin API. */
+  readonly adminToken: string
+  /** Gateways, content and bulk rpc: 0 on the core's loop, 1 in a thread of their own. */
+  readonly dataThreads: number
+  /** False: the log writes on the core's loop (simulator). Default true. */
+  readonly ownLogThread?: boolean
+  /** Free disk space below which writes are refused. Default 256 MiB. */
+  readonly reserveBytes?: number
+  readonly raft?: {
+    readonly tickMs?: number
+    readonly electionTicks?: number
+    readonly logBytesMax?: number
+  }
+  readonly content?: {
+    readonly auditEveryMs?: number
+    readonly scrubBytesPerSecond?: number
+  }
+}
+
+/** Directories of a node under its host's disk root, as the topology names them. */
+export function pathsOf(config: NodeConfig): { readonly db: string; readonly nodes: string } {
+  const withoutSlash = (path: string): string => path.replace(/\/+$/, '')
+  const db = config.topology.db.find((listed) => listed.id === config.self)
+  const nodes = config.topology.nodes.find((listed) => listed.id === config.self)
+  if (db === undefined || nodes === undefined) {
+    throw new Fault('invalid', `the topology does not list node ${config.self}`)
+  }
+  return { db: withoutSlash(db.path), nodes: withoutSlash(nodes.path) }
+}
+
+/** A node's config crosses to a thread of the same program: JSON of plain values loses nothing. */
+export function encodeConfig(config: NodeConfig): Uint8Array {
+  return utf8Encode(JSON.stringify(config))
+}
+
+export function decodeConfig(bytes: Uint8Array): NodeConfig {
+  return JSON.parse(utf8Decode(bytes)) as NodeConfig
+}

@@ -1,0 +1,1 @@
+export type { NodeConfig } from './config.ts'
