@@ -1,0 +1,19 @@
+// npm run bench -- NAME: every benchmark prints ratios taken in one run; absolute figures are this machine's.
+
+import { argv, exit } from 'node:process'
+
+const benches: Record<string, () => Promise<{ run(args: readonly string[]): Promise<void> }>> = {
+  log: () => import('./log.ts'),
+  erasure: () => import('./erasure.ts'),
+  s3: () => import('./s3.ts'),
+  tick: () => import('./tick.ts'),
+  idle: () => import('./idle.ts'),
+}
+
+const [name = '', ...args] = argv.slice(2)
+const load = benches[name]
+if (load === undefined) {
+  console.error(`usage: npm run bench -- ${Object.keys(benches).join('|')} [--help]`)
+  exit(64)
+}
+await (await load()).run(args)
