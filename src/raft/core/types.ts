@@ -116,6 +116,7 @@ export type Progress = {
   readonly isPaused: boolean
   readonly isLearner: boolean
   readonly inflightCount: number
+  readonly isInflightFull: boolean
 }
 
 /** What the core reads of the persisted log (etcd/raft Storage). Errors are the two named values. */
@@ -141,10 +142,15 @@ export type CoreConfig = {
   readonly storage: CoreStorage
   readonly applied: number
   readonly asyncStorageWrites: boolean
+  /** Bytes of entries per append message, at least one entry; Infinity for no limit. */
   readonly maxSizePerMessage: number
+  /** Bytes of committed entries handed out and not yet applied; 0: as maxSizePerMessage. */
   readonly maxCommittedSizePerReady: number
+  /** Payload bytes appended and not yet committed, beyond which proposals drop; 0 for no limit. */
   readonly maxUncommittedSize: number
+  /** Append messages on the way per peer. */
   readonly maxInflightMessages: number
+  /** Payload bytes on the way per peer, at least maxSizePerMessage; 0 for no limit. */
   readonly maxInflightBytes: number
   readonly checkQuorum: boolean
   readonly preVote: boolean
@@ -167,8 +173,16 @@ export type RawNode = {
   /** Several entries in one append. */
   proposeMany(payloads: readonly Uint8Array[]): 'ok' | 'dropped'
   proposeConfChange(change: ConfChange): 'ok' | 'dropped'
-  /** Called for every committed conf-change entry when it is applied, and only then. */
+  /**
+   * Called for every committed conf-change entry when it is applied, and only then. A change that the
+   * configuration in force does not allow changes nothing, on every member alike.
+   */
   applyConfChange(change: ConfChange): ConfState
+  /**
+   * A message of a peer, or a response of a storage thread. The driver has checked that a peer's
+   * message names that peer in `from` (transfer-leader excepted, which names the transferee).
+   * 'dropped': a proposal not taken, or a message that no correct peer sends.
+   */
   step(message: Message): 'ok' | 'dropped' | 'peer-not-found'
   hasReady(): boolean
   /** Takes the effects; the caller must execute all of them. */
@@ -178,6 +192,8 @@ export type RawNode = {
   readIndex(context: Uint8Array): void
   transferLeader(to: number): void
   forgetLeader(): void
+  /** Replaces the drawn election timeout until the next draw (scripts; standing sooner or later). */
+  setElectionTimeout(ticks: number): void
   reportUnreachable(id: number): void
   reportSnapshot(id: number, isSuccess: boolean): void
   status(): {

@@ -1,0 +1,115 @@
+// Proposals on the leader, and the end of a joint configuration that the leader proposes by itself.
+//
+// At most one configuration change is on its way: a second is appended as an empty entry instead, so
+// that its proposer's entry still commits and is seen to have no effect.
+
+import { decodeConfChange } from './confchange-codec.ts'
+import { formatMembership, isJoint, reconfigure } from './confchange.ts'
+import { nameOf, type Replica } from './replica.ts'
+import { appendAsLeader, broadcastAppend, emptyProposal, type Proposal } from './sending.ts'
+import { type ConfChange, none } from './types.ts'
+
+/** Appends and sends what is proposed; 'dropped' leaves no trace. */
+export function proposeAsLeader(
+  replica: Replica,
+  proposals: readonly Proposal[],
+): 'ok' | 'dropped' {
+  if (proposals.length === 0) return 'dropped'
+  // A leader that was removed goes on until it steps down, but takes nothing more.
+  if (replica.tracker.get(replica.id) === undefined) return 'dropped'
+  if (replica.leadTransferee !== none) {
+    replica.trace(
+      `DEBUG ${nameOf(replica.id)} [term ${replica.term}] transfer leadership to ${nameOf(replica.leadTransferee)} is in progress; dropping proposal`,
+    )
+    return 'dropped'
+  }
+  let pending = replica.pendingConfIndex
+  let accepted = proposals
+  for (let i = 0; i < proposals.length; i++) {
+    const proposal = proposals[i] as Proposal
+    if (proposal.kind === 'normal') continue
+    const change = decodeConfChange(proposal)
+    if (change === undefined) return 'dropped'
+    const failed = replica.config.disableConfChangeValidation
+      ? undefined
+      : checkChange(replica, change, pending)
+    if (failed === undefined) {
+      pending = replica.log.lastIndex + i + 1
+      continue
+    }
+    replica.trace(
+      `INFO ${nameOf(replica.id)} ignoring conf change ${formatConfChange(change)} at config ${formatMembership(replica.tracker.membership)}: ${failed}`,
+    )
+    accepted = accepted.map((kept, at) => (at === i ? emptyProposal : kept))
+  }
+  if (!appendAsLeader(replica, accepted)) return 'dropped'
+  replica.pendingConfIndex = pending
+  broadcastAppend(replica)
+  return 'ok'
+}
+
+/** Why the change may not be appended now. */
+function checkChange(replica: Replica, change: ConfChange, pending: number): string | undefined {
+  const { log, tracker } = replica
+  if (pending > log.applied) {
+    return `possible unapplied conf change at index ${pending} (applied to ${log.applied})`
+  }
+  const wantsLeave = change.changes.length === 0
+  if (isJoint(tracker.membership) && !wantsLeave) return 'must transition out of joint config first'
+  if (!isJoint(tracker.membership) && wantsLeave) {
+    return 'not in joint state; refusing empty conf change'
+  }
+  const next = reconfigure(tracker.membership, change)
+  return next.kind === 'refused' ? next.reason : undefined
+}
+
+/**
+ * The state machine has applied up to index. A leader in a joint configuration with auto-leave then
+ * proposes to leave it; should that be dropped, the next applied entry tries again.
+ */
+export function appliedTo(replica: Replica, index: number, bytes: number): void {
+  const { log, tracker } = replica
+  const applied = Math.max(index, log.applied)
+  log.appliedTo(applied, bytes)
+  const { membership } = tracker
+  if (!membership.autoLeave || replica.role !== 'leader') return
+  if (applied < replica.pendingConfIndex) return
+  const leave: Proposal = { kind: 'conf-change-v2', payload: emptyProposal.payload }
+  const config = formatMembership(membership)
+  replica.trace(
+    proposeAsLeader(replica, [leave]) === 'ok'
+      ? `INFO initiating automatic transition out of joint configuration ${config}`
+      : `DEBUG not initiating automatic transition out of joint configuration ${config}: raft proposal dropped`,
+  )
+}
+
+/** The snapshot at index is durable and applied. */
+export function appliedSnapshot(replica: Replica, index: number): void {
+  replica.log.unstable.stableSnapshotTo(index)
+  appliedTo(replica, index, 0)
+}
+
+/** Applied entries no longer count against the limit of uncommitted bytes. */
+export function reduceUncommitted(replica: Replica, bytes: number): void {
+  replica.uncommittedBytes = Math.max(0, replica.uncommittedBytes - bytes)
+}
+
+const transitionNames: Readonly<Record<ConfChange['transition'], string>> = {
+  auto: 'ConfChangeTransitionAuto',
+  'joint-implicit': 'ConfChangeTransitionJointImplicit',
+  'joint-explicit': 'ConfChangeTransitionJointExplicit',
+}
+const kindNames: Readonly<Record<ConfChange['changes'][number]['kind'], string>> = {
+  'add-voter': 'ConfChangeAddNode',
+  remove: 'ConfChangeRemoveNode',
+  update: 'ConfChangeUpdateNode',
+  'add-learner': 'ConfChangeAddLearnerNode',
+}
+
+function formatConfChange(change: ConfChange): string {
+  let text = `transition:${transitionNames[change.transition]}`
+  for (const { kind, nodeId } of change.changes) {
+    text += ` changes:{type:${kindNames[kind]} node_id:${nodeId}}`
+  }
+  return text
+}
