@@ -108,6 +108,7 @@ export type Network = {
     options: {
       readonly identity: NodeIdentity
       readonly onConnection: (connection: Connection) => void
+      readonly sharesPort?: PortSharing
     },
   ): Promise<Listener>
   /** Fault 'unavailable' when nobody answers within timeoutMs, 'unauthenticated' for a wrong identity. */
@@ -122,6 +123,12 @@ export type Network = {
     },
   ): Promise<Connection>
 }
+/**
+ * Several threads of one node on one port: 'first' proves that nobody else holds it (an exclusive bind)
+ * and then takes it shared; 'more' joins and is used after the first listens. Absent: exclusive.
+ * The simulator, which has one loop, takes each as exclusive.
+ */
+export type PortSharing = 'first' | 'more'
 export type Listener = { readonly address: Address; close(): Promise<void> }
 
 export type Connection = {
@@ -132,8 +139,9 @@ export type Connection = {
    * high-water mark is queued: wait for drained() before sending more.
    */
   send(parts: readonly Uint8Array[]): boolean
+  /** Settles when nothing is queued; at once when nothing is; also when the connection has ended. */
   drained(): Promise<void>
-  /** Set exactly once, directly after creation. The view is valid during the call only. */
+  /** Set exactly once, soon after creation; nothing is lost before. The view is valid during the call only. */
   onBytes: (bytes: Uint8Array) => void
   /** Called exactly once, for whatever reason the connection ended. */
   onClose: (reason: Fault | undefined) => void
@@ -165,7 +173,10 @@ export type HttpRequest = {
 export type HttpResponse = {
   readonly status: number
   readonly headers: readonly (readonly [string, string])[]
-  /** An iterable is sent with backpressure; when it throws, the connection is destroyed. */
+  /**
+   * An iterable is sent with backpressure; when it throws, the connection is destroyed. A slice stays
+   * unchanged until the next is asked for; the next is asked for once the last was sent.
+   */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>
 }
 
@@ -180,8 +191,12 @@ export type HttpServerOptions = {
   readonly headerBytesMax?: number
   /** Idle connections beyond this are closed, oldest first. Default 16,384. */
   readonly connectionsMax?: number
-  /** Answer to a malformed request, as the protocol of this server words it. */
-  readonly onMalformed?: (what: string) => HttpResponse
+  /**
+   * Answer to a malformed request, as the protocol of this server words it; `status` is 400, 408 (headers
+   * came too slowly) or 431 (headers too large).
+   */
+  readonly onMalformed?: (what: string, status: number) => HttpResponse
+  readonly sharesPort?: PortSharing
 }
 
 export type Http = {
@@ -199,14 +214,23 @@ export type ThreadProgram = {
   readonly name: string
   readonly moduleUrl: string
   readonly exportName: string
+  /** May return early: the thread lives until stop(). Rejecting is an uncaught error. */
   readonly run: (host: Host, port: Port, input: Uint8Array) => Promise<void>
+  /**
+   * The thread has nothing else to wait for (log): its disk calls block it instead of going through
+   * the pool that all threads share, where a sync waits behind bulk writes.
+   */
+  readonly blockingDisk?: boolean
 }
 
 /** One end of a byte channel. Messages arrive in order, none is lost while both ends live. */
 export type Port = {
-  /** Sends a copy; with `transfer` the buffer's ownership moves (the sender's view becomes empty). */
+  /**
+   * Sends a copy; with `transfer` the buffer's ownership moves (the sender's view becomes empty) when
+   * the view covers its whole buffer, else it is copied.
+   */
   send(message: Uint8Array, options?: { readonly transfer?: boolean }): void
-  /** Set once. */
+  /** Set once; messages that came before are delivered then. */
   onMessage: (message: Uint8Array) => void
   close(): void
 }
@@ -214,7 +238,7 @@ export type Port = {
 export type Threads = {
   /**
    * Starts a program. Its disk has the same root. An uncaught error in it stops the node.
-   * `nice` lowers its priority (0 to 19).
+   * `nice` lowers its priority (0 to 19). stop() ends it at once: agree on an end by messages first.
    */
   start(
     program: ThreadProgram,

@@ -18,7 +18,9 @@ export type {
   NodeIdentity,
   PeerIdentity,
   Port,
+  PortSharing,
   ThreadProgram,
   Threads,
   Timer,
 } from './host.ts'
+export { createLoopPorts, createLoopThreads } from './loop-threads.ts'

@@ -1,0 +1,120 @@
+// One TLS socket as a Connection. Received bytes wait (unread in the socket, or copied when they land in
+// the caller's own buffer) until onBytes is set, so that none is lost between dialling and use.
+
+import type { TLSSocket } from 'node:tls'
+import type { Fault } from '../../base/index.ts'
+import type { Connection, PeerIdentity } from '../host.ts'
+import { systemFault } from './system-fault.ts'
+
+/** Between the socket's onread callback, which is fixed at dialling, and the connection. */
+export type ReceiveSlot = {
+  receive: ((bytes: Uint8Array) => void) | undefined
+  /** Bytes that came before anybody listened; at most what one handshake flight carries. */
+  readonly early: Uint8Array[]
+}
+
+const highWaterBytes = 1024 * 1024
+/** Parts up to this size together are joined; the TLS layer would copy them anyway. */
+const joinBytesMax = 16 * 1024
+
+export class RealConnection implements Connection {
+  readonly peer: PeerIdentity
+  readonly remoteAddress: string
+  readonly #socket: TLSSocket
+  readonly #slot: ReceiveSlot | undefined
+  #isClosed = false
+  #reason: Fault | undefined
+  #receive: ((bytes: Uint8Array) => void) | undefined
+  #closed: ((reason: Fault | undefined) => void) | undefined
+  #waiting: (() => void)[] = []
+
+  constructor(socket: TLSSocket, peer: PeerIdentity, slot?: ReceiveSlot) {
+    this.#socket = socket
+    this.#slot = slot
+    this.peer = peer
+    this.remoteAddress = socket.remoteAddress ?? ''
+    socket.on('error', (error) => {
+      this.#reason ??= systemFault(error, `connection with node ${peer.nodeId}`)
+    })
+    socket.on('drain', () => this.#release())
+    socket.on('close', () => this.#onSocketClose())
+  }
+
+  set onBytes(receive: (bytes: Uint8Array) => void) {
+    const isFirst = this.#receive === undefined
+    this.#receive = receive
+    if (!isFirst) return
+    if (this.#slot === undefined) {
+      this.#socket.on('data', (slice: Buffer) => {
+        this.#receive?.(new Uint8Array(slice.buffer, slice.byteOffset, slice.length))
+      })
+      return
+    }
+    for (const bytes of this.#slot.early.splice(0)) receive(bytes)
+    this.#slot.receive = (bytes) => this.#receive?.(bytes)
+    this.#socket.resume()
+  }
+
+  get onBytes(): (bytes: Uint8Array) => void {
+    return this.#receive ?? (() => undefined)
+  }
+
+  set onClose(closed: (reason: Fault | undefined) => void) {
+    this.#closed = closed
+    if (this.#isClosed) closed(this.#reason)
+  }
+
+  get onClose(): (reason: Fault | undefined) => void {
+    return this.#closed ?? (() => undefined)
+  }
+
+  send(parts: readonly Uint8Array[]): boolean {
+    const socket = this.#socket
+    if (this.#isClosed || !socket.writable) return false
+    if (parts.length === 1) socket.write(parts[0] as Uint8Array)
+    else this.#sendParts(parts)
+    return socket.writableLength < highWaterBytes
+  }
+
+  drained(): Promise<void> {
+    if (this.#isClosed || !this.#socket.writableNeedDrain) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+    })
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #sendParts(parts: readonly Uint8Array[]): void {
+    const socket = this.#socket
+    let length = 0
+    for (const part of parts) length += part.length
+    if (length <= joinBytesMax) {
+      socket.write(Buffer.concat(parts, length))
+      return
+    }
+    socket.cork()
+    for (const part of parts) socket.write(part)
+    socket.uncork()
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  #onSocketClose(): void {
+    this.#isClosed = true
+    this.#release()
+    this.#closed?.(this.#reason)
+  }
+}
