@@ -7,6 +7,8 @@ export type {
   LogStatistics,
   RecoveredGroup,
 } from './log.ts'
+export { openMemoryStore } from './memory-store.ts'
+export { openStore } from './open-store.ts'
 export type {
   SegmentObject,
   Segments,

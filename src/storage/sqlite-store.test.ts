@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { isFault, uint64Bytes, utf8Encode } from '../base/index.ts'
+import { createRealHost } from '../host/real/index.ts'
+import { testStore } from './contract.ts'
+import { openSqliteStore } from './sqlite-store.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'atoll-store-'))
+after(() => rmSync(root, { recursive: true }))
+let count = 0
+
+function freshHost() {
+  const rootPath = join(root, String(count++))
+  return createRealHost({ rootPath, journal: { level: 'error' } })
+}
+
+testStore('sqlite', () => {
+  const host = freshHost()
+  return (options) => openSqliteStore(host, options)
+})
+
+const options = { path: 'store.sqlite', tables: ['t'] }
+
+test('views are bounded and reused', async () => {
+  const store = await openSqliteStore(freshHost(), options)
+  const views = [store.view(), store.view(), store.view(), store.view()]
+  assert.throws(
+    () => store.view(),
+    (error) => isFault(error, 'overloaded'),
+  )
+  views[0]?.close()
+  store.transaction(() => store.put('t', utf8Encode('a'), utf8Encode('b')))
+  const view = store.view()
+  assert.deepEqual(view.get('t', utf8Encode('a')), utf8Encode('b'))
+  assert.equal(views[1]?.get('t', utf8Encode('a')), undefined)
+  await store.checkpoint()
+  view.close()
+  for (const other of views) other.close()
+  await store.close()
+})
+
+test('the WAL stays bounded under constant writing and is cut when idle', async () => {
+  const host = freshHost()
+  const store = await openSqliteStore(host, options)
+  let most = 0
+  for (let i = 0; i < 300; i++) {
+    store.transaction(() => {
+      for (let j = 0; j < 100; j++)
+        store.put('t', uint64Bytes((i * 7919 + j * 104729) % 20_000), uint64Bytes(i))
+    })
+    if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
+    most = Math.max(most, statSync(`${host.disk.rootPath}/store.sqlite-wal`).size)
+  }
+  await store.checkpoint()
+  await store.checkpoint()
+  assert.ok(most < 200 * 1024 * 1024, `${most}`)
+  assert.equal(statSync(`${host.disk.rootPath}/store.sqlite-wal`).size, 0)
+  await store.close()
+})
+
+test('a file that is no store is refused', async () => {
+  const host = freshHost()
+  writeFileSync(
+    `${host.disk.rootPath}/store.sqlite`,
+    'this is not a database, by far not one at all',
+  )
+  await assert.rejects(openSqliteStore(host, options), (error) => isFault(error, 'corrupt'))
+})
+
+test('after kill -9 a prefix of the commits is there, at least through the last checkpoint', async () => {
+  const host = freshHost()
+  const program = `
+    const { createRealHost } = await import(${JSON.stringify(new URL('../host/real/index.ts', import.meta.url).href)})
+    const { openSqliteStore } = await import(${JSON.stringify(new URL('./sqlite-store.ts', import.meta.url).href)})
+    setInterval(() => {}, 1000)
+    const host = createRealHost({ rootPath: ${JSON.stringify(host.disk.rootPath)}, journal: { level: 'error' } })
+    const store = await openSqliteStore(host, { path: 'store.sqlite', tables: ['t'] })
+    for (let i = 1; ; i++) {
+      store.transaction(() => {
+        store.put('t', new Uint8Array([1]), new Uint8Array(Float64Array.of(i).buffer))
+        store.put('t', new Uint8Array([2]), new Uint8Array(Float64Array.of(i).buffer))
+      })
+      if (i % 50 === 0) {
+        await store.checkpoint()
+        process.stdout.write(i + '\\n')
+      }
+    }`
+  const durable = await new Promise<number>((resolve) => {
+    let seen = 0
+    const child = execFile(process.execPath, ['--input-type=module', '-e', program])
+    child.stdout?.on('data', (text: string) => {
+      for (const line of text.trim().split('\n')) seen = Math.max(seen, Number(line))
+      if (seen >= 500) child.kill('SIGKILL')
+    })
+    child.on('exit', () => resolve(seen))
+  })
+  const store = await openSqliteStore(host, options)
+  const one = store.get('t', Uint8Array.of(1)) as Uint8Array
+  const two = store.get('t', Uint8Array.of(2)) as Uint8Array
+  assert.deepEqual(one, two)
+  const found = new Float64Array(one.slice().buffer)[0] as number
+  assert.ok(durable >= 500 && found >= durable, `${found} ${durable}`)
+  await store.close()
+})
