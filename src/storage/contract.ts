@@ -167,11 +167,12 @@ function changeOnce(
   { random, key }: Source,
 ): void {
   const k = key()
-  if (random.chance(0.8)) {
+  const draw = random.integer(25)
+  if (draw < 20) {
     const value = random.bytes(random.integer(50))
     store.put('one', k, value)
     model.set(toHex(k), [k, value])
-  } else if (random.chance(0.8)) {
+  } else if (draw < 24) {
     store.delete('one', k)
     model.delete(toHex(k))
   } else {

@@ -89,9 +89,11 @@ test('after kill -9 a prefix of the commits is there, at least through the last 
         process.stdout.write(i + '\\n')
       }
     }`
+  const file = `${host.disk.rootPath}/program.mjs`
+  writeFileSync(file, program)
   const durable = await new Promise<number>((resolve) => {
     let seen = 0
-    const child = execFile(process.execPath, ['--input-type=module', '-e', program])
+    const child = execFile(process.execPath, [file])
     child.stdout?.on('data', (text: string) => {
       for (const line of text.trim().split('\n')) seen = Math.max(seen, Number(line))
       if (seen >= 500) child.kill('SIGKILL')
