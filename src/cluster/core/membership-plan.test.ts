@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type NodeId, nodeId } from '../../base/index.ts'
+import type { Member, MemberState } from '../cluster.ts'
+import { type Configuration, planMembership } from './membership-plan.ts'
+
+function member(id: number, state: MemberState = 'online', replaces?: number): Member {
+  const address = { host: 'h', port: 1 }
+  return {
+    id: nodeId(id),
+    name: `node-${id}`,
+    state,
+    control: address,
+    bulk: address,
+    admin: address,
+    s3: address,
+    labels: {},
+    replaces: replaces === undefined ? undefined : nodeId(replaces),
+  }
+}
+const ids = (...numbers: number[]): NodeId[] => numbers.map(nodeId)
+function configuration(voters: number[], learners: number[] = [], lag = 0): Configuration {
+  const match = new Map([...voters, ...learners].map((id) => [nodeId(id), 1_000 - lag]))
+  return {
+    voters: ids(...voters),
+    learners: ids(...learners),
+    votersOutgoing: [],
+    match,
+    commit: 1_000,
+  }
+}
+const replaced = [member(1), member(2, 'removed'), member(3), member(4, 'joining', 2)]
+
+test('a settled group is left alone', () => {
+  const members = [member(1), member(2), member(3)]
+  assert.equal(planMembership(members, configuration([1, 2, 3]), 5), undefined)
+})
+
+test('a replacement becomes a learner, waits until it has caught up, then swaps in one joint change', () => {
+  assert.deepEqual(planMembership(replaced, configuration([1, 2, 3]), 5), { addLearners: ids(4) })
+  assert.equal(planMembership(replaced, configuration([1, 2, 3], [4], 500), 5), undefined)
+  assert.deepEqual(planMembership(replaced, configuration([1, 2, 3], [4]), 5), {
+    addVoters: ids(4),
+    remove: ids(2),
+  })
+  assert.equal(planMembership(replaced, configuration([1, 3, 4]), 5), undefined)
+})
+
+test('nothing is asked for while a joint change runs', () => {
+  const joint = { ...configuration([1, 3, 4]), votersOutgoing: ids(1, 2, 3) }
+  assert.equal(planMembership([member(1), member(9)], joint, 5), undefined)
+})
+
+test('a replacement of a replacement takes the place of both', () => {
+  const members = [
+    member(1),
+    member(2, 'removed'),
+    member(3),
+    member(4, 'removed', 2),
+    member(5, 'joining', 4),
+  ]
+  assert.deepEqual(planMembership(members, configuration([1, 2, 3], [4]), 5), {
+    addLearners: ids(5),
+  })
+  assert.deepEqual(planMembership(members, configuration([1, 2, 3], [4, 5]), 5), {
+    addVoters: ids(5),
+    remove: ids(2),
+  })
+  assert.deepEqual(planMembership(members, configuration([1, 3, 5], [4]), 5), { remove: ids(4) })
+})
+
+test('a removed voter that nobody replaces leaves; spare learners are promoted up to the target', () => {
+  const members = [member(1), member(2, 'removed'), member(3), member(6), member(7)]
+  assert.deepEqual(planMembership(members, configuration([1, 2, 3], [6, 7]), 3), {
+    remove: ids(2),
+  })
+  assert.deepEqual(planMembership(members, configuration([1, 3], [6, 7]), 3), {
+    addVoters: ids(6),
+  })
+  assert.equal(planMembership(members, configuration([1, 3, 6], [7]), 3), undefined)
+})

@@ -1,0 +1,1 @@
+export { type AdminActions, adminMalformed, createAdminHandler } from './handler.ts'
