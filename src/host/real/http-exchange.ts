@@ -24,6 +24,8 @@ export class Exchange implements HttpRequest {
   readonly #response: ServerResponse
   #abort: AbortController | undefined
   #isGone = false
+  /** Rejects the write under way; a response that waits for its turn would never call back. */
+  #breakWrite: ((fault: Fault) => void) | undefined
 
   constructor(
     request: IncomingMessage,
@@ -76,7 +78,7 @@ export class Exchange implements HttpRequest {
     const response = this.#response
     if (response.destroyed) return releaseBody(answer)
     const { body } = this
-    const isReusable = body.isComplete || (this.#isRestSmall() && !body.isUnasked && !body.isBroken)
+    const isReusable = this.#isReusable()
     if (!isReusable) response.shouldKeepAlive = false
     response.writeHead(answer.status, this.#headersOf(answer))
     if (this.method === 'HEAD' || answer.body === undefined) {
@@ -88,8 +90,11 @@ export class Exchange implements HttpRequest {
     } else {
       for await (const slice of answer.body) await this.#write(slice)
     }
-    if (!isReusable && !body.isUnasked && !body.isBroken) await this.#discardBounded()
-    else if (!body.isComplete) body.discard()
+    if (!isReusable && !body.isComplete && !body.isUnasked && !body.isBroken) {
+      await this.#discardBounded()
+    } else {
+      body.discard()
+    }
     if (!response.writableEnded) response.end()
   }
 
@@ -112,14 +117,19 @@ export class Exchange implements HttpRequest {
   /** Settles when the slice has left for the kernel, so that its memory may be used again. */
   #write(slice: Uint8Array): Promise<void> {
     if (slice.length === 0) return Promise.resolve()
+    if (this.#isGone) return Promise.reject(goneFault())
     return new Promise((resolve, reject) => {
+      this.#breakWrite = reject
       this.#response.write(slice, (error) => (error ? reject(error) : resolve()))
     })
   }
 
-  #isRestSmall(): boolean {
+  /** Whether another request may follow: nothing, or little, of this one's body is still to come. */
+  #isReusable(): boolean {
+    const { body } = this
+    if (body.isComplete) return true
     const announced = Number(this.#request.headers['content-length'] ?? Number.NaN)
-    return announced <= discardBytesMax
+    return announced <= discardBytesMax && !body.isUnasked && !body.isBroken
   }
 
   /** Settles when the body has ended, or was enough, or took too long, or the client has gone. */
@@ -144,6 +154,7 @@ export class Exchange implements HttpRequest {
   #onGone(): void {
     this.#isGone = true
     this.#abort?.abort(goneFault())
+    this.#breakWrite?.(goneFault())
     this.body.fail(incompleteBody('ended early'))
   }
 }

@@ -1,0 +1,2 @@
+export { createTestAuthority, type TestAuthority } from './certificates.ts'
+export { settled } from './waiting.ts'
