@@ -12,7 +12,6 @@ import {
   renderTopology,
   resolveNodeId,
   type Topology,
-  topologyDefaults,
 } from '../cluster/index.ts'
 import type { NodeConfig } from '../node/index.ts'
 import { issueNodeCertificate, issueServerCertificate, type PemPair } from './authority.ts'
@@ -77,6 +76,16 @@ export function hasIdentity(nodeDir: string): boolean {
   return [paths.node, paths.certificate, paths.privateKey].every((path) => existsSync(path))
 }
 
+export function readNodeFile(nodeDir: string): NodeFile {
+  const topology = readTopology(nodeDir)
+  if (topology === undefined) throw new Fault('not-found', `${nodeDir} holds no cluster.toml`)
+  return parseNodeFile(readText(nodePaths(nodeDir).node) ?? '', topology)
+}
+
+export function writeNodeFile(nodeDir: string, file: NodeFile): void {
+  writeText(nodePaths(nodeDir).node, renderNodeFile(file))
+}
+
 export function loadNodeConfig(
   nodeDir: string,
   options: { readonly dataThreads: number; readonly bindHost?: string | undefined },
@@ -138,5 +147,3 @@ function listenOf(topology: Topology, file: NodeFile, self: NodeId): NodeConfig[
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.[0-9.]+$/.test(host)
 }
-
-export const defaultRegion = topologyDefaults.region

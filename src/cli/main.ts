@@ -1,0 +1,161 @@
+// The `atoll` command: what there is, what each flag means, and how it ends. Every command loads its own
+// code when it is chosen, so that starting a node costs no more than the node.
+
+import { resolve } from 'node:path'
+import { Command, CommanderError } from 'commander'
+import { parseCode, parseCount, parsePorts } from './options.ts'
+import { reportFailure } from './terminal.ts'
+
+const defaultDataDir = '.atoll'
+const usageStatus = 64
+
+const program = new Command('atoll')
+  .description('A few ordinary machines become one cloud.')
+  .exitOverride()
+  .configureHelp({ sortSubcommands: false })
+  .addHelpText('after', '\nExamples:\n  atoll up\n  atoll status\n  atoll up --help\n')
+
+program
+  .command('up')
+  .description('Start the cluster on this machine (forms it at first) and stay in the foreground.')
+  .option('--nodes <n>', 'how many nodes to form the cluster with (default 3)')
+  .option('--rs <k+m>', 'data and parity shards per chunk (default 2+1; 1+0 for one node)')
+  .option('--data-dir <dir>', 'where everything is kept', defaultDataDir)
+  .option('--node <id>', 'start this one node only')
+  .option(
+    '--json',
+    'print one line of JSON when all is ready, and nothing else, to standard output',
+  )
+  .option('--log <format>', "'json': the nodes' journals go to standard error (default: node.log)")
+  .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
+  .option('--s3-port <port>', 'S3 over HTTP (default 9000)')
+  .option('--s3-tls-port <port>', 'S3 over TLS (default 8443)')
+  .option('--admin-port <port>', 'admin API (default 7777)')
+  .option('--control-port <port>', 'between nodes, consensus and control (default 6660)')
+  .option('--bulk-port <port>', 'between nodes, bulk bytes (default 9991)')
+  .option('--port-offset <n>', 'move all ports by n when the cluster is formed')
+  .option('--watch', 'restart the nodes when sources change')
+  .addHelpText(
+    'after',
+    `
+A node that dies is reported and not started again. Running \`atoll up\` once more in the same
+directory, also while the others run, starts the nodes that are missing. A node whose directory was
+deleted comes back under a new id as the replacement of the old one and is rebuilt by the others.
+Put your own cluster.toml into the directory before the first start to use it instead of the flags.
+
+Examples:
+  atoll up
+  atoll up --nodes 5 --rs 3+2 --data-dir /srv/atoll
+  atoll up --node 2
+  atoll up --json --port-offset 10000 --data-dir /tmp/second
+`,
+  )
+  .action(async (flags: Record<string, string | boolean | undefined>) => {
+    const { up } = await import('./up.ts')
+    await finish(() => up(readUp(flags)))
+  })
+
+program
+  .command('status')
+  .description('Show nodes, groups, capacity, objects and missing redundancy.')
+  .option('--data-dir <dir>', 'the directory that `atoll up` uses', defaultDataDir)
+  .option('--node <id>', 'ask this node (default: the first that answers)')
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExamples:\n  atoll status\n  atoll status --node 2 --json\n')
+  .action(async (flags: { dataDir: string; node?: string; json?: boolean }) => {
+    const { status } = await import('./status.ts')
+    await finish(() =>
+      status({
+        dataDir: resolve(flags.dataDir),
+        node: flags.node === undefined ? undefined : readId(flags.node),
+        isJson: flags.json === true,
+      }),
+    )
+  })
+
+program
+  .command('node')
+  .description('Run one node in this process (what `atoll up` starts per node).')
+  .requiredOption('--data-dir <dir>', "the node's own directory")
+  .option('--bind <address>', 'find this node in cluster.toml by its address')
+  .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
+  .option('--log <format>', "'text' or 'json', to standard error", 'text')
+  .option('--level <level>', 'debug, notice, warning or error', 'notice')
+  .addHelpText(
+    'after',
+    `
+ATOLL_NODE_ID (or HIVE_PREDASTORE_NODE_ID) overrides the id in node.toml.
+
+Examples:
+  atoll node --data-dir .atoll/node-1
+  ATOLL_NODE_ID=2 atoll node --data-dir /srv/atoll --log json
+`,
+  )
+  .action(async (flags: Record<string, string | undefined>) => {
+    const { runNode } = await import('./node-command.ts')
+    await finish(() => runNode(readNode(flags)))
+  })
+
+type Flags = Record<string, string | boolean | undefined>
+
+function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
+  const text = (name: string): string | undefined => {
+    const value = flags[name]
+    return typeof value === 'string' ? value : undefined
+  }
+  const nodes = text('nodes')
+  const rs = text('rs')
+  const node = text('node')
+  return {
+    dataDir: resolve(text('dataDir') ?? defaultDataDir),
+    nodes: nodes === undefined ? undefined : parseCount('--nodes', nodes, [1, 32]),
+    rs: rs === undefined ? undefined : parseCode(rs),
+    node: node === undefined ? undefined : readId(node),
+    ports: parsePorts(flags as Record<string, string>),
+    dataThreads: readDataThreads(text('dataThreads')),
+    isJson: flags.json === true,
+    log: text('log') === 'json' ? 'json' : 'file',
+    watches: flags.watch === true,
+  }
+}
+
+function readNode(
+  flags: Record<string, string | undefined>,
+): Parameters<typeof import('./node-command.ts').runNode>[0] {
+  const level = flags.level
+  return {
+    dataDir: resolve(flags.dataDir ?? ''),
+    dataThreads: readDataThreads(flags.dataThreads) ?? 1,
+    bind: flags.bind,
+    log: flags.log === 'json' ? 'json' : 'text',
+    level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
+  }
+}
+
+function readId(text: string): number {
+  return parseCount('--node', text, [1, 999_999_999])
+}
+
+function readDataThreads(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseCount('--data-threads', text, [0, 64])
+}
+
+/** Ends the process with the command's status: sockets and timers left behind must not keep it. */
+async function finish(run: () => Promise<number>): Promise<void> {
+  let status: number
+  try {
+    status = await run()
+  } catch (error) {
+    status = reportFailure(error)
+  }
+  process.exitCode = status
+  await new Promise<void>((settle) => process.stdout.write('', () => settle()))
+  process.exit(status)
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof CommanderError)) process.exit(reportFailure(error))
+  process.exit(error.exitCode === 0 ? 0 : usageStatus)
+}

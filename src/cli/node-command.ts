@@ -1,0 +1,107 @@
+// `atoll node`: runs one node in this process. `atoll up` starts it per node; on several machines it is
+// started directly. SIGTERM and SIGINT stop it cleanly; so does the loss of the launcher that started it.
+
+import { existsSync } from 'node:fs'
+import { Fault, isFault, toFault } from '../base/index.ts'
+import { createLoopThreads, createRealHost } from '../host/real/index.ts'
+import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
+import { acquireLock, type Lock } from './lock.ts'
+import { loadNodeConfig } from './node-dir.ts'
+import type { NodeNotice } from './node-process.ts'
+import { nodePaths } from './paths.ts'
+import { portFault, type PortPlan, portNames } from './ports.ts'
+import { reportFailure } from './terminal.ts'
+
+export type NodeCommandOptions = {
+  readonly dataDir: string
+  readonly dataThreads: number
+  readonly bind?: string | undefined
+  readonly log: 'text' | 'json'
+  readonly level: 'debug' | 'notice' | 'warning' | 'error'
+}
+
+/** Settles with the exit status once the node has stopped. */
+export async function runNode(options: NodeCommandOptions): Promise<number> {
+  const stopping = stopSignal()
+  let lock: Lock | undefined
+  try {
+    if (!existsSync(options.dataDir)) {
+      throw new Fault('not-found', `${options.dataDir} does not exist`, {
+        next: 'start the cluster with `atoll up`, which makes it',
+      })
+    }
+    lock = acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
+    const { dataThreads, bind } = options
+    const config = loadNodeConfig(options.dataDir, { dataThreads, bindHost: bind })
+    const node = await start(config, options, stopping)
+    if (node !== undefined) {
+      notify({ kind: 'ready' })
+      await stopped(stopping)
+      await node.stop()
+    }
+    return 0
+  } catch (error) {
+    const fault = toFault(error)
+    notify({
+      kind: 'failed',
+      code: fault.code,
+      what: fault.message,
+      next: fault.next ?? '',
+      fields: fault.fields,
+    })
+    return reportFailure(error)
+  } finally {
+    lock?.release()
+  }
+}
+
+async function start(
+  config: NodeConfig,
+  options: NodeCommandOptions,
+  signal: AbortSignal,
+): Promise<RunningNode | undefined> {
+  const real = createRealHost({
+    rootPath: options.dataDir,
+    journal: { format: options.log, level: options.level, name: `node ${config.self}` },
+  })
+  const host = config.dataThreads === 0 ? { ...real, threads: createLoopThreads(real) } : real
+  process.on('uncaughtException', (error) => host.journal.fatal('node.uncaught_error', error))
+  process.on('unhandledRejection', (error) => host.journal.fatal('node.unhandled_rejection', error))
+  notify({ kind: 'waiting', what: 'a majority of the nodes' })
+  try {
+    return await startNode(config, host, { signal })
+  } catch (error) {
+    if (signal.aborted && isFault(error, 'cancelled')) return undefined
+    throw explainPort(error, config)
+  }
+}
+
+/** A taken port as people meet it: what it is for, and the flag that moves it. */
+function explainPort(error: unknown, config: NodeConfig): unknown {
+  if (!isFault(error, 'exists') || error.fields.port === undefined) return error
+  const port = Number(error.fields.port)
+  const isIt = (name: keyof PortPlan): boolean => config.listen[name]?.port === port
+  const name = portNames.find(isIt)
+  if (name === undefined) return error
+  const host = config.listen[name]?.host ?? ''
+  return portFault('EADDRINUSE', { host, port, name })
+}
+
+function notify(notice: NodeNotice): void {
+  if (process.connected && process.send !== undefined) process.send(notice)
+}
+
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (): void => controller.abort()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  process.on('disconnect', stop)
+  return controller.signal
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

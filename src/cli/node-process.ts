@@ -1,0 +1,116 @@
+// One node as a child process of the launcher: started, watched until it says that it is ready, stopped
+// within a bounded time. The child talks over Node's channel (node-command.ts); when the channel breaks,
+// because the launcher was killed, the child stops by itself.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Fault, type FaultCode, faultTable } from '../base/index.ts'
+import { nodePaths } from './paths.ts'
+
+/** What a node tells its launcher. */
+export type NodeNotice =
+  | { readonly kind: 'waiting'; readonly what: string }
+  | { readonly kind: 'ready' }
+  | {
+      readonly kind: 'failed'
+      readonly code: string
+      readonly what: string
+      readonly next: string
+      readonly fields: Readonly<Record<string, string>>
+    }
+
+export type NodeProcessOptions = {
+  readonly nodeDir: string
+  readonly dataThreads: number | undefined
+  /** 'json': the node's journal goes to our standard error as JSON lines; else into node.log. */
+  readonly log: 'json' | 'file'
+}
+
+export type NodeEnd = { readonly status: number | null; readonly signal: string | null }
+
+export type NodeProcess = {
+  readonly pid: number
+  /** Settles when the node serves; rejects with the Fault that ended it. */
+  readonly ready: Promise<void>
+  readonly ended: Promise<NodeEnd>
+  /** What it last said it waits for. */
+  waitsFor(): string
+  /** SIGTERM, and SIGKILL when it is not gone after stopMsMax. */
+  stop(): Promise<void>
+}
+
+const stopMsMax = 15_000
+const mainPath = fileURLToPath(new URL('./main.ts', import.meta.url))
+
+export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
+  const paths = nodePaths(options.nodeDir)
+  const file = options.log === 'json' ? undefined : openSync(paths.journal, 'a', 0o644)
+  const output = file ?? 2
+  const args = ['node', '--data-dir', options.nodeDir]
+  if (options.dataThreads !== undefined) args.push('--data-threads', String(options.dataThreads))
+  if (options.log === 'json') args.push('--log', 'json')
+  const child = spawn(process.execPath, [...process.execArgv, mainPath, ...args], {
+    stdio: ['ignore', output, output, 'ipc'],
+    env: { ...process.env, UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '16', TZ: 'UTC' },
+  })
+  if (file !== undefined) closeSync(file)
+  return watch(child, options.nodeDir)
+}
+
+function watch(child: ChildProcess, nodeDir: string): NodeProcess {
+  let waiting = 'its start'
+  let failure: Fault | undefined
+  const ended = new Promise<NodeEnd>((resolve) => {
+    child.once('exit', (status, signal) => resolve({ status, signal }))
+    child.once('error', () => resolve({ status: null, signal: null }))
+  })
+  const ready = new Promise<void>((resolve, reject) => {
+    child.on('message', (notice: NodeNotice) => {
+      if (notice.kind === 'ready') resolve()
+      else if (notice.kind === 'waiting') waiting = notice.what
+      else failure = faultOf(notice)
+    })
+    ended.then((end) => reject(failure ?? unexpectedEnd(end, nodeDir)), reject)
+  })
+  ready.catch(() => undefined)
+  return {
+    pid: child.pid ?? 0,
+    ready,
+    ended,
+    waitsFor: () => waiting,
+    async stop() {
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopMsMax)
+      await ended
+      clearTimeout(timer)
+    },
+  }
+}
+
+function faultOf(notice: Extract<NodeNotice, { kind: 'failed' }>): Fault {
+  const code: FaultCode = notice.code in faultTable ? (notice.code as FaultCode) : 'internal'
+  return new Fault(code, notice.what, {
+    fields: notice.fields,
+    ...(notice.next === '' ? {} : { next: notice.next }),
+  })
+}
+
+function unexpectedEnd(end: NodeEnd, nodeDir: string): Fault {
+  const how = end.signal === null ? `status ${end.status}` : end.signal
+  const { journal } = nodePaths(nodeDir)
+  return new Fault('internal', `the node in ${nodeDir} ended with ${how}\n${lastLines(journal)}`, {
+    next: `read ${journal}`,
+  })
+}
+
+const linesShown = 12
+
+function lastLines(path: string): string {
+  try {
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
+    return lines.slice(-linesShown).join('\n')
+  } catch {
+    return ''
+  }
+}

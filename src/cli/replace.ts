@@ -1,0 +1,98 @@
+// A node whose directory was deleted comes back as somebody else: the running members give its place to
+// a new identity, the launcher signs a certificate for that, and the node starts empty and is rebuilt.
+// The reason is told in formation.ts.
+
+import { rmSync } from 'node:fs'
+import { z } from 'zod'
+import { Fault, nodeId } from '../base/index.ts'
+import { replaceInTopology, type Topology } from '../cluster/index.ts'
+import { askAdmin } from './admin-client.ts'
+import {
+  type Formation,
+  nodeFileOf,
+  readAdminToken,
+  readAuthority,
+  requireTopology,
+  type Slot,
+  writeFormation,
+} from './formation.ts'
+import { hasIdentity, writeNodeDir, writeTopology } from './node-dir.ts'
+import { launcherPaths } from './paths.ts'
+import { tell } from './terminal.ts'
+
+const replacementSchema = z.object({
+  id: z.int().min(1),
+  founders: z.array(z.int().min(1)),
+})
+const askMs = 20_000
+
+/** Asks `live` nodes in turn; answers the formation with the slot's new identity, already written. */
+export async function replaceLostSlot(
+  dataDir: string,
+  formation: Formation,
+  plan: { readonly lost: Slot; readonly live: readonly Slot[] },
+): Promise<Formation> {
+  const { lost, live } = plan
+  tell(`atoll: the state of node ${lost.id} is gone; its place goes to a new identity`)
+  const given = await askForReplacement(dataDir, { lost, live })
+  const fresh = nodeId(given.id)
+  const topology = replaceInTopology(requireTopology(dataDir), lost.id, fresh)
+  const slot: Slot = { ...lost, id: fresh, hasRun: false }
+  const changed: Formation = {
+    ...formation,
+    slots: formation.slots.map((kept) => (kept.slot === slot.slot ? slot : kept)),
+  }
+  const nodeDir = launcherPaths(dataDir).node(slot.slot)
+  rmSync(nodeDir, { recursive: true, force: true })
+  await writeNodeDir(nodeDir, {
+    clusterId: formation.clusterId,
+    authority: readAuthority(dataDir),
+    adminToken: readAdminToken(dataDir),
+    topology,
+    self: fresh,
+    file: nodeFileOf(slot.ports, fresh, given.founders.map(nodeId)),
+  })
+  distributeTopology(dataDir, changed, topology)
+  writeFormation(dataDir, changed)
+  tell(`atoll: node ${fresh} takes the place of node ${lost.id} and is being rebuilt`)
+  return changed
+}
+
+/** The same bytes everywhere; running nodes follow the member list and read the file at their next start. */
+function distributeTopology(dataDir: string, formation: Formation, topology: Topology): void {
+  writeTopology(dataDir, topology)
+  for (const { slot } of formation.slots) {
+    const nodeDir = launcherPaths(dataDir).node(slot)
+    if (hasIdentity(nodeDir)) writeTopology(nodeDir, topology)
+  }
+}
+
+async function askForReplacement(
+  dataDir: string,
+  { lost, live }: { readonly lost: Slot; readonly live: readonly Slot[] },
+): Promise<z.infer<typeof replacementSchema>> {
+  let last: unknown
+  for (const { host, ports } of live) {
+    const endpoint = {
+      host,
+      port: ports.admin,
+      authorityPem: readAuthority(dataDir).certificatePem,
+      token: readAdminToken(dataDir),
+    }
+    try {
+      const body = { old: lost.id }
+      const path = '/v1/members/replace'
+      const given = await askAdmin(endpoint, { method: 'POST', path, body, timeoutMs: askMs })
+      return replacementSchema.parse(given)
+    } catch (error) {
+      last = error
+    }
+  }
+  const { message } = last instanceof Error ? last : { message: 'no other node runs' }
+  throw new Fault('unavailable', `node ${lost.id} cannot be replaced: ${message}`, {
+    next:
+      'a majority of the nodes must run to accept a replacement; ' +
+      `if they are lost for good, remove ${dataDir} to start with an empty cluster`,
+    cause: last,
+  })
+}

@@ -1,0 +1,99 @@
+// Keeps the node processes that this launcher started. It reports a node that ends by itself and does
+// not start it again: whoever kills a node wants it dead, and a node that stopped because its disk
+// failed must not come back in a loop. `atoll up` in a second terminal starts what is missing.
+
+import type { Slot } from './formation.ts'
+import { type NodeEnd, type NodeProcess, startNodeProcess } from './node-process.ts'
+import { launcherPaths } from './paths.ts'
+import { tell, withProgress } from './terminal.ts'
+
+export type SupervisorOptions = {
+  readonly dataDir: string
+  readonly dataThreads: number | undefined
+  readonly log: 'json' | 'file'
+}
+
+type Kept = { readonly slot: Slot; readonly child: NodeProcess; isStopping: boolean }
+
+export class Supervisor {
+  readonly #options: SupervisorOptions
+  readonly #kept = new Map<number, Kept>()
+  #whenEmpty: (() => void) | undefined
+  /** The worst end of a node that nobody asked to stop. */
+  #hasLostNode = false
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+  }
+
+  get hasLostNode(): boolean {
+    return this.#hasLostNode
+  }
+
+  pidOf(slot: number): number | undefined {
+    return this.#kept.get(slot)?.child.pid
+  }
+
+  start(slot: Slot): NodeProcess {
+    const { dataDir, dataThreads, log } = this.#options
+    const nodeDir = launcherPaths(dataDir).node(slot.slot)
+    const child = startNodeProcess({ nodeDir, dataThreads, log })
+    const kept: Kept = { slot, child, isStopping: false }
+    this.#kept.set(slot.slot, kept)
+    void child.ended.then((end) => this.#ended(kept, end))
+    return child
+  }
+
+  /** Settles when every node of this launcher is ready; rejects with the first failure. */
+  async untilReady(slots: readonly Slot[]): Promise<void> {
+    const waiting = new Map<number, NodeProcess>()
+    for (const { slot, id } of slots) {
+      const child = this.#kept.get(slot)?.child
+      if (child !== undefined) waiting.set(id, child)
+    }
+    const all = [...waiting].map(async ([id, child]) => {
+      await child.ready
+      waiting.delete(id)
+    })
+    const describe = (): string =>
+      `still starting: ${[...waiting].map(([id, child]) => `node ${id} waits for ${child.waitsFor()}`).join('; ')}`
+    await withProgress(describe, Promise.all(all))
+  }
+
+  async stopAll(): Promise<void> {
+    const running = [...this.#kept.values()]
+    for (const kept of running) kept.isStopping = true
+    const stopping = Promise.all(running.map((kept) => kept.child.stop()))
+    await withProgress(() => `stopping ${this.#kept.size} nodes`, stopping)
+  }
+
+  /** One node after the other, so that a majority stays up. */
+  async restartEach(): Promise<void> {
+    for (const kept of [...this.#kept.values()]) {
+      kept.isStopping = true
+      await kept.child.stop()
+      const child = this.start(kept.slot)
+      await child.ready
+    }
+  }
+
+  /** Settles when no node of this launcher runs any more. */
+  untilEmpty(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#whenEmpty = resolve
+      if (this.#kept.size === 0) resolve()
+    })
+  }
+
+  #ended(kept: Kept, end: NodeEnd): void {
+    const { slot, id } = kept.slot
+    if (this.#kept.get(slot) === kept) this.#kept.delete(slot)
+    if (!kept.isStopping) {
+      this.#hasLostNode = true
+      const how = end.signal === null ? `with status ${end.status}` : `by ${end.signal}`
+      tell(`atoll: node ${id} (pid ${kept.child.pid}) ended ${how}; its data are kept`)
+      tell(`  next: atoll up --node ${id} --data-dir ${this.#options.dataDir}`)
+    }
+    if (this.#kept.size === 0 && !kept.isStopping) this.#whenEmpty?.()
+  }
+}

@@ -1,0 +1,75 @@
+// What `atoll up` answers: one line of JSON for programs, endpoints and ready-to-paste lines for people.
+
+import type { Topology } from '../cluster/index.ts'
+import type { Slot } from './formation.ts'
+
+export type ClusterSummary = {
+  readonly region: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly nodes: readonly {
+    readonly id: number
+    readonly pid: number
+    /** A plain-HTTP URL. */
+    readonly s3: string
+    readonly admin: string
+    readonly dataDir: string
+  }[]
+}
+
+export function summarizeCluster(
+  topology: Topology,
+  running: {
+    readonly nodes: readonly {
+      readonly slot: Slot
+      readonly pid: number
+      readonly nodeDir: string
+    }[]
+  },
+): ClusterSummary {
+  const key = topology.auth[0]
+  return {
+    region: topology.region,
+    accessKeyId: key?.accessKeyId ?? '',
+    secretAccessKey: key?.secretAccessKey ?? '',
+    nodes: running.nodes.map(({ slot, pid, nodeDir }) => ({
+      id: slot.id,
+      pid,
+      s3: `http://${slot.host}:${slot.ports.s3}`,
+      admin: `https://${slot.host}:${slot.ports.admin}`,
+      dataDir: nodeDir,
+    })),
+  }
+}
+
+export function describeCluster(summary: ClusterSummary, dataDir: string): string {
+  const { region, accessKeyId, secretAccessKey, nodes } = summary
+  const first = nodes[0]?.s3 ?? ''
+  const rows = nodes.map(
+    ({ id, pid, s3, admin }) =>
+      `  node ${String(id).padEnd(3)} ${s3.padEnd(24)} ${admin.padEnd(26)} pid ${pid}`,
+  )
+  return [
+    '',
+    `Atoll is ready: ${nodes.length} ${nodes.length === 1 ? 'node' : 'nodes'}, data in ${dataDir}`,
+    '',
+    `  ${''.padEnd(8)} ${'S3'.padEnd(24)} admin`,
+    ...rows,
+    '',
+    '  With the AWS CLI:',
+    '',
+    `    export AWS_ACCESS_KEY_ID=${accessKeyId}`,
+    `    export AWS_SECRET_ACCESS_KEY=${secretAccessKey}`,
+    `    export AWS_REGION=${region} AWS_ENDPOINT_URL=${first}`,
+    '    aws s3 mb s3://demo && aws s3 cp README.md s3://demo/ && aws s3 ls s3://demo',
+    '',
+    '  With curl:',
+    '',
+    `    curl --aws-sigv4 aws:amz:${region}:s3 --user ${accessKeyId}:${secretAccessKey} \\`,
+    `      -T README.md ${first}/predastore/README.md`,
+    '',
+    `  State: npm run -s atoll -- status --data-dir ${dataDir}`,
+    '  Ctrl-C stops the cluster; `npm start` starts it again with everything it had.',
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,287 @@
+// `atoll up`: forms a cluster on this machine if there is none, starts the nodes that do not run, and
+// stays in the foreground until it is told to stop.
+//
+// Which nodes: all slots, or the one that --node names. A slot whose lock a living process holds is
+// left alone (another launcher started it) and is part of the answer. A slot whose state is gone gets a
+// new identity once the others serve.
+
+import { watch } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Fault } from '../base/index.ts'
+import {
+  type Formation,
+  formCluster,
+  isLost,
+  readFormation,
+  requireTopology,
+  type Slot,
+  writeFormation,
+  nodeFileOf,
+} from './formation.ts'
+import { type Lock, acquireLock, readHolder } from './lock.ts'
+import { hasIdentity, readNodeFile, writeNodeFile } from './node-dir.ts'
+import { defaultCode, type PortFlags } from './options.ts'
+import { launcherPaths, nodePaths } from './paths.ts'
+import { planPorts, type PortPlan } from './ports.ts'
+import { replaceLostSlot } from './replace.ts'
+import { Supervisor } from './supervisor.ts'
+import { answer, tell, withProgress } from './terminal.ts'
+import { describeCluster, summarizeCluster } from './up-text.ts'
+
+export type UpOptions = {
+  readonly dataDir: string
+  readonly nodes: number | undefined
+  readonly rs: { readonly data: number; readonly parity: number } | undefined
+  /** Id of the one node to start. */
+  readonly node: number | undefined
+  readonly ports: PortFlags
+  readonly dataThreads: number | undefined
+  readonly isJson: boolean
+  readonly log: 'json' | 'file'
+  readonly watches: boolean
+}
+
+/** Settles with the exit status. */
+export async function up(options: UpOptions): Promise<number> {
+  const stopping = stopSignal()
+  const supervisor = new Supervisor(options)
+  try {
+    const formation = await start(options, supervisor, stopping)
+    if (formation === undefined) {
+      await supervisor.stopAll()
+      return 0
+    }
+    print(options, formation, supervisor)
+  } catch (error) {
+    await supervisor.stopAll()
+    throw error
+  }
+  const unwatch = options.watches ? watchSources(supervisor) : undefined
+  await Promise.race([aborted(stopping), supervisor.untilEmpty()])
+  unwatch?.()
+  await supervisor.stopAll()
+  return stopping.aborted || !supervisor.hasLostNode ? 0 : 1
+}
+
+/** Undefined when it was told to stop before all was ready. */
+async function start(
+  options: UpOptions,
+  supervisor: Supervisor,
+  stopping: AbortSignal,
+): Promise<Formation | undefined> {
+  const { dataDir } = options
+  const lock = await lockLauncher(dataDir)
+  try {
+    const known = readFormation(dataDir)
+    let formation = known ?? (await form(options))
+    if (known !== undefined) formation = adjust(options, known)
+    const topology = requireTopology(dataDir)
+    const chosen = chooseSlots(options, formation)
+    const missing = chosen.filter((slot) => pidOf(dataDir, slot) === undefined)
+    if (missing.length === 0) throw allRun(options, chosen)
+    const lost = missing.filter((slot) => isLost(dataDir, slot, topology))
+    const sound = missing.filter((slot) => !lost.includes(slot))
+    formation = markRun(dataDir, formation, sound)
+    for (const slot of sound) supervisor.start(slot)
+    const isReady = await Promise.race([
+      supervisor.untilReady(sound).then(() => true),
+      aborted(stopping).then(() => false),
+    ])
+    if (!isReady) return undefined
+    for (const slot of lost) {
+      const live = formation.slots.filter((other) => pidOf(dataDir, other) !== undefined)
+      formation = await replaceLostSlot(dataDir, formation, { lost: slot, live })
+      const fresh = formation.slots.find((other) => other.slot === slot.slot) ?? slot
+      formation = markRun(dataDir, formation, [fresh])
+      supervisor.start(fresh)
+      await supervisor.untilReady([fresh])
+    }
+    return formation
+  } finally {
+    lock.release()
+  }
+}
+
+const lockWaitMs = 60_000
+
+/** Launchers take turns: one forms or replaces while the others wait. */
+async function lockLauncher(dataDir: string): Promise<Lock> {
+  const path = launcherPaths(dataDir).lock
+  const startedMs = Date.now()
+  const tryUntil = async (): Promise<Lock> => {
+    for (;;) {
+      const holder = readHolder(path)
+      if (holder === undefined) return acquireLock(path, dataDir)
+      if (Date.now() - startedMs > lockWaitMs) return acquireLock(path, dataDir)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+  const describe = (): string => `waiting for another launcher (pid ${readHolder(path)})`
+  return await withProgress(describe, tryUntil())
+}
+
+async function form(options: UpOptions): Promise<Formation> {
+  if (options.node !== undefined) {
+    throw new Fault(
+      'not-found',
+      `${options.dataDir} holds no cluster, so it has no node to start`,
+      {
+        next: 'form one first: atoll up',
+      },
+    )
+  }
+  const nodes = options.nodes ?? 3
+  const rs = options.rs ?? defaultCode(nodes)
+  if (rs.data + rs.parity > nodes) {
+    throw new Fault('invalid', `--rs ${rs.data}+${rs.parity} needs ${rs.data + rs.parity} nodes`, {
+      next: `give --nodes ${rs.data + rs.parity} or a smaller code`,
+    })
+  }
+  const ports = planPorts(options.ports.offset, options.ports)
+  tell(`atoll: making a cluster of ${nodes} in ${options.dataDir}`)
+  return await formCluster(options.dataDir, { nodes, rs, ports })
+}
+
+/** Holds the flags against a cluster that exists: what was fixed at formation cannot be asked for anew. */
+function adjust(options: UpOptions, formation: Formation): Formation {
+  const { dataDir, nodes, rs } = options
+  const next = `leave the flag out, or use another --data-dir for another cluster`
+  if (nodes !== undefined && nodes !== formation.slots.length) {
+    const what = `the cluster in ${dataDir} has ${formation.slots.length} nodes, not ${nodes}`
+    throw new Fault('invalid', what, { next })
+  }
+  const topology = requireTopology(dataDir)
+  if (rs !== undefined && (rs.data !== topology.rs.data || rs.parity !== topology.rs.parity)) {
+    const { data, parity } = topology.rs
+    throw new Fault('invalid', `the cluster in ${dataDir} codes ${data}+${parity}`, { next })
+  }
+  return movePorts(options, formation)
+}
+
+/** Ports of servers for people can be moved at any start; those between nodes are in the topology. */
+function movePorts(options: UpOptions, formation: Formation): Formation {
+  const { offset: _offset, ...flags } = options.ports
+  const fixed = (['control', 'bulk'] as const).find((name) =>
+    formation.slots.some((slot) => flags[name] !== undefined && flags[name] !== slot.ports[name]),
+  )
+  if (fixed !== undefined) {
+    throw new Fault('invalid', `the ${fixed} port was fixed when the cluster was formed`, {
+      next: `leave --${fixed}-port out`,
+    })
+  }
+  if (Object.keys(flags).length === 0) return formation
+  const moved = {
+    ...formation,
+    slots: formation.slots.map((slot) =>
+      pidOf(options.dataDir, slot) === undefined
+        ? { ...slot, ports: { ...slot.ports, ...flags } as PortPlan }
+        : slot,
+    ),
+  }
+  for (const slot of moved.slots) {
+    const nodeDir = launcherPaths(options.dataDir).node(slot.slot)
+    if (!hasIdentity(nodeDir)) continue
+    const file = readNodeFile(nodeDir)
+    writeNodeFile(nodeDir, nodeFileOf(slot.ports, file.id, file.founders))
+  }
+  writeFormation(options.dataDir, moved)
+  return moved
+}
+
+function chooseSlots(options: UpOptions, formation: Formation): readonly Slot[] {
+  const { node } = options
+  if (node === undefined) return formation.slots
+  const chosen =
+    formation.slots.find((slot) => slot.id === node) ??
+    formation.slots.find((slot) => slot.slot === node)
+  if (chosen !== undefined) return [chosen]
+  const ids = formation.slots.map((slot) => slot.id).join(', ')
+  throw new Fault('not-found', `no node ${node} in ${options.dataDir}; it has ${ids}`)
+}
+
+function allRun(options: UpOptions, chosen: readonly Slot[]): Fault {
+  const pids = chosen.map((slot) => `node ${slot.id} is pid ${pidOf(options.dataDir, slot)}`)
+  return new Fault('exists', `nothing to start in ${options.dataDir}: ${pids.join(', ')}`, {
+    next: `atoll status --data-dir ${options.dataDir}`,
+  })
+}
+
+function pidOf(dataDir: string, slot: Slot): number | undefined {
+  return readHolder(nodePaths(launcherPaths(dataDir).node(slot.slot)).lock)
+}
+
+/** Written before the process starts: from then on the identity may have voted. */
+function markRun(dataDir: string, formation: Formation, started: readonly Slot[]): Formation {
+  if (started.every((slot) => slot.hasRun)) return formation
+  const names = new Set(started.map((slot) => slot.slot))
+  const slots = formation.slots.map((slot) =>
+    names.has(slot.slot) ? { ...slot, hasRun: true } : slot,
+  )
+  const marked = { ...formation, slots }
+  writeFormation(dataDir, marked)
+  return marked
+}
+
+function print(options: UpOptions, formation: Formation, supervisor: Supervisor): void {
+  const { dataDir } = options
+  const topology = requireTopology(dataDir)
+  const summary = summarizeCluster(topology, {
+    nodes: formation.slots.flatMap((slot) => {
+      const pid = supervisor.pidOf(slot.slot) ?? pidOf(dataDir, slot)
+      const nodeDir = launcherPaths(dataDir).node(slot.slot)
+      return pid === undefined ? [] : [{ slot, pid, nodeDir }]
+    }),
+  })
+  if (options.isJson) answer(JSON.stringify(summary))
+  else answer(describeCluster(summary, dataDir))
+}
+
+const settleMs = 200
+
+/** Restarts the nodes when a source changes; answers a function that ends it. */
+function watchSources(supervisor: Supervisor): () => void {
+  const sources = fileURLToPath(new URL('..', import.meta.url))
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> | undefined
+  const restart = (): void => {
+    if (running !== undefined) {
+      timer = setTimeout(restart, settleMs)
+      return
+    }
+    tell('atoll: sources changed, restarting the nodes one by one')
+    running = supervisor
+      .restartEach()
+      .then(
+        () => tell('atoll: restarted'),
+        (error) => tell(`atoll: a node does not start: ${error.message}`),
+      )
+      .finally(() => {
+        running = undefined
+      })
+  }
+  const watcher = watch(sources, { recursive: true }, (_event, name) => {
+    if (name === null || !name.endsWith('.ts') || name.endsWith('.test.ts')) return
+    clearTimeout(timer)
+    timer = setTimeout(restart, settleMs)
+  })
+  return () => {
+    clearTimeout(timer)
+    watcher.close()
+  }
+}
+
+/** A repeated signal changes nothing: a terminal and npm may both deliver the same Ctrl-C. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (): void => controller.abort()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  process.on('disconnect', stop)
+  return controller.signal
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

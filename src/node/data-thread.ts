@@ -1,0 +1,147 @@
+// The data thread: gateways, TLS to clients, hashes, coding, shard segments and bulk rpc, away from the
+// core's timers. It owns no replicated state: keyspaces are asked over its port.
+//
+// The program ends when the core says stop: first the gateways, so that no new request comes, then what
+// they stand on. A failure to start is told to the core instead of thrown: it is an answer for people
+// (a taken port), not a broken thread.
+
+import { type NodeId, toFault } from '../base/index.ts'
+import {
+  type Cluster,
+  firstObjectsNamespace,
+  openCluster,
+  systemNamespace,
+} from '../cluster/index.ts'
+import { createContent } from '../content/index.ts'
+import { createS3Handler, s3Malformed } from '../gateways/s3/index.ts'
+import type { Address, Host, Port, ThreadProgram } from '../host/index.ts'
+import { createLaneKeyspaces } from '../keyspace/index.ts'
+import { createObjects } from '../objects/index.ts'
+import { createRpc, type Rpc } from '../rpc/index.ts'
+import { openSegments } from '../storage/index.ts'
+import { Closers } from './closers.ts'
+import { decodeConfig, type NodeConfig, pathsOf } from './config.ts'
+import { laneMessageCodec } from './lane-messages.ts'
+import { laneChannel, muxPort } from './port-mux.ts'
+import { encodableContent, type LaneStatus } from './status.ts'
+
+export const dataThread: ThreadProgram = {
+  name: 'data',
+  moduleUrl: import.meta.url,
+  exportName: 'runDataThread',
+  run: runDataThread,
+}
+
+/** A read of the object count that takes longer is left out of a status. */
+const totalsDeadlineMs = 700
+
+export async function runDataThread(host: Host, port: Port, input: Uint8Array): Promise<void> {
+  const config = decodeConfig(input)
+  const [keyspacePort, control] = muxPort(port, laneChannel.count)
+  if (keyspacePort === undefined || control === undefined) return
+  const closers = new Closers()
+  try {
+    const status = await serve(host, { config, keyspacePort, closers })
+    control.onMessage = (bytes) => {
+      const asked = laneMessageCodec.decode(bytes)
+      if (asked.kind === 'status-wanted') {
+        const { request } = asked
+        void status().then((found) =>
+          control.send(laneMessageCodec.encode({ kind: 'status', request, status: found })),
+        )
+      } else if (asked.kind === 'stop') {
+        closers.closeAll().then(
+          () => control.send(laneMessageCodec.encode({ kind: 'stopped' })),
+          (error) => host.journal.fatal('node.data_thread_stop_failed', error),
+        )
+      }
+    }
+    control.send(laneMessageCodec.encode({ kind: 'serving' }))
+  } catch (error) {
+    await closers.closeAll()
+    control.send(laneMessageCodec.encode({ kind: 'failed', fault: toFault(error) }))
+  }
+}
+
+type Lane = {
+  readonly config: NodeConfig
+  readonly keyspacePort: Port
+  readonly closers: Closers
+}
+
+/** Builds everything of this thread; answers how to ask it for its status. */
+async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
+  const { self } = config
+  const keyspaces = createLaneKeyspaces(host, keyspacePort)
+  closers.add(() => keyspaces.close())
+  const rpc = createRpc(host, { self, identity: config.identity, listen: config.listen.bulk })
+  closers.add(() => rpc.close())
+  const system = await keyspaces.open(systemNamespace)
+  const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
+  const cluster = await openCluster({ host, system, isReachable }, { self })
+  closers.add(async () => cluster.close())
+  followPeers(cluster, rpc, self)
+  const segments = await openSegments(host, {
+    path: `${pathsOf(config).nodes}/shards`,
+    ...(config.reserveBytes === undefined ? {} : { reserveBytes: config.reserveBytes }),
+  })
+  closers.add(() => segments.close())
+  const { view, admin } = cluster
+  const namespaces = [firstObjectsNamespace]
+  const content = await createContent(
+    { host, rpc, segments, view, keyspaces },
+    { self, namespaces, ...config.content },
+  )
+  closers.add(() => content.close())
+  const objects = createObjects(
+    { host, view, admin, keyspaces, content },
+    { namespaces, isTrashMine: () => isLowestUp(cluster, self) },
+  )
+  closers.add(async () => objects.close())
+  await rpc.listen()
+  const handler = createS3Handler(
+    { host, objects, view, admin },
+    { region: view.settings().region },
+  )
+  const server = { handler, onMalformed: s3Malformed }
+  const { s3, s3Tls } = config.listen
+  if (s3 !== undefined) closers.add(await listen(host, s3, server))
+  if (s3Tls !== undefined) {
+    closers.add(await listen(host, s3Tls, { ...server, tls: config.serverTls }))
+  }
+  return async (): Promise<LaneStatus> => {
+    const deadline = host.clock.sleep(totalsDeadlineMs).then(() => 0)
+    const counted = objects.totals().then(
+      (totals) => totals.objects + 1,
+      () => 0,
+    )
+    const counts = await Promise.race([counted, deadline])
+    return {
+      content: encodableContent(content.status(), host.clock.monotonicMs()),
+      objects: counts,
+    }
+  }
+}
+
+async function listen(
+  host: Host,
+  address: Address,
+  options: Parameters<Host['http']['serve']>[1],
+): Promise<() => Promise<void>> {
+  const listener = await host.http.serve(address, options)
+  return () => listener.close()
+}
+
+function followPeers(cluster: Cluster, rpc: Rpc, self: NodeId): void {
+  const tell = (): void => {
+    const others = cluster.view.members().filter((member) => member.id !== self)
+    rpc.setPeers(new Map(others.map((member) => [member.id, member.bulk])))
+  }
+  cluster.view.onChange(tell)
+  tell()
+}
+
+/** Background work that one member does for all: the first that is up, as this node sees it. */
+function isLowestUp({ view }: Cluster, self: NodeId): boolean {
+  return view.members().find((member) => view.isUp(member.id))?.id === self
+}

@@ -1,0 +1,201 @@
+// startNode: the only wiring. It builds every room from one config and one host, in the order of the
+// floors, and takes them down in the opposite order, gateways first.
+//
+// Start: local state (log, store, value segments), the groups over it, the member list as this node's
+// replica last knew it, then the network, then founding or waiting for the cluster's state, then the
+// data thread, then the admin API. Peers are set from the replica before anything listens, so that an
+// identity that was removed while this node was down is never spoken to on the word of an old file.
+
+import { Fault, groupId, type NodeId } from '../base/index.ts'
+import {
+  firstObjectsNamespace,
+  foundCluster,
+  type Member,
+  openCluster,
+  planFounders,
+  readLocalMembers,
+  replaceMember,
+  systemNamespace,
+  updateMember,
+} from '../cluster/index.ts'
+import { adminMalformed, createAdminHandler } from '../gateways/admin/index.ts'
+import type { Address, Host } from '../host/index.ts'
+import {
+  createKeyspaces,
+  type Keyspace,
+  type Keyspaces,
+  keyspaceTables,
+} from '../keyspace/index.ts'
+import { createRaft, raftTable } from '../raft/index.ts'
+import { controlMethod, createRpc } from '../rpc/index.ts'
+import { openLog, openSegments, openStore } from '../storage/index.ts'
+import { Closers } from './closers.ts'
+import { type NodeConfig, pathsOf } from './config.ts'
+import { type Lane, startLane } from './lane.ts'
+import { followMembership } from './membership.ts'
+import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
+import { type ClusterStatus, nodeStatusCodec } from './status.ts'
+
+export type RunningNode = {
+  readonly id: NodeId
+  /** The cluster as this node and its peers see it. */
+  status(): Promise<ClusterStatus>
+  /** Gateways first; everything applied is durable when it settles. */
+  stop(): Promise<void>
+}
+
+export const systemGroup = groupId(1)
+export const objectsGroup = groupId(2)
+
+export async function startNode(
+  config: NodeConfig,
+  host: Host,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<RunningNode> {
+  if (config.dataThreads > 1) {
+    throw new Fault('unsupported', `${config.dataThreads} data threads: at most one for now`, {
+      next: 'give --data-threads 1',
+    })
+  }
+  const closers = new Closers()
+  try {
+    const core = await openCore(config, host, closers)
+    await join(core, options.signal)
+    return await openServers(core)
+  } catch (error) {
+    await closers.closeAll()
+    throw error
+  }
+}
+
+type Core = StatusParts & {
+  readonly config: NodeConfig
+  readonly closers: Closers
+  readonly keyspaces: Keyspaces
+  readonly system: Keyspace
+  /** Set once the data thread serves. */
+  lane: Lane | undefined
+}
+
+async function openCore(config: NodeConfig, host: Host, closers: Closers): Promise<Core> {
+  const startedMs = host.clock.monotonicMs()
+  const { self, identity } = config
+  const { db } = pathsOf(config)
+  const log = await openLog(host, {
+    path: `${db}/log`,
+    ...(config.ownLogThread === undefined ? {} : { ownThread: config.ownLogThread }),
+  })
+  closers.add(() => log.close())
+  const store = await openStore(host, {
+    path: `${db}/store.sqlite`,
+    tables: [raftTable, ...keyspaceTables],
+  })
+  closers.add(async () => store.close())
+  const values = await openSegments(host, { path: `${db}/values` })
+  closers.add(() => values.close())
+  const rpc = createRpc(host, { self, identity, listen: config.listen.control })
+  closers.add(() => rpc.close())
+  const onFatal = (fault: Fault): void => host.journal.fatal('node.state_untrusted', fault)
+  const raft = createRaft({ host, log, store, rpc, onFatal }, { self, ...config.raft })
+  closers.add(() => raft.close())
+  const founders = planFounders(config.founders)
+  const namespaces = [
+    { name: systemNamespace, group: systemGroup, founders },
+    { name: firstObjectsNamespace, group: objectsGroup, founders },
+  ]
+  const session = drawSession(host)
+  const keyspaces = createKeyspaces(
+    { host, raft, rpc, store, values, self, session },
+    { namespaces },
+  )
+  closers.add(() => keyspaces.close())
+  const system = await keyspaces.open(systemNamespace)
+  await keyspaces.open(firstObjectsNamespace)
+  const lane = undefined
+  return { self, config, host, closers, startedMs, log, store, rpc, raft, keyspaces, system, lane }
+}
+
+/** Requests of one boot of one node: 16 random bytes, so that two boots never share a request id. */
+function drawSession(host: Host): Uint8Array {
+  return host.random.bytes(16)
+}
+
+/** Becomes part of the cluster: settles once its first state is committed and read here. */
+async function join(core: Core, signal: AbortSignal | undefined): Promise<void> {
+  const { config, host, rpc, system } = core
+  const local = await readLocalMembers(system)
+  rpc.setPeers(local === undefined ? peersOfFile(config) : peersOf(local.members, config.self))
+  rpc.serve(controlMethod.nodeStatus, async () => {
+    return nodeStatusCodec.encode(await ownStatus(core, core.lane))
+  })
+  await rpc.listen()
+  await foundCluster(
+    { host, system },
+    {
+      clusterId: config.identity.clusterId,
+      topology: config.topology,
+      isFounder: config.founders.includes(config.self),
+      ...(signal === undefined ? {} : { signal }),
+    },
+  )
+}
+
+function peersOfFile(config: NodeConfig): ReadonlyMap<NodeId, Address> {
+  const others = config.topology.db.filter((db) => db.id !== config.self)
+  return new Map(others.map(({ id, host, port }) => [id, { host, port }]))
+}
+
+function peersOf(members: readonly Member[], self: NodeId): ReadonlyMap<NodeId, Address> {
+  const others = members.filter((member) => member.id !== self && member.state !== 'removed')
+  return new Map(others.map((member) => [member.id, member.control]))
+}
+
+async function openServers(core: Core): Promise<RunningNode> {
+  const { config, host, closers, rpc, raft, system, keyspaces, self } = core
+  const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
+  const cluster = await openCluster({ host, system, isReachable }, { self })
+  closers.add(async () => cluster.close())
+  const unfollow = followMembership({ host, raft, rpc, cluster, system, systemGroup }, self)
+  closers.add(async () => unfollow())
+  await announceAddresses(config, system)
+  const lane = await startLane(host, { config, keyspaces })
+  core.lane = lane
+  closers.add(async () => {
+    core.lane = undefined
+    await lane.stop()
+  })
+  const status = (): Promise<ClusterStatus> => clusterStatus(core, { cluster, lane: core.lane })
+  if (config.listen.admin !== undefined)
+    await serveAdmin(core, { status, admin: config.listen.admin })
+  return { id: self, status, stop: () => closers.closeAll() }
+}
+
+/** Ports of the servers for people may have moved since this member was recorded. */
+async function announceAddresses(config: NodeConfig, system: Keyspace): Promise<void> {
+  const { admin, s3 } = config.listen
+  await updateMember(system, config.self, (member) => {
+    const now = { ...member, admin: admin ?? member.admin, s3: s3 ?? member.s3 }
+    return sameAddress(now.admin, member.admin) && sameAddress(now.s3, member.s3) ? undefined : now
+  })
+}
+
+function sameAddress(a: Address, b: Address): boolean {
+  return a.host === b.host && a.port === b.port
+}
+
+async function serveAdmin(
+  { config, host, closers, system }: Core,
+  serving: { readonly admin: Address; readonly status: () => Promise<ClusterStatus> },
+): Promise<void> {
+  const actions = {
+    status: serving.status,
+    replaceMember: (old: NodeId) => replaceMember(system, old),
+  }
+  const handler = createAdminHandler({ host, actions }, { token: config.adminToken })
+  const listener = await host.http.serve(serving.admin, {
+    tls: config.serverTls,
+    handler,
+    onMalformed: adminMalformed,
+  })
+  closers.add(() => listener.close())
+}
