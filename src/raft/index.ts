@@ -1,3 +1,4 @@
+export { createRaft, type RaftDependencies } from './driver.ts'
 export type {
   AppliedEntry,
   Group,
@@ -12,3 +13,4 @@ export type {
   SnapshotSource,
   StateMachine,
 } from './group.ts'
+export { raftTable } from './state-row.ts'

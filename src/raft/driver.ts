@@ -1,0 +1,278 @@
+// All groups of one node on one loop. A turn collects what every group wants and does it once:
+// one batch for the log, one frame per peer, one transaction for the store. So the cost of a sync, a
+// message and a commit is shared by everything that is in flight, whatever the number of groups.
+//
+// A turn runs when proposals or messages arrived (at the end of the loop's turn, so that they gather),
+// when the log has made a batch durable, and on every tick. Messages leave before the log's batch is
+// durable; what claims durability travels as responses of the batch (core/types.ts).
+
+import { Fault, type GroupId, isFault, type NodeId, nodeId, toFault } from '../base/index.ts'
+import type { Host, Timer } from '../host/index.ts'
+import { controlMethod, type Rpc } from '../rpc/index.ts'
+import type { Log, Store } from '../storage/index.ts'
+import { AppendQueue } from './append-queue.ts'
+import { Checkpoints } from './checkpoints.ts'
+import type { Message } from './core/index.ts'
+import type { Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './group.ts'
+import { type ApplyWork, GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
+import { decodeFrame, encodeFrames, type GroupMessage, isFramed } from './messages.ts'
+import { planStart } from './recovery.ts'
+import { type RaftSettings, settingsOf } from './settings.ts'
+import { Snapshots } from './snapshots.ts'
+import { encodeStateRow, raftTable, readStateRow, stateRowKey } from './state-row.ts'
+import { TickLateness } from './tick-lateness.ts'
+
+export type RaftDependencies = {
+  readonly host: Host
+  readonly log: Log
+  /** Opened with the table that `raftTable` names. */
+  readonly store: Store
+  readonly rpc: Rpc
+  /** The node can no longer trust its disk or its state: it must stop. */
+  readonly onFatal: (fault: Fault) => void
+}
+
+/** Starts ticking; registers its methods with rpc. Groups are opened by their owners. */
+export function createRaft(dependencies: RaftDependencies, options: RaftOptions): Raft {
+  return new RaftDriver(dependencies, settingsOf(options))
+}
+
+const latenessSamples = 4_096
+
+class RaftDriver implements Raft {
+  readonly onFatal: (fault: Fault) => void
+  readonly #dependencies: RaftDependencies
+  readonly #settings: RaftSettings
+  readonly #queue: AppendQueue
+  readonly #snapshots: Snapshots
+  readonly #checkpoints: Checkpoints
+  readonly #lateness = new TickLateness(latenessSamples)
+  readonly #groups = new Map<GroupId, GroupDriver>()
+  #ordered: readonly GroupDriver[] = []
+  readonly #awake = new Set<GroupDriver>()
+  #outbox = new Map<number, GroupMessage[]>()
+  readonly #counts: RaftCounts = {
+    elections: 0,
+    snapshotsSent: 0,
+    snapshotsInstalled: 0,
+    membershipChanges: 0,
+  }
+  #isTurnDue = false
+  #isInTurn = false
+  #isStopped = false
+  #timer: Timer
+  #tickDueMs: number
+
+  constructor(dependencies: RaftDependencies, settings: RaftSettings) {
+    const { host, log, rpc } = dependencies
+    this.#dependencies = dependencies
+    this.#settings = settings
+    this.onFatal = (fault) => this.#fail(fault)
+    this.#queue = new AppendQueue(log, {
+      onBatch: () => this.#turn(),
+      onStalled: (fault) => this.#stalled(fault),
+      onResumed: () => host.journal.event('notice', 'raft.log_resumed'),
+      onFatal: this.onFatal,
+    })
+    this.#checkpoints = new Checkpoints({
+      ...dependencies,
+      settings,
+      queue: this.#queue,
+      groups: () => this.#ordered,
+      onFatal: this.onFatal,
+    })
+    this.#snapshots = new Snapshots({
+      host,
+      rpc,
+      self: settings.self,
+      counts: this.#counts,
+      group: (id) => this.#groups.get(id),
+    })
+    rpc.onMessage(controlMethod.raftMessages, (from, frame) => this.#receive(from, frame))
+    this.#tickDueMs = host.clock.monotonicMs() + settings.tickMs
+    this.#timer = host.clock.every(settings.tickMs, () => this.#tick())
+  }
+
+  async open(options: GroupOptions): Promise<Group> {
+    const { store, log } = this.#dependencies
+    const row = readStateRow(store, options.group)
+    const recovered = log.recovered.get(options.group)
+    const start = planStart(options, { self: this.#settings.self, row, recovered })
+    if (start.isNewRow) {
+      const digest = options.stateMachine.digest()
+      store.transaction(() => {
+        store.put(raftTable, stateRowKey(options.group), encodeStateRow({ ...start.row, digest }))
+      })
+    }
+    if (start.repair.length > 0) {
+      await store.checkpoint()
+      await this.#repaired(start.repair)
+    }
+    const group = new GroupDriver(options, start, this.#groupEnds())
+    this.#groups.set(options.group, group)
+    this.#ordered = [...this.#groups.values()].sort((a, b) => a.group - b.group)
+    this.#wake(group)
+    return group
+  }
+
+  group(id: GroupId): Group | undefined {
+    return this.#groups.get(id)
+  }
+
+  groups(): readonly Group[] {
+    return this.#ordered
+  }
+
+  statistics(): RaftStatistics {
+    return { ...this.#counts, tickLatenessMs: this.#lateness.statistics() }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    this.#timer.cancel()
+    for (const group of this.#ordered) group.close(closedFault())
+    if (!this.#queue.isStalled) await this.#queue.drained()
+    await this.#checkpoints.run()
+    if (!this.#queue.isStalled) await this.#queue.drained()
+    this.#queue.close()
+  }
+
+  #groupEnds(): GroupEnds {
+    const { host, store } = this.#dependencies
+    return {
+      host,
+      store,
+      queue: this.#queue,
+      settings: this.#settings,
+      counts: this.#counts,
+      wake: (group) => this.#wake(group),
+      send: (group, message) => this.#post(group, message),
+      onFatal: this.onFatal,
+    }
+  }
+
+  #repaired(appends: readonly import('../storage/index.ts').GroupAppend[]): Promise<void> {
+    return new Promise((resolve) => {
+      for (const append of appends) {
+        this.#queue.push({ append, isUrgent: true, onDurable: () => {} })
+      }
+      this.#queue.push({ append: undefined, isUrgent: true, onDurable: resolve })
+      this.#queue.flush()
+    })
+  }
+
+  #wake(group: GroupDriver): void {
+    this.#awake.add(group)
+    if (this.#isTurnDue || this.#isInTurn || this.#isStopped) return
+    this.#isTurnDue = true
+    this.#dependencies.host.clock.soon(() => {
+      this.#isTurnDue = false
+      this.#turn()
+    })
+  }
+
+  #tick(): void {
+    const nowMs = this.#dependencies.host.clock.monotonicMs()
+    this.#lateness.add(nowMs - this.#tickDueMs)
+    this.#tickDueMs = nowMs + this.#settings.tickMs
+    this.#queue.retry()
+    for (const group of this.#ordered) {
+      group.tick()
+      if (group.hasWork) this.#awake.add(group)
+    }
+    this.#checkpoints.tick()
+    if (this.#awake.size > 0) this.#turn()
+  }
+
+  #turn(): void {
+    if (this.#isInTurn || this.#isStopped) return
+    this.#isInTurn = true
+    try {
+      const awake = [...this.#awake].sort((a, b) => a.group - b.group)
+      this.#awake.clear()
+      const applies: ApplyWork[] = []
+      for (const group of awake) group.run(applies)
+      this.#sendOutbox()
+      this.#queue.flush()
+      this.#apply(applies)
+      this.#sendOutbox()
+      for (const group of awake) if (group.hasWork) this.#awake.add(group)
+    } catch (error) {
+      if (!isFault(error)) throw error
+      this.#fail(error)
+    } finally {
+      this.#isInTurn = false
+    }
+    const next = this.#awake.values().next().value
+    if (next !== undefined) this.#wake(next)
+  }
+
+  #apply(applies: readonly ApplyWork[]): void {
+    if (applies.length === 0) return
+    this.#dependencies.store.transaction(() => {
+      for (const { group, entries } of applies) group.apply(entries)
+    })
+    for (const { group, responses } of applies) group.settle(responses)
+  }
+
+  #receive(from: NodeId, frame: Uint8Array): void {
+    if (this.#isStopped) return
+    let messages: readonly GroupMessage[]
+    try {
+      messages = decodeFrame(frame.slice(), { from, to: this.#settings.self })
+    } catch (error) {
+      const what = toFault(error).message
+      this.#dependencies.host.journal.event('warning', 'raft.frame_refused', { from, what })
+      return
+    }
+    const nowMs = this.#dependencies.host.clock.monotonicMs()
+    for (const { group: id, message } of messages) {
+      const group = this.#groups.get(id)
+      if (group === undefined) continue
+      group.step(message, nowMs)
+      this.#wake(group)
+    }
+  }
+
+  #post(group: GroupDriver, message: Message): void {
+    if (message.type === 'snapshot') this.#snapshots.send(group, message)
+    if (!isFramed(message)) return
+    const waiting = this.#outbox.get(message.to)
+    const posted = { group: group.group, message }
+    if (waiting === undefined) this.#outbox.set(message.to, [posted])
+    else waiting.push(posted)
+  }
+
+  #sendOutbox(): void {
+    if (this.#outbox.size === 0) return
+    const outbox = this.#outbox
+    this.#outbox = new Map()
+    for (const [peer, messages] of outbox) {
+      for (const frame of encodeFrames(messages, this.#settings.frameBytesMax)) {
+        if (this.#dependencies.rpc.send(nodeId(peer), controlMethod.raftMessages, frame)) continue
+        const silent = new Set(messages.map((posted) => posted.group))
+        for (const id of silent) this.#groups.get(id)?.reportUnreachable(nodeId(peer))
+        break
+      }
+    }
+  }
+
+  #stalled(fault: Fault): void {
+    this.#dependencies.host.journal.event('error', 'raft.log_full', { what: fault.message })
+    for (const group of this.#ordered) group.yieldLeadership(fault)
+  }
+
+  #fail(fault: Fault): void {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    this.#timer.cancel()
+    this.#queue.close()
+    for (const group of this.#ordered) group.close(closedFault())
+    this.#dependencies.onFatal(fault)
+  }
+}
+
+function closedFault(): Fault {
+  return new Fault('unavailable', 'this node is stopping')
+}

@@ -1,0 +1,456 @@
+// One group on this node: carries effects of its core to the log, the peers and the state machine, and
+// answers of those back into the core. Decisions are the core's; this file moves values.
+//
+// Order within a turn (driver.ts): proposals in, Ready out, log batch given, messages sent, committed
+// entries applied in the turn's one transaction, answers given after it has committed.
+//
+// Invariant: the row in the store, #applied and the state machine stand at the same entry at the end
+// of every transaction.
+
+import { assert, Fault, type LogIndex, type NodeId } from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import type { Store } from '../storage/index.ts'
+import type { AppendQueue } from './append-queue.ts'
+import {
+  type ConfChange,
+  type ConfState,
+  createRawNode,
+  decodeConfChange,
+  type Entry,
+  type Message,
+  type RawNode,
+  type Ready,
+  type SnapshotMetadata,
+} from './core/index.ts'
+import { EntryCache } from './entry-cache.ts'
+import type {
+  AppliedEntry,
+  Group,
+  GroupOptions,
+  GroupStatus,
+  MembershipChange,
+  SnapshotSink,
+} from './group.ts'
+import { heardMsOf, statusOf } from './group-status.ts'
+import { Installation } from './installation.ts'
+import { MembershipChanges } from './membership.ts'
+import { leaderIs, overloaded, Proposals } from './proposals.ts'
+import { Reads } from './reads.ts'
+import { brandHardState, type GroupStart, logEntryOf } from './recovery.ts'
+import { electionRandom, type RaftSettings } from './settings.ts'
+import { encodeStateRow, raftTable, stateRowKey } from './state-row.ts'
+import { Transfer } from './transfer.ts'
+
+/** What a group needs of the driver. */
+export type GroupEnds = {
+  readonly host: Host
+  readonly store: Store
+  readonly queue: AppendQueue
+  readonly settings: RaftSettings
+  readonly counts: RaftCounts
+  /** A turn is needed for this group. */
+  readonly wake: (group: GroupDriver) => void
+  readonly send: (group: GroupDriver, message: Message) => void
+  readonly onFatal: (fault: Fault) => void
+}
+export type RaftCounts = {
+  elections: number
+  snapshotsSent: number
+  snapshotsInstalled: number
+  membershipChanges: number
+}
+
+/** Committed entries of one group, to be applied in the turn's transaction. */
+export type ApplyWork = {
+  readonly group: GroupDriver
+  readonly entries: readonly Entry[]
+  readonly responses: readonly Message[]
+}
+
+export class GroupDriver implements Group {
+  readonly options: GroupOptions
+  readonly cache: EntryCache
+  readonly #ends: GroupEnds
+  readonly #node: RawNode
+  readonly #proposals: Proposals
+  readonly #membership: MembershipChanges
+  readonly #reads: Reads
+  readonly #transfer = new Transfer()
+  readonly #installation: Installation
+  readonly #heard = new Map<number, number>()
+  #applied: SnapshotMetadata
+  #answers: { readonly entry: Entry; readonly answer: Uint8Array | undefined }[] = []
+  #changes: { readonly change: ConfChange; readonly confState: ConfState }[] = []
+  #leader: NodeId | undefined
+  #isLeader = false
+  #tick = 0
+  #graceEndsTick = 0
+  #closed: Fault | undefined
+  readonly #leadershipListeners: ((leader: NodeId | undefined, isSelf: boolean) => void)[] = []
+  readonly #appliedListeners: ((index: LogIndex) => void)[] = []
+
+  constructor(options: GroupOptions, start: GroupStart, ends: GroupEnds) {
+    const { settings, host } = ends
+    this.options = options
+    this.#ends = ends
+    const { applied: index, term, confState } = start.row
+    this.#applied = { index, term, confState }
+    this.cache = new EntryCache({
+      hardState: start.hardState,
+      cut: start.cut,
+      entries: start.entries,
+      appliedState: () => this.#applied,
+    })
+    this.#node = createRawNode({
+      id: settings.self,
+      electionTicks: settings.electionTicks,
+      heartbeatTicks: settings.heartbeatTicks,
+      storage: this.cache,
+      applied: index,
+      asyncStorageWrites: true,
+      maxSizePerMessage: settings.appendBytesMax,
+      maxCommittedSizePerReady: 4 * settings.appendBytesMax,
+      maxUncommittedSize: settings.uncommittedBytesMax,
+      maxInflightMessages: settings.inflightMessagesMax,
+      maxInflightBytes: settings.inflightBytesMax,
+      checkQuorum: true,
+      preVote: true,
+      readOnly: 'safe',
+      disableProposalForwarding: true,
+      disableConfChangeValidation: false,
+      stepDownOnRemoval: true,
+      random: electionRandom(host, options.electionPriority ?? 5),
+      trace: () => {},
+    })
+    this.#proposals = new Proposals(settings.uncommittedBytesMax)
+    this.#membership = new MembershipChanges(settings.self, drawNumber(host))
+    this.#reads = new Reads({
+      self: settings.self,
+      firstRound: drawNumber(host),
+      retryTicks: settings.readRetryTicks,
+      timeoutTicks: settings.readTimeoutTicks,
+      roundsMax: 4,
+      waitersMax: 65_536,
+    })
+    this.#installation = new Installation(this, ends)
+  }
+
+  get group(): GroupOptions['group'] {
+    return this.options.group
+  }
+
+  get appliedState(): SnapshotMetadata {
+    return this.#applied
+  }
+
+  get isInstalling(): boolean {
+    return this.#installation.isBusy
+  }
+
+  get hasWork(): boolean {
+    if (this.#installation.isFrozen) return false
+    return (
+      this.#node.hasReady() ||
+      this.#proposals.hasWaiting ||
+      this.#membership.hasWaiting ||
+      this.#reads.hasArrived
+    )
+  }
+
+  // ---- for the owner of the group ----
+
+  propose(payload: Uint8Array): Promise<Uint8Array> {
+    if (payload.length === 0) return reject(new Fault('invalid', 'an entry is not empty'))
+    if (payload.length > this.#ends.settings.proposalBytesMax) {
+      return reject(new Fault('too-large', `an entry of ${payload.length} bytes`))
+    }
+    const refused = this.#refusal()
+    if (refused !== undefined) return reject(refused)
+    const answer = this.#proposals.add(payload)
+    this.#ends.wake(this)
+    return answer
+  }
+
+  readBarrier(signal?: AbortSignal): Promise<void> {
+    if (this.#closed !== undefined) return reject(this.#closed)
+    const confirmed = this.#reads.add(this.#tick, signal)
+    this.#ends.wake(this)
+    return confirmed
+  }
+
+  changeMembers(change: MembershipChange): Promise<void> {
+    const refused = this.#refusal()
+    if (refused !== undefined) return reject(refused)
+    const applied = this.#membership.add(change)
+    this.#ends.wake(this)
+    return applied
+  }
+
+  transferLeadership(to: NodeId): Promise<void> {
+    const refused = this.#refusal()
+    if (refused !== undefined) return reject(refused)
+    if (to === this.#ends.settings.self) return Promise.resolve()
+    if (!this.#applied.confState.voters.includes(to)) {
+      return reject(new Fault('invalid', `node ${to} is not a voter of the group`))
+    }
+    this.#node.transferLeader(to)
+    this.#ends.wake(this)
+    return this.#transfer.begin(to, this.#tick + 2 * this.#ends.settings.electionTicks)
+  }
+
+  status(): GroupStatus {
+    const nowMs = this.#ends.host.clock.monotonicMs()
+    return statusOf(this.#node.status(), {
+      group: this.options.group,
+      name: this.options.name,
+      applied: this.#applied,
+      firstIndex: this.cache.firstIndex(),
+      lastIndex: this.cache.lastIndex(),
+      heardMs: (core) => heardMsOf(core, this.#heard, nowMs),
+    })
+  }
+
+  onLeadership(changed: (leader: NodeId | undefined, isSelf: boolean) => void): void {
+    this.#leadershipListeners.push(changed)
+  }
+
+  onApplied(applied: (index: LogIndex) => void): void {
+    this.#appliedListeners.push(applied)
+  }
+
+  // ---- for the driver ----
+
+  tick(): void {
+    this.#tick++
+    this.#node.tick()
+    this.#reads.tick(this.#tick, (context) => this.#node.readIndex(context))
+    this.#transfer.tick(this.#tick)
+    if (this.#graceEndsTick === this.#tick) {
+      const { term } = this.#node.status().hardState
+      this.#proposals.abandonBefore(this.#isLeader ? term : Number.MAX_SAFE_INTEGER)
+      this.#membership.abandon()
+    }
+  }
+
+  /** A message of a peer; `nowMs` is when it arrived. */
+  step(message: Message, nowMs: number): void {
+    this.#heard.set(message.from, nowMs)
+    // While the disk is full nothing more may pile up in memory; the leader sends it again.
+    if (this.#ends.queue.isStalled && message.entries.length > 0 && message.type === 'append')
+      return
+    this.#node.step(message)
+  }
+
+  stepLocal(messages: readonly Message[]): void {
+    const { self } = this.#ends.settings
+    for (const message of messages) {
+      if (message.to === self) this.#node.step(message)
+      else this.#ends.send(this, message)
+    }
+  }
+
+  reportUnreachable(peer: NodeId): void {
+    this.#node.reportUnreachable(peer)
+  }
+
+  reportSnapshot(peer: NodeId, isSuccess: boolean): void {
+    this.#node.reportSnapshot(peer, isSuccess)
+    this.#ends.wake(this)
+  }
+
+  /** Staged chunks of a snapshot meet its message. True once installed, false when not needed. */
+  installSnapshot(message: Message, sink: SnapshotSink): Promise<boolean> {
+    const installed = this.#installation.stage(message, sink)
+    this.#heard.set(message.from, this.#ends.host.clock.monotonicMs())
+    this.#node.step(message)
+    this.#ends.wake(this)
+    return installed
+  }
+
+  /** Gives the core what waits and takes its effects. */
+  run(applies: ApplyWork[]): void {
+    if (this.#installation.isFrozen) return
+    const { settings } = this.#ends
+    this.#proposals.give((payloads) => this.#node.proposeMany(payloads), {
+      bytesMax: settings.appendBytesMax,
+      refusal: () => this.#refusal() ?? overloaded(),
+    })
+    const hasChange = this.#membership.hasWaiting
+    this.#membership.give((change) => this.#node.proposeConfChange(change), this.#leader)
+    this.#reads.ask(this.#tick, (context) => this.#node.readIndex(context))
+    if (!this.#node.hasReady()) return
+    const ready = this.#node.ready()
+    this.#proposals.appended(ready.entries)
+    this.#membership.appended(ready.entries, hasChange)
+    this.#noteLeader(ready)
+    this.#reads.confirmed(ready.readStates, this.#applied.index)
+    for (const message of ready.messages) {
+      if (message.type === 'storage-append') this.#queueAppend(ready, message)
+      else if (message.type === 'storage-apply') {
+        applies.push({ group: this, entries: message.entries, responses: message.responses })
+      } else this.#ends.send(this, message)
+    }
+    if (ready.snapshot === undefined) this.#installation.dismiss()
+  }
+
+  /** Inside the turn's transaction. Answers wait for settle(). */
+  apply(entries: readonly Entry[]): void {
+    const normal: Entry[] = []
+    for (const entry of entries) {
+      assert(entry.index === this.#applied.index + 1, 'entries are applied one after the other')
+      const isNormal = entry.kind === 'normal'
+      const confState = isNormal ? this.#applied.confState : this.#applyChange(entry)
+      this.#applied = { index: entry.index, term: entry.term, confState }
+      if (isNormal && entry.payload.length > 0) normal.push(entry)
+      else this.#answers.push({ entry, answer: undefined })
+    }
+    const machine = this.options.stateMachine
+    if (normal.length > 0) {
+      const answers = machine.apply(normal as unknown as readonly AppliedEntry[])
+      assert(answers.length === normal.length, 'the state machine answers every entry')
+      for (let i = 0; i < normal.length; i++) {
+        this.#answers.push({ entry: normal[i] as Entry, answer: answers[i] })
+      }
+    }
+    this.#putRow()
+  }
+
+  /** The transaction has committed: answers proposers and readers, and tells the core. */
+  settle(responses: readonly Message[]): void {
+    const answers = this.#answers
+    this.#answers = []
+    for (const { entry, answer } of answers) this.#proposals.applied(entry, answer)
+    const changes = this.#changes
+    this.#changes = []
+    for (const { change, confState } of changes) {
+      this.#ends.counts.membershipChanges++
+      this.#membership.applied(change, confState)
+    }
+    this.stepLocal(responses)
+    this.announceApplied()
+  }
+
+  announceApplied(): void {
+    this.#reads.appliedTo(this.#applied.index)
+    for (const listen of this.#appliedListeners) listen(this.#applied.index as LogIndex)
+  }
+
+  /** Inside the transaction that finishes an installation. */
+  adoptSnapshot(metadata: SnapshotMetadata): void {
+    this.#applied = metadata
+    this.#putRow()
+  }
+
+  snapshotAdopted(): void {
+    this.#proposals.skippedTo(this.#applied.index)
+    this.#membership.abandon()
+    this.announceApplied()
+  }
+
+  /** The disk is full: what was appended here is not durable, so this node must not lead. */
+  yieldLeadership(fault: Fault): void {
+    this.#proposals.rejectAll(fault, new Fault('no-space', fault.message, { outcome: 'unknown' }))
+    if (!this.#isLeader) return
+    const { self } = this.#ends.settings
+    const { progress } = this.#node.status()
+    const candidates = this.#applied.confState.voters
+      .filter((id) => id !== self && progress.get(id)?.isRecentActive === true)
+      .sort((a, b) => (progress.get(b)?.match ?? 0) - (progress.get(a)?.match ?? 0) || a - b)
+    const target = candidates[0]
+    if (target !== undefined) this.#node.transferLeader(target)
+    this.#ends.wake(this)
+  }
+
+  close(fault: Fault): void {
+    this.#closed = fault
+    this.#proposals.rejectAll(
+      fault,
+      new Fault('unavailable', fault.message, { outcome: 'unknown' }),
+    )
+    this.#membership.rejectAll(fault)
+    this.#reads.rejectAll(fault)
+    this.#transfer.reject(fault)
+  }
+
+  #refusal(): Fault | undefined {
+    if (this.#closed !== undefined) return this.#closed
+    if (this.#ends.queue.isStalled) {
+      return new Fault('no-space', 'the disk of the log is full', { next: 'free disk space' })
+    }
+    if (this.#isLeader && this.#transfer.isRunning) {
+      return new Fault('unavailable', 'leadership is being transferred', { next: 'try again' })
+    }
+    if (this.#isLeader) return undefined
+    return new Fault('not-leader', 'this node does not lead the group', leaderIs(this.#leader))
+  }
+
+  #noteLeader(ready: Ready): void {
+    const soft = ready.softState
+    if (soft === undefined) return
+    const leader = soft.leader === 0 ? undefined : (soft.leader as NodeId)
+    const isLeader = soft.role === 'leader'
+    if (leader === this.#leader && isLeader === this.#isLeader) return
+    if (this.#isLeader && !isLeader) {
+      this.#graceEndsTick = this.#tick + this.#ends.settings.graceTicks
+    }
+    if (isLeader && !this.#isLeader) {
+      this.#ends.counts.elections++
+      const { term } = this.#node.status().hardState
+      const fields = { group: this.options.group, term }
+      this.#ends.host.journal.event('notice', 'raft.leader_elected', fields)
+      if (this.#ends.queue.isStalled) this.yieldLeadership(new Fault('no-space', 'disk full'))
+    }
+    this.#leader = leader
+    this.#isLeader = isLeader
+    this.#transfer.leaderIs(leader)
+    for (const listen of this.#leadershipListeners) listen(leader, isLeader)
+  }
+
+  #queueAppend(ready: Ready, work: Message): void {
+    if (ready.snapshot !== undefined) {
+      this.#installation.begin(ready.snapshot.metadata, { hardState: ready.hardState, work })
+      return
+    }
+    const { entries, responses } = work
+    const { hardState } = ready
+    const hasWork = entries.length > 0 || hardState !== undefined
+    this.#ends.queue.push({
+      append: hasWork
+        ? {
+            group: this.options.group,
+            ...(hardState === undefined ? {} : { hardState: brandHardState(hardState) }),
+            ...(entries.length === 0 ? {} : { entries: entries.map(logEntryOf) }),
+          }
+        : undefined,
+      isUrgent: ready.mustSync,
+      onDurable: () => {
+        this.cache.append(entries)
+        this.stepLocal(responses)
+        this.#ends.wake(this)
+      },
+    })
+  }
+
+  #applyChange(entry: Entry): ConfState {
+    const change = decodeConfChange(entry)
+    assert(change !== undefined, 'a committed change of members is well formed')
+    const confState = this.#node.applyConfChange(change)
+    this.#changes.push({ change, confState })
+    return confState
+  }
+
+  #putRow(): void {
+    const { index: applied, term, confState } = this.#applied
+    const digest = this.options.stateMachine.digest()
+    const row = encodeStateRow({ applied, term, confState, digest })
+    this.#ends.store.put(raftTable, stateRowKey(this.options.group), row)
+  }
+}
+
+function drawNumber(host: Host): number {
+  return host.random.integer(0x1_0000_0000) * 0x1_0000
+}
+
+function reject(fault: Fault): Promise<never> {
+  return Promise.reject(fault)
+}

@@ -1,0 +1,61 @@
+// A group's status for people and for other rooms, from the core's status.
+
+import type { GroupId, LogIndex, NodeId, Term } from '../base/index.ts'
+import type { RawNode, SnapshotMetadata } from './core/index.ts'
+import type { GroupStatus } from './group.ts'
+
+type CoreStatus = ReturnType<RawNode['status']>
+
+export function statusOf(
+  core: CoreStatus,
+  local: {
+    readonly group: GroupId
+    readonly name: string
+    readonly applied: SnapshotMetadata
+    readonly firstIndex: number
+    readonly lastIndex: number
+    readonly heardMs: (core: CoreStatus) => number
+  },
+): GroupStatus {
+  const { voters, learners, votersOutgoing } = local.applied.confState
+  const match = new Map<NodeId, LogIndex>()
+  for (const [id, progress] of core.progress) match.set(id as NodeId, progress.match as LogIndex)
+  return {
+    group: local.group,
+    name: local.name,
+    role: core.softState.role,
+    isLearner: learners.includes(core.id),
+    term: core.hardState.term as Term,
+    leader: core.softState.leader === 0 ? undefined : (core.softState.leader as NodeId),
+    commit: core.hardState.commit as LogIndex,
+    applied: local.applied.index as LogIndex,
+    firstIndex: local.firstIndex as LogIndex,
+    lastIndex: local.lastIndex as LogIndex,
+    voters: voters as readonly NodeId[],
+    learners: learners as readonly NodeId[],
+    votersOutgoing: votersOutgoing as readonly NodeId[],
+    match,
+    heardMs: local.heardMs(core),
+  }
+}
+
+/**
+ * When the leader was last heard; on the leader, the latest moment by which a quorum of voters (of
+ * both halves of a joint configuration) had been heard, itself counting as now. 0: never.
+ */
+export function heardMsOf(
+  core: CoreStatus,
+  heard: ReadonlyMap<number, number>,
+  nowMs: number,
+): number {
+  const { role, leader } = core.softState
+  if (role !== 'leader') return heard.get(leader) ?? 0
+  const at = (id: number): number => (id === core.id ? nowMs : (heard.get(id) ?? 0))
+  const { voters, votersOutgoing } = core.confState
+  return Math.min(quorumMs(voters.map(at)), quorumMs(votersOutgoing.map(at)))
+}
+
+function quorumMs(heardMs: readonly number[]): number {
+  const sorted = [...heardMs].sort((a, b) => b - a)
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.MAX_SAFE_INTEGER
+}

@@ -1,0 +1,58 @@
+// The options of the driver with their defaults, in one place.
+
+import type { Host } from '../host/index.ts'
+import type { RaftOptions } from './group.ts'
+
+export type RaftSettings = Required<RaftOptions> & {
+  /** One proposal at most; a frame holds one entry at least. */
+  readonly proposalBytesMax: number
+  /** Frames are kept below the limit of one-way messages of rpc. */
+  readonly frameBytesMax: number
+  /** Ticks that proposals wait for their fate once leadership is lost. */
+  readonly graceTicks: number
+  readonly readTimeoutTicks: number
+  readonly readRetryTicks: number
+  /** Kept behind a cut for followers that are a little behind. */
+  readonly tailBytesMax: number
+  readonly tailEntriesMax: number
+}
+
+const mebibyte = 1024 * 1024
+const readTimeoutMs = 5_000
+
+export function settingsOf(options: RaftOptions): RaftSettings {
+  const tickMs = options.tickMs ?? 50
+  const electionTicks = options.electionTicks ?? 10
+  return {
+    self: options.self,
+    tickMs,
+    electionTicks,
+    heartbeatTicks: options.heartbeatTicks ?? 2,
+    inflightMessagesMax: options.inflightMessagesMax ?? 256,
+    inflightBytesMax: options.inflightBytesMax ?? 16 * mebibyte,
+    appendBytesMax: options.appendBytesMax ?? mebibyte,
+    uncommittedBytesMax: options.uncommittedBytesMax ?? 32 * mebibyte,
+    logBytesMax: options.logBytesMax ?? 64 * mebibyte,
+    proposalBytesMax: 4 * mebibyte,
+    frameBytesMax: 6 * mebibyte,
+    graceTicks: electionTicks * 3,
+    readTimeoutTicks: Math.ceil(readTimeoutMs / tickMs),
+    readRetryTicks: Math.max(2, Math.ceil(electionTicks / 2)),
+    tailBytesMax: Math.min(4 * mebibyte, Math.floor((options.logBytesMax ?? 64 * mebibyte) / 8)),
+    tailEntriesMax: 5_000,
+  }
+}
+
+/**
+ * Election timeouts are [n, 2n) ticks; priority 10 draws from the sooner half of the range, 0 from
+ * the later, 5 from the middle. Overlap keeps split votes rare at equal priorities.
+ */
+export function electionRandom(host: Host, priority: number): { integer(limit: number): number } {
+  return {
+    integer(limit) {
+      const half = Math.max(1, Math.ceil(limit / 2))
+      const shift = Math.floor(((10 - priority) * (limit - half)) / 10)
+      return Math.min(limit - 1, shift + host.random.integer(half))
+    },
+  }
+}
