@@ -5,8 +5,8 @@
 // one. The value compared is canonical base64 of the digest's exact length, so equal text is equal bytes.
 
 import { crc32, crc32c, type Digest, startDigest } from '../../../base/index.ts'
+import { crc64Nvme } from '../../../content/index.ts'
 import type { Checksum, ChecksumAlgorithm } from '../../../objects/index.ts'
-import { Crc64Nvme } from './crc64.ts'
 import { invalidRequest, notImplemented } from './fault.ts'
 import { base64Decode } from './text.ts'
 
@@ -48,7 +48,7 @@ export function algorithmOfHeader(name: string): ChecksumAlgorithm | undefined {
 export function startChecksum(algorithm: ChecksumAlgorithm): Digest {
   if (algorithm === 'SHA1') return startDigest('sha1')
   if (algorithm === 'SHA256') return startDigest('sha256')
-  if (algorithm === 'CRC64NVME') return new Crc64Nvme()
+  if (algorithm === 'CRC64NVME') return startCrc64()
   return startCrc32(algorithm === 'CRC32' ? crc32 : crc32c)
 }
 
@@ -61,6 +61,20 @@ function startCrc32(sum: (bytes: Uint8Array, seed: number) => number): Digest {
     digest() {
       const digest = new Uint8Array(4)
       new DataView(digest.buffer).setUint32(0, state >>> 0)
+      return digest
+    },
+  }
+}
+
+function startCrc64(): Digest {
+  let state = 0n
+  return {
+    update(bytes) {
+      state = crc64Nvme(bytes, state)
+    },
+    digest() {
+      const digest = new Uint8Array(8)
+      new DataView(digest.buffer).setBigUint64(0, state)
       return digest
     },
   }
