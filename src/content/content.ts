@@ -5,11 +5,16 @@
 // Chunk table, in the namespace that owns the object (all keys of one transaction with the object's):
 //   c/<chunk id>            -> ChunkRecord: k, m, unit bytes, length, holder of each shard (0: missing)
 //   n/<node>/<chunk id>     -> empty: index by node
-//   x/<node>/<chunk id>     -> shard number: the node shall delete its shard (freed chunk)
+//   x/<node>/<chunk id>     -> shard number, time: the node shall delete its shard (freed chunk)
 //   s                       -> sweep number (law 10)
+// An owner keeps its own keys out of these four prefixes.
 
 import type { NodeId } from '../base/index.ts'
-import type { Compare, Keyspace, Operation } from '../keyspace/index.ts'
+import type { ChooseHolders, ClusterView } from '../cluster/index.ts'
+import type { Host } from '../host/index.ts'
+import type { Compare, Keyspace, Keyspaces, Operation } from '../keyspace/index.ts'
+import type { Rpc } from '../rpc/index.ts'
+import type { Segments } from '../storage/index.ts'
 
 export type ChunkRef = { readonly id: Uint8Array; readonly length: number }
 
@@ -20,7 +25,7 @@ export type Manifest = { readonly length: number; readonly chunks: readonly Chun
  * Bytes that are durable but not yet named. The owner names them in one transaction: it adds
  * `compares` and `operations` to its own. When the transaction fails because the sweep number moved,
  * refresh() touches the shards again and gives new compares and operations; when it fails for another
- * reason, discard().
+ * reason, discard(). With an unknown outcome do neither: the sweep decides.
  */
 export type Draft = {
   readonly manifest: Manifest
@@ -49,7 +54,7 @@ export type Content = {
   write(body: AsyncIterable<Uint8Array>, options: ContentWriteOptions): Promise<Draft>
   /**
    * The bytes of [at, at + count) of a manifest, verified before they are given, in slices of at most
-   * 256 KiB (valid until the next is asked for). k shards in parallel, nearest first, another one when
+   * 64 KiB (valid until the next is asked for). k shards in parallel, nearest first, another one when
    * one is slow, missing or damaged (which is repaired behind the reader's back).
    */
   read(
@@ -61,12 +66,20 @@ export type Content = {
       readonly signal?: AbortSignal
     },
   ): AsyncIterable<Uint8Array>
-  /** Operations that free a manifest's chunks, for the transaction that drops the object. */
+  /**
+   * Operations that free a manifest's chunks, for the transaction that drops the object: it must compare
+   * that the object is still the one whose manifest this is.
+   */
   release(manifest: Manifest, keyspace: Keyspace): Promise<readonly Operation[]>
   status(): ContentStatus
-  /** One round of background work now, for tests and the simulator; answers what was done. */
+  /** Verifies every shard of this node once; damaged ones are repaired before it settles, where that is possible. */
   runScrub(): Promise<{ readonly verified: number; readonly damaged: number }>
+  /** One audit of the chunk tables with all repairs that fall to this node; `missing` shards remain. */
   runRepair(): Promise<{ readonly repaired: number; readonly missing: number }>
+  /**
+   * One sweep: raises the sweep numbers (on the first live member only), then deletes shards here that were
+   * freed or that nobody named and nobody can name any more. An abandoned shard goes with the second sweep.
+   */
   runSweep(): Promise<{ readonly deleted: number }>
   close(): Promise<void>
 }
@@ -92,6 +105,35 @@ export type ContentOptions = {
   readonly unitBytes?: number
   /** Namespaces whose chunk tables this node looks after. */
   readonly namespaces: readonly string[]
+  /** A pass over the chunk tables starts this long after the one before. Default 60 s. */
   readonly auditEveryMs?: number
+  /** Default 8 MiB. */
   readonly scrubBytesPerSecond?: number
+  /** Shards of a member that is offline for longer are made again elsewhere. Default 10 min. */
+  readonly repairAfterMs?: number
+  /** The sweep number is raised this often. Default 15 min. */
+  readonly sweepEveryMs?: number
+  /** Freed shards stay readable this long for readers that hold their manifest. Default 60 s. */
+  readonly freedGraceMs?: number
+  /** A holder that takes or gives nothing for this long has failed. Default 5 s. */
+  readonly stallMs?: number
+  /** A shard counts as slow after three times the usual wait, at least this. Default 50 ms. */
+  readonly hedgeMsMin?: number
+  /** Memory for units of all transfers of this thread; touched as needed. Default 48 MiB. */
+  readonly memoryBytesMax?: number
+  /** Memory of one upload. Default 8 MiB. */
+  readonly uploadBytesMax?: number
+  /** False: no timers; background work only by runScrub, runRepair and runSweep. Default true. */
+  readonly runsBackground?: boolean
+}
+
+export type ContentDependencies = {
+  readonly host: Host
+  /** The bulk port. Handlers are registered here: create content before listen(). */
+  readonly rpc: Rpc
+  /** Shards of this node. */
+  readonly segments: Segments
+  readonly view: ClusterView
+  readonly keyspaces: Keyspaces
+  readonly chooseHolders: ChooseHolders
 }

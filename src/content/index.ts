@@ -1,10 +1,12 @@
 export type {
   ChunkRef,
   Content,
+  ContentDependencies,
   ContentOptions,
   ContentStatus,
   ContentWriteOptions,
   Draft,
   Manifest,
 } from './content.ts'
+export { createContent } from './create-content.ts'
 export { crc64Nvme } from './kernel/crc64.ts'

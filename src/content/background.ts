@@ -1,0 +1,248 @@
+// Background work of the content room on its timers: audit with repair, scrub, sweep, compaction, and the queue
+// of reported damage. Each kind runs once at a time; one that fails (no leader, no disk) is journaled and
+// comes again with its next turn. Queues are bounded: damage beyond them is found again by scrub and audit.
+
+import { Fault, type NodeId, toHex } from '../base/index.ts'
+import type { Timer } from '../host/index.ts'
+import { bulkMethod } from '../rpc/index.ts'
+import { type AuditReport, Auditor } from './auditor.ts'
+import type { ContentOptions, ContentStatus } from './content.ts'
+import { callDeadlineMs, type Context } from './context.ts'
+import { namespaceTag, parseShardKey, type ShardName, shardKey } from './core/records.ts'
+import { shardKeysCodec } from './core/shard-requests.ts'
+import type { DamageReport } from './damage.ts'
+import { caught } from './faults.ts'
+import { Repairer } from './repairer.ts'
+import { scrubShards } from './scrubber.ts'
+import type { StoredShards } from './stored-shards.ts'
+import { Sweeper } from './sweeper.ts'
+
+const damagedMax = 4_096
+const soonMs = 1_000
+const scrubPauseMs = 60_000
+const freedEveryMs = 30_000
+/** An audit takes at most this share of the time. */
+const auditShare = 10
+
+export class Background {
+  readonly #context: Context
+  readonly #stored: StoredShards
+  readonly #options: ContentOptions
+  readonly #repairer: Repairer
+  readonly #auditor: Auditor
+  readonly #sweeper: Sweeper
+  readonly #timers = new Map<string, Timer>()
+  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #damaged = new Map<string, ShardName>()
+  readonly #reported = new Set<string>()
+  #unsubscribe: () => void = () => undefined
+  #isClosed = false
+  #lastAudit: AuditReport = { chunks: 0, repaired: 0, missing: 0 }
+  #lastAuditMs = 0
+  #space = { freeBytes: 0, totalBytes: 0 }
+  #repairedShards = 0
+  #damagedShards = 0
+
+  constructor(context: Context, stored: StoredShards, options: ContentOptions) {
+    this.#context = context
+    this.#stored = stored
+    this.#options = options
+    this.#repairer = new Repairer(context, stored, options.repairAfterMs ?? 600_000)
+    this.#auditor = new Auditor(context, this.#repairer)
+    this.#sweeper = new Sweeper(context, stored, options.freedGraceMs ?? 60_000)
+  }
+
+  start(): void {
+    if (this.#options.runsBackground === false) return
+    const { rpc, view, holders } = this.#context
+    this.#unsubscribe = view.onChange(() => this.auditSoon())
+    rpc.onReachability((peer, isReachable) => {
+      if (isReachable) holders.forget(peer)
+      this.auditSoon()
+    })
+    this.auditSoon()
+    this.#later('scrub', scrubPauseMs, () => this.#scrubSlowly())
+    this.#later('freed', freedEveryMs, () => this.#deleteFreed())
+    this.#later('sweep', this.#options.sweepEveryMs ?? 900_000, () => this.runSweep())
+  }
+
+  auditSoon(): void {
+    if (this.#options.runsBackground === false || this.#isClosed) return
+    this.#timers.get('audit')?.cancel()
+    this.#later('audit', soonMs, () => this.runRepair())
+  }
+
+  status(): ContentStatus {
+    const { liveBytes, garbageBytes } = this.#stored.segments.statistics()
+    return {
+      chunks: this.#lastAudit.chunks,
+      underReplicatedShards: this.#lastAudit.missing,
+      liveBytes,
+      garbageBytes,
+      ...this.#space,
+      repairedShards: this.#repairedShards,
+      damagedShards: this.#damagedShards,
+      lastAuditMs: this.#lastAuditMs,
+    }
+  }
+
+  /** A reader met damage: the holder is asked to look, at most once until it is repaired. */
+  reportDamage({ namespace, id, shard, holder }: DamageReport): void {
+    const key = shardKey({ tag: namespaceTag(namespace), id, shard })
+    if (holder === this.#context.self) {
+      this.reportOwnDamage(key)
+      return
+    }
+    const name = toHex(key)
+    if (this.#reported.has(name) || this.#reported.size >= damagedMax) return
+    this.#reported.add(name)
+    void this.#askToVerify(holder, key).finally(() => this.#reported.delete(name))
+  }
+
+  /** This node's shard failed its checksum or is not here. */
+  reportOwnDamage(key: Uint8Array): void {
+    const name = toHex(key)
+    if (this.#damaged.has(name) || this.#damaged.size >= damagedMax) return
+    this.#damaged.set(name, parseShardKey(key))
+    this.#damagedShards++
+    this.#context.host.journal.event('warning', 'content.shard_damaged', { shard: name })
+    if (this.#options.runsBackground === false) return
+    if (!this.#timers.has('damage')) this.#later('damage', soonMs, () => this.#repairDamaged())
+  }
+
+  runRepair(): Promise<{ readonly repaired: number; readonly missing: number }> {
+    return this.#alone('repair', async () => {
+      const startMs = this.#context.host.clock.monotonicMs()
+      try {
+        const restored = await this.#restoreDamaged()
+        const report = await this.#auditor.run(this.#options.namespaces)
+        this.#repairedShards += report.repaired
+        this.#lastAudit = report
+        this.#lastAuditMs = this.#context.host.clock.wallMs()
+        this.#space = await this.#context.host.disk.space()
+        return { repaired: restored + report.repaired, missing: report.missing }
+      } finally {
+        const tookMs = this.#context.host.clock.monotonicMs() - startMs
+        const everyMs = Math.max(this.#options.auditEveryMs ?? 60_000, auditShare * tookMs)
+        this.#later('audit', everyMs, () => this.runRepair())
+      }
+    })
+  }
+
+  runScrub(): Promise<{ readonly verified: number; readonly damaged: number }> {
+    return this.#alone('scrub', async () => {
+      const result = await this.#scrub(0)
+      await this.#repairDamaged()
+      return result
+    })
+  }
+
+  runSweep(): Promise<{ readonly deleted: number }> {
+    return this.#alone('sweep', async () => {
+      const { namespaces } = this.#options
+      try {
+        await this.#sweeper.raise(namespaces)
+        const freed = await this.#sweeper.deleteFreed(namespaces)
+        const unnamed = await this.#sweeper.deleteUnnamed(namespaces)
+        await this.#stored.segments.compact()
+        return { deleted: freed + unnamed }
+      } finally {
+        this.#later('sweep', this.#options.sweepEveryMs ?? 900_000, () => this.runSweep())
+      }
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#auditor.stop()
+    this.#unsubscribe()
+    for (const timer of this.#timers.values()) timer.cancel()
+    await Promise.allSettled(this.#turns.values())
+  }
+
+  async #deleteFreed(): Promise<void> {
+    await this.#alone('sweep', async () => {
+      try {
+        const deleted = await this.#sweeper.deleteFreed(this.#options.namespaces)
+        if (deleted > 0) await this.#stored.segments.compact()
+      } finally {
+        this.#later('freed', freedEveryMs, () => this.#deleteFreed())
+      }
+    })
+  }
+
+  async #scrubSlowly(): Promise<void> {
+    try {
+      await this.#alone('scrub', () => this.#scrub(this.#options.scrubBytesPerSecond ?? 8_388_608))
+    } finally {
+      this.#later('scrub', scrubPauseMs, () => this.#scrubSlowly())
+    }
+  }
+
+  #scrub(bytesPerSecond: number): Promise<{ readonly verified: number; readonly damaged: number }> {
+    return scrubShards(this.#context, this.#stored, {
+      bytesPerSecond,
+      onDamaged: (key) => this.reportOwnDamage(key),
+      isStopped: () => this.#isClosed,
+    })
+  }
+
+  async #repairDamaged(): Promise<void> {
+    await this.#alone('repair', () => this.#restoreDamaged())
+  }
+
+  /** Answers how many shards were made again; those that could not be stay in the queue. */
+  async #restoreDamaged(): Promise<number> {
+    let restored = 0
+    for (const [name, { tag, id, shard }] of [...this.#damaged]) {
+      let isDone = true
+      for (const namespace of this.#options.namespaces) {
+        if (this.#isClosed || namespaceTag(namespace) !== tag) continue
+        const keyspace = await this.#context.table.open(namespace)
+        const outcome = await this.#repairer.restoreOwn(keyspace, id, shard)
+        if (outcome === 'repaired') restored++
+        if (outcome === 'failed') isDone = false
+      }
+      if (isDone) this.#damaged.delete(name)
+    }
+    this.#repairedShards += restored
+    return restored
+  }
+
+  async #askToVerify(holder: NodeId, key: Uint8Array): Promise<void> {
+    try {
+      const request = shardKeysCodec.encode({ keys: [key], stamp: 0 })
+      const options = { deadlineMs: callDeadlineMs }
+      await this.#context.rpc.call(holder, bulkMethod.shardVerify, request, options)
+    } catch (error) {
+      const { code } = caught(error)
+      this.#context.host.journal.event('debug', 'content.verify_failed', { holder, code })
+    }
+  }
+
+  /** After the run of the same kind before it, if one is under way. */
+  #alone<T>(kind: string, run: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(kind) ?? Promise.resolve()
+    const result = before.then(() => {
+      if (this.#isClosed) throw new Fault('cancelled', 'content is closed')
+      return run()
+    })
+    this.#turns.set(kind, result.catch(caught))
+    return result
+  }
+
+  /** Replaces the timer of this name. */
+  #later(name: string, ms: number, run: () => Promise<unknown>): void {
+    if (this.#isClosed || this.#options.runsBackground === false) return
+    this.#timers.get(name)?.cancel()
+    const timer = this.#context.host.clock.after(ms, () => {
+      this.#timers.delete(name)
+      void run().catch((error: unknown) => {
+        const { code, message } = caught(error)
+        const fields = { work: name, code, why: message }
+        this.#context.host.journal.event('debug', 'content.background_failed', fields)
+      })
+    })
+    this.#timers.set(name, timer)
+  }
+}

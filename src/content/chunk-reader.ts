@@ -1,0 +1,304 @@
+// Reading one chunk from any k of its shards.
+//
+// Undisturbed, a read takes the data shards that its range touches and gives their units as they come: nothing
+// is copied or computed. When a shard is missing, damaged, unreachable or slow, the rest of the chunk is
+// gathered: k shards in step, stripe by stripe, into slots of the kernel, which makes the units that are
+// wanted. A shard in trouble is left out from then on (a damaged one for the stripes up to the damage), and
+// gathering goes on at the same stripe with another. Repair gathers too, with the lost shard as the only one wanted.
+
+import { assert, Fault, isFault, type NodeId, toHex } from '../base/index.ts'
+import type { Keyspace } from '../keyspace/index.ts'
+import type { Context } from './context.ts'
+import { shardCount, stripesTouched, unitLength, unitSpan } from './core/layout.ts'
+import { type ChunkRecord, namespaceTag, noHolder, shardKey } from './core/records.ts'
+import type { Slot } from './kernel/kernel.ts'
+import { ShardSource, type Trouble } from './shard-source.ts'
+import type { StoredShards } from './stored-shards.ts'
+
+const watchMs = 20
+/** Slow shards are tried again this often before a chunk counts as unreadable. */
+const patienceMax = 2
+
+export type ReadableChunk = {
+  readonly keyspace: Keyspace
+  readonly id: Uint8Array
+  readonly record: ChunkRecord
+}
+
+/** A stripe with every wanted unit in a slot; valid until the next stripe is asked for. */
+export type GatheredStripe = {
+  readonly stripe: number
+  readonly length: number
+  readonly slots: ReadonlyMap<number, Slot>
+}
+
+export type ChunkRange = {
+  readonly from: number
+  readonly to: number
+  readonly signal: AbortSignal | undefined
+}
+
+export class ChunkReader {
+  readonly #context: Context
+  readonly #stored: StoredShards
+  readonly #keyspace: Keyspace
+  readonly #id: Uint8Array
+  #record: ChunkRecord
+  #isFresh = false
+  #patience = 0
+  #avoided: number | undefined
+  /** Shards left out: up to which stripe, and why. */
+  readonly #left = new Map<number, Trouble & { readonly untilStripe: number }>()
+
+  constructor(context: Context, stored: StoredShards, chunk: ReadableChunk) {
+    this.#context = context
+    this.#stored = stored
+    this.#keyspace = chunk.keyspace
+    this.#id = chunk.id
+    this.#record = chunk.record
+  }
+
+  /** Verified bytes of [from, to), in slices that are valid until the next is asked for. */
+  async *read({ from, to, signal }: ChunkRange): AsyncGenerator<Uint8Array, void, void> {
+    const layout = this.#record
+    let position = from
+    if (this.#areDataShardsUp(from, to)) {
+      for await (const slice of this.#readDirectly({ from, to, signal })) {
+        position += slice.length
+        yield slice
+      }
+    }
+    if (position >= to) return
+    const dataShards = Array.from({ length: layout.dataShards }, (_, shard) => shard)
+    const touched = dataShards.filter((shard) => {
+      const { first, last } = stripesTouched(layout, shard, { from: position, to })
+      return first <= last
+    })
+    const bytes = layout.dataShards * layout.unitBytes
+    const stripes = { first: Math.floor(position / bytes), last: Math.floor((to - 1) / bytes) }
+    for await (const gathered of this.gather(touched, stripes, signal)) {
+      for (const [shard, slot] of gathered.slots) {
+        const span = unitSpan(layout, gathered.stripe, shard)
+        const start = Math.max(span.from, position)
+        const end = Math.min(span.to, to)
+        if (start >= end) continue
+        yield this.#context.kernel.view(slot + start - span.from, end - start)
+        position = end
+      }
+    }
+    assert(position === to, 'a read gives the whole range')
+  }
+
+  /**
+   * Every wanted shard's units of stripes [first, last], taken or computed. Fault 'corrupt' or 'unavailable'
+   * when fewer than k shards are left.
+   */
+  async *gather(
+    wanted: readonly number[],
+    stripes: { readonly first: number; readonly last: number },
+    signal?: AbortSignal,
+  ): AsyncGenerator<GatheredStripe, void, void> {
+    let next = stripes.first
+    while (next <= stripes.last) {
+      const shards = await this.#choose(next, wanted)
+      const sources = shards.map((shard) => this.#open(shard, next, stripes.last))
+      const watch = this.#watch(sources)
+      try {
+        while (next <= stripes.last) {
+          if (signal?.aborted === true) throw new Fault('cancelled', 'the reader has gone')
+          const slots = await this.#takeStripe(sources, wanted, next)
+          if (slots === undefined) break
+          const all = [...slots.values()]
+          try {
+            const length = unitLength(this.#record, next)
+            yield { stripe: next, length, slots: only(slots, wanted) }
+          } finally {
+            this.#context.slots.freeAll(all)
+          }
+          next++
+        }
+      } finally {
+        watch.cancel()
+        for (const source of sources) source.close()
+      }
+    }
+  }
+
+  /** Never reads this shard: the one that is being rebuilt. */
+  avoid(shard: number): void {
+    this.#avoided = shard
+  }
+
+  /** Ends early, without fault, at the first trouble. */
+  async *#readDirectly({ from, to, signal }: ChunkRange): AsyncGenerator<Uint8Array, void, void> {
+    const layout = this.#record
+    const sources: (ShardSource | undefined)[] = []
+    for (let shard = 0; shard < layout.dataShards; shard++) {
+      const { first, last } = stripesTouched(layout, shard, { from, to })
+      sources.push(first <= last ? this.#open(shard, first, last) : undefined)
+    }
+    const opened = sources.filter((source) => source !== undefined)
+    const watch = this.#watch(opened)
+    try {
+      const bytes = layout.dataShards * layout.unitBytes
+      for (let stripe = Math.floor(from / bytes); stripe * bytes < to; stripe++) {
+        for (const [shard, source] of sources.entries()) {
+          const span = unitSpan(layout, stripe, shard)
+          const start = Math.max(span.from, from)
+          const end = Math.min(span.to, to)
+          if (source === undefined || start >= end) continue
+          if (signal?.aborted === true) throw new Fault('cancelled', 'the reader has gone')
+          const unit = await source.next()
+          if (!(unit instanceof Uint8Array)) {
+            this.#leave(unit)
+            return
+          }
+          yield unit.subarray(start - span.from, end - span.from)
+        }
+      }
+    } finally {
+      watch.cancel()
+      for (const source of opened) source.close()
+    }
+  }
+
+  /** Slots with k units and the wanted ones made from them; undefined after trouble. */
+  async #takeStripe(
+    sources: readonly ShardSource[],
+    wanted: readonly number[],
+    stripe: number,
+  ): Promise<Map<number, Slot> | undefined> {
+    const { kernel, slots: pool } = this.#context
+    const length = unitLength(this.#record, stripe)
+    const units = await Promise.all(sources.map((source) => source.next()))
+    const troubles = units.flatMap((unit) => (unit instanceof Uint8Array ? [] : [unit]))
+    for (const trouble of troubles) this.#leave(trouble)
+    if (troubles.length > 0) return undefined
+    const computed = wanted.filter((shard) => !sources.some((source) => source.shard === shard))
+    const taken = await pool.take(sources.length + computed.length)
+    const slots = new Map<number, Slot>()
+    for (const [i, source] of sources.entries()) {
+      const slot = taken[i] as Slot
+      kernel.view(slot, length).set(units[i] as Uint8Array)
+      slots.set(source.shard, slot)
+    }
+    const targets = computed.map((shard, i) => ({ shard, slot: taken[sources.length + i] as Slot }))
+    if (targets.length > 0) {
+      const given = [...slots].map(([shard, slot]) => ({ shard, slot }))
+      kernel.reconstruct(this.#record.dataShards, given, targets, length)
+      for (const { shard, slot } of targets) slots.set(shard, slot)
+    }
+    return slots
+  }
+
+  /** k shards to read a stripe from: wanted ones, data and holders that are up first. */
+  async #choose(stripe: number, wanted: readonly number[]): Promise<readonly number[]> {
+    for (;;) {
+      const usable: number[] = []
+      for (let shard = 0; shard < shardCount(this.#record); shard++) {
+        const left = this.#left.get(shard)
+        if (shard === this.#avoided || (left !== undefined && left.untilStripe >= stripe)) continue
+        if (this.#holder(shard) !== noHolder) usable.push(shard)
+      }
+      const score = (shard: number): number =>
+        (this.#context.holders.isUp(this.#holder(shard)) ? 0 : 1000) +
+        (wanted.includes(shard) ? 0 : 100) +
+        shard
+      usable.sort((a, b) => score(a) - score(b))
+      if (usable.length >= this.#record.dataShards) return usable.slice(0, this.#record.dataShards)
+      await this.#reconsider()
+    }
+  }
+
+  /** Too few shards: the record may be stale, slow ones deserve another try; otherwise the chunk is unreadable. */
+  async #reconsider(): Promise<void> {
+    if (!this.#isFresh) {
+      this.#isFresh = true
+      this.#record = await this.#freshRecord()
+      this.#forget((left) => left.why !== 'damaged')
+      return
+    }
+    if (this.#patience < patienceMax && this.#forget((left) => left.why === 'slow')) {
+      this.#patience++
+      return
+    }
+    const isDamaged = [...this.#left.values()].some((left) => left.why === 'damaged')
+    const why = [...this.#left.values()].map((left) => `shard ${left.shard}: ${left.fault.message}`)
+    throw new Fault(
+      isDamaged ? 'corrupt' : 'unavailable',
+      `chunk ${toHex(this.#id)} has fewer than ${this.#record.dataShards} readable shards (${why.join('; ')})`,
+      { next: 'Bring back the nodes that are down and repeat the request.' },
+    )
+  }
+
+  async #freshRecord(): Promise<ChunkRecord> {
+    try {
+      return (await this.#context.table.fresh(this.#keyspace, this.#id)).record
+    } catch (error) {
+      if (isFault(error, 'not-found')) return this.#record
+      throw error
+    }
+  }
+
+  #forget(isForgotten: (left: Trouble & { readonly untilStripe: number }) => boolean): boolean {
+    let forgot = false
+    for (const [shard, left] of this.#left) {
+      if (!isForgotten(left)) continue
+      this.#left.delete(shard)
+      forgot = true
+    }
+    return forgot
+  }
+
+  #leave(trouble: Trouble): void {
+    const isDamaged = trouble.why === 'damaged'
+    const untilStripe = isDamaged ? trouble.stripe : Number.POSITIVE_INFINITY
+    this.#left.set(trouble.shard, { ...trouble, untilStripe })
+    if (trouble.why === 'slow') this.#context.hedge.record(this.#context.hedge.limitMs)
+    if (!isDamaged && trouble.why !== 'missing') return
+    const { name: namespace } = this.#keyspace
+    const holder = this.#holder(trouble.shard)
+    this.#context.onDamage({ namespace, id: this.#id, shard: trouble.shard, holder })
+  }
+
+  #areDataShardsUp(from: number, to: number): boolean {
+    for (let shard = 0; shard < this.#record.dataShards; shard++) {
+      const { first, last } = stripesTouched(this.#record, shard, { from, to })
+      if (first > last) continue
+      if (this.#left.has(shard) || !this.#context.holders.isUp(this.#holder(shard))) return false
+    }
+    return true
+  }
+
+  #open(shard: number, first: number, last: number): ShardSource {
+    const tag = namespaceTag(this.#keyspace.name)
+    const key = shardKey({ tag, id: this.#id, shard })
+    const holder = this.#holder(shard)
+    return new ShardSource(this.#context, this.#stored, {
+      shard,
+      holder,
+      key,
+      layout: this.#record,
+      first,
+      last,
+    })
+  }
+
+  #holder(shard: number): NodeId {
+    return this.#record.holders[shard] ?? noHolder
+  }
+
+  #watch(sources: readonly ShardSource[]): { cancel(): void } {
+    const { clock } = this.#context.host
+    return clock.every(watchMs, () => {
+      const limitMs =
+        this.#patience === 0 ? this.#context.hedge.limitMs : this.#context.limits.stallMs
+      for (const source of sources) if (source.isSlow(limitMs)) source.giveUp()
+    })
+  }
+}
+
+/** The wanted shards in their order. */
+function only(slots: ReadonlyMap<number, Slot>, wanted: readonly number[]): Map<number, Slot> {
+  return new Map(wanted.map((shard) => [shard, slots.get(shard) as Slot]))
+}

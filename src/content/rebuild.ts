@@ -1,0 +1,72 @@
+// Makes one shard of a chunk again, from any k others, on a given node: for a write that lost a holder and for
+// repair. Stripe by stripe: k slots and one more.
+
+import { crc32c, Fault, type NodeId } from '../base/index.ts'
+import { ChunkReader, type ReadableChunk } from './chunk-reader.ts'
+import type { Context } from './context.ts'
+import { stripeCount } from './core/layout.ts'
+import { namespaceTag, shardKey } from './core/records.ts'
+import { caught } from './faults.ts'
+import type { Slot } from './kernel/kernel.ts'
+import { openSink, type ShardSink } from './shard-sink.ts'
+import type { StoredShards } from './stored-shards.ts'
+
+export type RebuildRequest = {
+  readonly chunk: ReadableChunk
+  readonly shard: number
+  readonly holder: NodeId
+  readonly stamp: number
+}
+
+/** Undefined once the shard is durable on its holder, otherwise why it is not. */
+export async function rebuildShard(
+  context: Context,
+  stored: StoredShards,
+  request: RebuildRequest,
+): Promise<Fault | undefined> {
+  let sink: ShardSink | undefined
+  const progress = { stripes: 0, seen: -1 }
+  const watch = context.host.clock.every(context.limits.stallMs, () => {
+    const isStalled = progress.stripes === progress.seen
+    progress.seen = progress.stripes
+    if (isStalled) sink?.abort(new Fault('deadline', `node ${request.holder} takes no shard`))
+  })
+  try {
+    sink = await openRebuildSink(context, stored, request)
+    await copyStripes(context, stored, request, { sink, progress })
+    return undefined
+  } catch (error) {
+    const fault = caught(error)
+    sink?.abort(fault)
+    return fault
+  } finally {
+    watch.cancel()
+  }
+}
+
+function openRebuildSink(
+  context: Context,
+  stored: StoredShards,
+  { chunk, shard, holder, stamp }: RebuildRequest,
+): Promise<ShardSink> {
+  const key = shardKey({ tag: namespaceTag(chunk.keyspace.name), id: chunk.id, shard })
+  const { unitBytes } = chunk.record
+  return openSink(context, stored, { holder, key, stamp, unitBytes })
+}
+
+async function copyStripes(
+  context: Context,
+  stored: StoredShards,
+  { chunk, shard }: RebuildRequest,
+  { sink, progress }: { readonly sink: ShardSink; readonly progress: { stripes: number } },
+): Promise<void> {
+  const reader = new ChunkReader(context, stored, chunk)
+  reader.avoid(shard)
+  const last = stripeCount(chunk.record) - 1
+  for await (const { stripe, length, slots } of reader.gather([shard], { first: 0, last })) {
+    const slot = slots.get(shard) as Slot
+    await sink.send({ slot, stripe, length, sum: crc32c(context.kernel.view(slot, length)) })
+    progress.stripes++
+  }
+  await sink.seal(chunk.record)
+}

@@ -1,0 +1,107 @@
+// Shards of this node as other nodes see them: handlers of bulkMethod.shard*. Whoever calls is a member
+// (rpc has checked); every request is still validated and bounded, and a unit is checked before it is stored.
+
+import { Fault, isFault } from '../base/index.ts'
+import { bulkMethod, type IncomingCall, type Rpc, type RpcStream } from '../rpc/index.ts'
+import { encodeAnswer, encodeSums, parseFrame, sealedAnswer } from './core/shard-format.ts'
+import { shardKeysCodec, shardReadCodec, shardWriteCodec } from './core/shard-requests.ts'
+import type { Layout } from './core/layout.ts'
+import type { StoredShards } from './stored-shards.ts'
+
+const streamsMax = 2_048
+/** Units per answer to a writer; less than any writer's window. */
+const unitsPerAnswer = 2
+
+export type ShardServerOptions = {
+  /** This node's copy failed its checksum. */
+  readonly onDamaged: (key: Uint8Array) => void
+}
+
+/** Registers the handlers; before listen(). */
+export function serveShards(rpc: Rpc, stored: StoredShards, options: ShardServerOptions): void {
+  let streams = 0
+  const counted = async (run: () => Promise<void>): Promise<void> => {
+    if (streams >= streamsMax) throw new Fault('overloaded', 'too many shards under way')
+    streams++
+    try {
+      await run()
+    } finally {
+      streams--
+    }
+  }
+  rpc.serveStream(bulkMethod.shardWrite, (stream, call) =>
+    counted(() => receiveShard(stored, stream, call)),
+  )
+  rpc.serveStream(bulkMethod.shardRead, (stream, call) =>
+    counted(() => sendShard(stored, stream, call, options)),
+  )
+  rpc.serve(bulkMethod.shardDelete, async ({ request }) => {
+    const { keys } = shardKeysCodec.decode(request)
+    await stored.segments.delete(keys)
+    return new Uint8Array(0)
+  })
+  rpc.serve(bulkMethod.shardTouch, async ({ request }) => {
+    const { keys, stamp } = shardKeysCodec.decode(request)
+    return Uint8Array.from(await stored.touch(keys, stamp), Number)
+  })
+  rpc.serve(bulkMethod.shardVerify, async ({ request }) => {
+    const { keys } = shardKeysCodec.decode(request)
+    const isIntact = new Uint8Array(keys.length)
+    for (const [i, key] of keys.entries()) {
+      if ((await stored.segments.verify(key)) === 'intact') isIntact[i] = 1
+      else options.onDamaged(key)
+    }
+    return isIntact
+  })
+}
+
+async function receiveShard(
+  stored: StoredShards,
+  stream: RpcStream,
+  call: IncomingCall,
+): Promise<void> {
+  const { key, stamp, unitBytes } = shardWriteCodec.decode(call.request)
+  const deposit = stored.deposit(key, stamp)
+  let layout: Layout | undefined
+  try {
+    for await (const message of stream.messages) {
+      const frame = parseFrame(message)
+      if (layout !== undefined) throw new Fault('invalid', 'a shard goes on after its end')
+      if (frame.kind === 'end') {
+        layout = frame.layout
+        continue
+      }
+      if (frame.stripe !== deposit.taken || frame.length > unitBytes) {
+        throw new Fault('invalid', `unit ${frame.stripe} of a shard is out of order`)
+      }
+      await deposit.append(frame.payload, frame.sum)
+      if (deposit.taken % unitsPerAnswer === 0) await stream.send(encodeAnswer(deposit.taken))
+    }
+    if (layout === undefined) throw new Fault('cancelled', 'a shard ended before its end frame')
+    await deposit.seal(layout)
+  } catch (error) {
+    await deposit.abort()
+    throw error
+  }
+  await stream.send(encodeAnswer(sealedAnswer))
+}
+
+async function sendShard(
+  stored: StoredShards,
+  stream: RpcStream,
+  call: IncomingCall,
+  options: ShardServerOptions,
+): Promise<void> {
+  const { key, layout, first, last } = shardReadCodec.decode(call.request)
+  try {
+    const sums = await stored.sums(key, layout)
+    await stream.send(encodeSums(sums, first, last))
+    for await (const unit of stored.units(key, layout, { first, last, sums })) {
+      if (call.signal.aborted) throw new Fault('cancelled', 'the reader has gone')
+      await stream.send(unit)
+    }
+  } catch (error) {
+    if (isFault(error, 'corrupt') && !call.signal.aborted) options.onDamaged(key)
+    throw error
+  }
+}
