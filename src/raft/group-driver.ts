@@ -21,6 +21,7 @@ import {
   type RawNode,
   type Ready,
   type SnapshotMetadata,
+  type SoftState,
 } from './core/index.ts'
 import { EntryCache } from './entry-cache.ts'
 import type {
@@ -83,6 +84,7 @@ export class GroupDriver implements Group {
   #changes: { readonly change: ConfChange; readonly confState: ConfState }[] = []
   #leader: NodeId | undefined
   #isLeader = false
+  #softState: SoftState = { leader: 0, role: 'follower' }
   #tick = 0
   #graceEndsTick = 0
   #closed: Fault | undefined
@@ -204,6 +206,7 @@ export class GroupDriver implements Group {
       group: this.options.group,
       name: this.options.name,
       applied: this.#applied,
+      softState: this.#softState,
       firstIndex: this.cache.firstIndex(),
       lastIndex: this.cache.lastIndex(),
       heardMs: (core) => heardMsOf(core, this.#heard, nowMs),
@@ -387,6 +390,7 @@ export class GroupDriver implements Group {
   #noteLeader(ready: Ready): void {
     const soft = ready.softState
     if (soft === undefined) return
+    this.#softState = soft
     const leader = soft.leader === 0 ? undefined : (soft.leader as NodeId)
     const isLeader = soft.role === 'leader'
     if (leader === this.#leader && isLeader === this.#isLeader) return

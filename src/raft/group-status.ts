@@ -1,7 +1,7 @@
 // A group's status for people and for other rooms, from the core's status.
 
 import type { GroupId, LogIndex, NodeId, Term } from '../base/index.ts'
-import type { RawNode, SnapshotMetadata } from './core/index.ts'
+import type { RawNode, SnapshotMetadata, SoftState } from './core/index.ts'
 import type { GroupStatus } from './group.ts'
 
 type CoreStatus = ReturnType<RawNode['status']>
@@ -12,6 +12,8 @@ export function statusOf(
     readonly group: GroupId
     readonly name: string
     readonly applied: SnapshotMetadata
+    /** As of the last turn: what proposals are accepted by. */
+    readonly softState: SoftState
     readonly firstIndex: number
     readonly lastIndex: number
     readonly heardMs: (core: CoreStatus) => number
@@ -23,10 +25,10 @@ export function statusOf(
   return {
     group: local.group,
     name: local.name,
-    role: core.softState.role,
+    role: local.softState.role,
     isLearner: learners.includes(core.id),
     term: core.hardState.term as Term,
-    leader: core.softState.leader === 0 ? undefined : (core.softState.leader as NodeId),
+    leader: local.softState.leader === 0 ? undefined : (local.softState.leader as NodeId),
     commit: core.hardState.commit as LogIndex,
     applied: local.applied.index as LogIndex,
     firstIndex: local.firstIndex as LogIndex,
