@@ -8,6 +8,7 @@ export type {
   RecoveredGroup,
 } from './log.ts'
 export { openMemoryStore } from './memory-store.ts'
+export { openLog } from './open-log.ts'
 export { openStore } from './open-store.ts'
 export type {
   SegmentObject,
