@@ -14,9 +14,8 @@ export function parseCount(flag: string, text: string, range: readonly [number, 
 /** '2+1': two data shards and one parity shard. */
 export function parseCode(text: string): { readonly data: number; readonly parity: number } {
   const match = /^([0-9]{1,2})\+([0-9]{1,2})$/.exec(text)
-  const data = Number(match?.[1])
-  const parity = Number(match?.[2])
-  if (match !== null && data >= 1 && data + parity <= 32) return { data, parity }
+  const code = { data: Number(match?.[1]), parity: Number(match?.[2]) }
+  if (match !== null && code.data >= 1 && code.data + code.parity <= 32) return code
   throw new Fault('invalid', `--rs ${text}: expected K+M, for example 2+1, with at most 32 shards`)
 }
 

@@ -45,8 +45,9 @@ export type UpOptions = {
 export async function up(options: UpOptions): Promise<number> {
   const stopping = stopSignal()
   const supervisor = new Supervisor(options)
+  const marked = new Set<number>()
   try {
-    const formation = await start(options, supervisor, stopping)
+    const formation = await start({ options, supervisor, stopping, marked })
     if (formation === undefined) {
       await supervisor.stopAll()
       return 0
@@ -54,6 +55,7 @@ export async function up(options: UpOptions): Promise<number> {
     print(options, formation, supervisor)
   } catch (error) {
     await supervisor.stopAll()
+    unmarkNeverRun(options.dataDir, marked)
     throw error
   }
   const unwatch = options.watches ? watchSources(supervisor) : undefined
@@ -63,12 +65,21 @@ export async function up(options: UpOptions): Promise<number> {
   return stopping.aborted || !supervisor.hasLostNode ? 0 : 1
 }
 
+type Start = {
+  readonly options: UpOptions
+  readonly supervisor: Supervisor
+  readonly stopping: AbortSignal
+  /** Slots whose identity was first started by this launcher. */
+  readonly marked: Set<number>
+}
+
 /** Undefined when it was told to stop before all was ready. */
-async function start(
-  options: UpOptions,
-  supervisor: Supervisor,
-  stopping: AbortSignal,
-): Promise<Formation | undefined> {
+async function start({
+  options,
+  supervisor,
+  stopping,
+  marked,
+}: Start): Promise<Formation | undefined> {
   const { dataDir } = options
   const lock = await lockLauncher(dataDir)
   try {
@@ -81,7 +92,7 @@ async function start(
     if (missing.length === 0) throw allRun(options, chosen)
     const lost = missing.filter((slot) => isLost(dataDir, slot, topology))
     const sound = missing.filter((slot) => !lost.includes(slot))
-    formation = markRun(dataDir, formation, sound)
+    formation = markRun(dataDir, formation, { started: sound, marked })
     for (const slot of sound) supervisor.start(slot)
     const isReady = await Promise.race([
       supervisor.untilReady(sound).then(() => true),
@@ -92,7 +103,7 @@ async function start(
       const live = formation.slots.filter((other) => pidOf(dataDir, other) !== undefined)
       formation = await replaceLostSlot(dataDir, formation, { lost: slot, live })
       const fresh = formation.slots.find((other) => other.slot === slot.slot) ?? slot
-      formation = markRun(dataDir, formation, [fresh])
+      formation = markRun(dataDir, formation, { started: [fresh], marked })
       supervisor.start(fresh)
       await supervisor.untilReady([fresh])
     }
@@ -160,13 +171,18 @@ function adjust(options: UpOptions, formation: Formation): Formation {
 
 /** Ports of servers for people can be moved at any start; those between nodes are in the topology. */
 function movePorts(options: UpOptions, formation: Formation): Formation {
-  const { offset: _offset, ...flags } = options.ports
+  const { offset, ...flags } = options.ports
   const fixed = (['control', 'bulk'] as const).find((name) =>
     formation.slots.some((slot) => flags[name] !== undefined && flags[name] !== slot.ports[name]),
   )
   if (fixed !== undefined) {
     throw new Fault('invalid', `the ${fixed} port was fixed when the cluster was formed`, {
       next: `leave --${fixed}-port out`,
+    })
+  }
+  if (offset !== 0 && formation.slots[0]?.ports.control !== planPorts(offset, flags).control) {
+    throw new Fault('invalid', 'ports between nodes were fixed when the cluster was formed', {
+      next: 'leave --port-offset out, or give the one that the cluster was formed with',
     })
   }
   if (Object.keys(flags).length === 0) return formation
@@ -211,15 +227,32 @@ function pidOf(dataDir: string, slot: Slot): number | undefined {
 }
 
 /** Written before the process starts: from then on the identity may have voted. */
-function markRun(dataDir: string, formation: Formation, started: readonly Slot[]): Formation {
-  if (started.every((slot) => slot.hasRun)) return formation
-  const names = new Set(started.map((slot) => slot.slot))
+function markRun(
+  dataDir: string,
+  formation: Formation,
+  { started, marked }: { readonly started: readonly Slot[]; readonly marked: Set<number> },
+): Formation {
+  const fresh = started.filter((slot) => !slot.hasRun)
+  if (fresh.length === 0) return formation
+  const names = new Set(fresh.map((slot) => slot.slot))
+  for (const slot of names) marked.add(slot)
   const slots = formation.slots.map((slot) =>
     names.has(slot.slot) ? { ...slot, hasRun: true } : slot,
   )
-  const marked = { ...formation, slots }
-  writeFormation(dataDir, marked)
-  return marked
+  const written = { ...formation, slots }
+  writeFormation(dataDir, written)
+  return written
+}
+
+/** A start that failed before a node made its state leaves an identity that cannot have voted. */
+function unmarkNeverRun(dataDir: string, marked: ReadonlySet<number>): void {
+  const formation = readFormation(dataDir)
+  if (formation === undefined) return
+  const topology = requireTopology(dataDir)
+  const isWrong = (slot: Slot): boolean => marked.has(slot.slot) && isLost(dataDir, slot, topology)
+  if (!formation.slots.some(isWrong)) return
+  const slots = formation.slots.map((slot) => (isWrong(slot) ? { ...slot, hasRun: false } : slot))
+  writeFormation(dataDir, { ...formation, slots })
 }
 
 function print(options: UpOptions, formation: Formation, supervisor: Supervisor): void {

@@ -89,7 +89,7 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   const { view, admin } = cluster
   const namespaces = [firstObjectsNamespace]
   const content = await createContent(
-    { host, rpc, segments, view, keyspaces },
+    { host, rpc, segments, view, keyspaces, chooseHolders },
     { self, namespaces, ...config.content },
   )
   closers.add(() => content.close())
