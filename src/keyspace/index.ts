@@ -1,3 +1,4 @@
+export { keyspaceTables } from './core/rows.ts'
 export type {
   Compare,
   Keyspace,
@@ -11,3 +12,12 @@ export type {
   TxnRequest,
   TxnResponse,
 } from './keyspace.ts'
+export {
+  type CoreKeyspaces,
+  createKeyspaces,
+  type KeyspaceDependencies,
+  type KeyspacesOptions,
+  type NamespaceOptions,
+  serveKeyspaces,
+} from './keyspaces.ts'
+export { createLaneKeyspaces } from './lane-client.ts'

@@ -1,0 +1,27 @@
+// Every bound of the room in one place (law 8). Those that an entry is checked against are part of the
+// replicated state's rules: changing one needs a new entry version, or replicas would disagree.
+
+export const requestBytesMax = 1_572_864
+export const operationsMax = 8192
+/** Transactions inside transactions; the codec's own depth allows no more. */
+export const nestingMax = 6
+export const keyBytesMax = 8192
+/** Keys that the range deletes of one transaction may remove together. */
+export const deletedKeysMax = 16_384
+/** Keys and values of one answer; ranges are cut there (`more`), previous values are refused beyond. */
+export const responseBytesMax = 1_048_576
+/** What a pair weighs in an answer beside its key and value. */
+export const pairOverheadBytes = 32
+
+/** Values up to this length are kept in 'latest' as well, so that a point read takes one look-up. */
+export const inlineBytesMax = 256
+/** Longer values live apart: in 'pending' until they are in a segment. */
+export const historyBytesMax = 1024
+
+/** Answers that one session may have open at a time. */
+export const sessionAnswersMax = 4096
+export const sessionsMax = 4096
+/** A session is forgotten this long (in entries' time) after its last new request. */
+export const sessionExpiryMs = 600_000
+/** The longest time a request may be retried: far below sessionExpiryMs, so that no retry outlives it. */
+export const deadlineMsMax = 120_000

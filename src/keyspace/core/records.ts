@@ -1,0 +1,293 @@
+// The bytes of stored records. Each has a version and a CRC32C that also covers its key, so that a row
+// under a wrong key is noticed (law 9). 'latest' and 'history' are written for every put: they have
+// fixed headers; the others are messages.
+//
+// latest   version 1, flags 1, modRevision 8, sub 4, createRevision 8, version 8, lease 8, valueBytes 4,
+//          tail, crc32c 4. The tail is the value (inline), its CRC32C (short), its SHA-256 (long).
+// history  version 1, flags 1, createRevision 8, version 8, lease 8, previousRevision 8, previousSub 4,
+//          keyBytes 2, valueBytes 4, key, then the value (inline and short) or its SHA-256 (long), crc32c 4.
+// All integers are big-endian. previousRevision 0: there is no older version.
+
+import {
+  bytes as bytesField,
+  crc32,
+  crc32c,
+  decodeBytes,
+  encodeBytes,
+  Fault,
+  message,
+  readUint64,
+  repeated,
+  sha256,
+  uint,
+} from '../../base/index.ts'
+import { historyBytesMax, inlineBytesMax } from './limits.ts'
+
+const recordVersion = 1
+const latestHeadBytes = 42
+const historyHeadBytes = 44
+const emptyBytes: Uint8Array = new Uint8Array(0)
+
+/** tombstone: the key is deleted. inline: in 'latest' too. short: in 'history' only. long: apart. */
+export type ValueKind = 'tombstone' | 'inline' | 'short' | 'long'
+const kinds: readonly ValueKind[] = ['tombstone', 'inline', 'short', 'long']
+
+export type Version = {
+  readonly kind: ValueKind
+  readonly modRevision: number
+  readonly sub: number
+  readonly createRevision: number
+  /** Puts since creation; 0 for a tombstone. */
+  readonly version: number
+  readonly lease: number
+  readonly valueBytes: number
+  /** The value (inline), or what stands for it: CRC32C (short), SHA-256 (long). */
+  readonly tail: Uint8Array
+}
+
+export type HistoryRecord = Omit<Version, 'modRevision' | 'sub'> & {
+  readonly key: Uint8Array
+  readonly previousRevision: number
+  readonly previousSub: number
+}
+
+export function valueKind(valueBytes: number): ValueKind {
+  if (valueBytes <= inlineBytesMax) return 'inline'
+  return valueBytes <= historyBytesMax ? 'short' : 'long'
+}
+
+/** What 'latest' keeps of a value. */
+export function valueTail(value: Uint8Array): Uint8Array {
+  const kind = valueKind(value.length)
+  if (kind === 'inline') return value
+  return kind === 'short' ? crcBytes(crc32c(value)) : sha256(value)
+}
+
+/** Two 32-bit hashes of a row, for the running digest. */
+export type RowHash = { readonly a: number; readonly b: number }
+
+export function encodeLatest(key: Uint8Array, version: Version): Uint8Array {
+  const record = new Uint8Array(latestHeadBytes + version.tail.length + 4)
+  const view = new DataView(record.buffer)
+  record[0] = recordVersion
+  record[1] = kinds.indexOf(version.kind)
+  putUint64(view, 2, version.modRevision)
+  view.setUint32(10, version.sub)
+  putUint64(view, 14, version.createRevision)
+  putUint64(view, 22, version.version)
+  putUint64(view, 30, version.lease)
+  view.setUint32(38, version.valueBytes)
+  record.set(version.tail, latestHeadBytes)
+  view.setUint32(record.length - 4, checksum(key, record))
+  return record
+}
+
+/** The tail is a view of `record`. */
+export function decodeLatest(key: Uint8Array, record: Uint8Array): Version {
+  const view = openRecord(key, record, latestHeadBytes)
+  return {
+    kind: readKind(record),
+    modRevision: readUint64(record, 2),
+    sub: view.getUint32(10),
+    createRevision: readUint64(record, 14),
+    version: readUint64(record, 22),
+    lease: readUint64(record, 30),
+    valueBytes: view.getUint32(38),
+    tail: record.subarray(latestHeadBytes, record.length - 4),
+  }
+}
+
+/** The hash of a row of 'latest'; tombstones are no part of the digest. */
+export function latestHash(key: Uint8Array, record: Uint8Array): RowHash {
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
+  return { a: view.getUint32(record.length - 4), b: crc32(record, crc32(key)) >>> 0 }
+}
+
+export function encodeHistory(
+  rowKey: Uint8Array,
+  record: HistoryRecord,
+  value: Uint8Array,
+): Uint8Array {
+  const { key } = record
+  const kept = record.kind === 'long' ? record.tail : value
+  const encoded = new Uint8Array(historyHeadBytes + key.length + kept.length + 4)
+  const view = new DataView(encoded.buffer)
+  encoded[0] = recordVersion
+  encoded[1] = kinds.indexOf(record.kind)
+  putUint64(view, 2, record.createRevision)
+  putUint64(view, 10, record.version)
+  putUint64(view, 18, record.lease)
+  putUint64(view, 26, record.previousRevision)
+  view.setUint32(34, record.previousSub)
+  view.setUint16(38, key.length)
+  view.setUint32(40, record.valueBytes)
+  encoded.set(key, historyHeadBytes)
+  encoded.set(kept, historyHeadBytes + key.length)
+  view.setUint32(encoded.length - 4, checksum(rowKey, encoded))
+  return encoded
+}
+
+/** For inline and short values the tail is the value itself. Views of `encoded`. */
+export function decodeHistory(rowKey: Uint8Array, encoded: Uint8Array): HistoryRecord {
+  const view = openRecord(rowKey, encoded, historyHeadBytes)
+  const keyEnd = historyHeadBytes + view.getUint16(38)
+  if (keyEnd > encoded.length - 4) throw damaged('a key runs past the end')
+  return {
+    kind: readKind(encoded),
+    createRevision: readUint64(encoded, 2),
+    version: readUint64(encoded, 10),
+    lease: readUint64(encoded, 18),
+    previousRevision: readUint64(encoded, 26),
+    previousSub: view.getUint32(34),
+    valueBytes: view.getUint32(40),
+    key: encoded.subarray(historyHeadBytes, keyEnd),
+    tail: encoded.subarray(keyEnd, encoded.length - 4),
+  }
+}
+
+export function tombstone(modRevision: number, sub: number): Version {
+  return {
+    kind: 'tombstone',
+    modRevision,
+    sub,
+    createRevision: 0,
+    version: 0,
+    lease: 0,
+    valueBytes: 0,
+    tail: emptyBytes,
+  }
+}
+
+const keyspaceFields = message({
+  generation: uint(1),
+  revision: uint(2),
+  compacted: uint(3),
+  digestA: uint(4),
+  digestB: uint(5),
+  timeMs: uint(6),
+  requests: uint(7),
+})
+
+/** The row of 'keyspaces': what a group's state is as a whole. */
+export type KeyspaceRecord = {
+  /** Local to this node. */
+  generation: number
+  revision: number
+  compacted: number
+  digestA: number
+  digestB: number
+  /** Of the newest entry. */
+  timeMs: number
+  /** Requests applied, duplicates not counted. */
+  requests: number
+}
+
+export function emptyKeyspaceRecord(): KeyspaceRecord {
+  return {
+    generation: 0,
+    revision: 1,
+    compacted: 0,
+    digestA: 0,
+    digestB: 0,
+    timeMs: 0,
+    requests: 0,
+  }
+}
+
+export function encodeKeyspaceRecord(rowKey: Uint8Array, record: KeyspaceRecord): Uint8Array {
+  return seal(rowKey, encodeBytes(keyspaceFields, record))
+}
+
+export function decodeKeyspaceRecord(rowKey: Uint8Array, bytes: Uint8Array): KeyspaceRecord {
+  return { ...decodeBytes(keyspaceFields, unseal(rowKey, bytes)) }
+}
+
+const answerFields = message({ sequence: uint(1), requestCrc: uint(2), answer: bytesField(3) })
+const sessionFields = message({
+  lowestOpen: uint(1),
+  timeMs: uint(2),
+  answers: repeated({
+    number: 3,
+    wireType: 2,
+    initial: (): SessionAnswer => ({ sequence: 0, requestCrc: 0, answer: emptyBytes }),
+    write(writer, answer) {
+      writer.key(3, 2)
+      writer.bytes(encodeBytes(answerFields, answer))
+    },
+    read: (reader) => decodeBytes(answerFields, reader.bytes()),
+  }),
+})
+
+export type SessionAnswer = {
+  readonly sequence: number
+  /** CRC32C of the request: the same id with another request is refused. */
+  readonly requestCrc: number
+  readonly answer: Uint8Array
+}
+export type SessionRecord = {
+  readonly lowestOpen: number
+  readonly timeMs: number
+  readonly answers: readonly SessionAnswer[]
+}
+
+export function encodeSession(rowKey: Uint8Array, record: SessionRecord): Uint8Array {
+  return seal(rowKey, encodeBytes(sessionFields, record))
+}
+
+export function decodeSession(rowKey: Uint8Array, bytes: Uint8Array): SessionRecord {
+  return decodeBytes(sessionFields, unseal(rowKey, bytes))
+}
+
+/** version 1, body, crc32c 4 over key, version and body. */
+export function seal(rowKey: Uint8Array, body: Uint8Array): Uint8Array {
+  const sealed = new Uint8Array(body.length + 5)
+  sealed[0] = recordVersion
+  sealed.set(body, 1)
+  new DataView(sealed.buffer).setUint32(sealed.length - 4, checksum(rowKey, sealed))
+  return sealed
+}
+
+export function unseal(rowKey: Uint8Array, sealed: Uint8Array): Uint8Array {
+  openRecord(rowKey, sealed, 1)
+  return sealed.subarray(1, sealed.length - 4)
+}
+
+function openRecord(key: Uint8Array, record: Uint8Array, headBytes: number): DataView {
+  if (record.length < headBytes + 4) throw damaged('it is too short')
+  if (record[0] !== recordVersion) throw damaged(`version ${record[0]} is not known`)
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
+  if (view.getUint32(record.length - 4) !== checksum(key, record)) {
+    throw damaged('its checksum differs')
+  }
+  return view
+}
+
+function checksum(key: Uint8Array, record: Uint8Array): number {
+  return crc32c(record.subarray(0, record.length - 4), crc32c(key)) >>> 0
+}
+
+function readKind(record: Uint8Array): ValueKind {
+  const kind = kinds[record[1] as number]
+  if (kind === undefined) throw damaged('its kind is not known')
+  return kind
+}
+
+function crcBytes(crc: number): Uint8Array {
+  const tail = new Uint8Array(4)
+  new DataView(tail.buffer).setUint32(0, crc >>> 0)
+  return tail
+}
+
+function putUint64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 0x1_0000_0000))
+  view.setUint32(at + 4, value >>> 0)
+}
+
+function damaged(what: string): Fault {
+  return damagedRows(`a stored record of a keyspace is damaged: ${what}`)
+}
+
+/** Rows that cannot be trusted: no answer to an entry, but the end of this replica. */
+export function damagedRows(what: string): Fault {
+  return new Fault('corrupt', what, { fields: { rows: 'damaged' } })
+}

@@ -1,0 +1,416 @@
+// The transition: one transaction on the rows of a space, etcd's applyTxn. All compares, nested ones
+// included, are decided on the state before (etcd's compareToPath); then everything that could refuse
+// the transaction is checked; then it runs and cannot fail. So nothing is ever half done.
+//
+// A transaction that writes takes the next revision; its changes are numbered 0, 1, 2, ... (sub).
+
+import {
+  compareBytes,
+  equalBytes,
+  Fault,
+  sha256,
+  revision as toRevision,
+} from '../../base/index.ts'
+import type { Compare, Operation, OperationResult, TxnRequest, TxnResponse } from '../keyspace.ts'
+import { checkTxn } from './check.ts'
+import { deletedKeysMax, pairOverheadBytes, responseBytesMax } from './limits.ts'
+import {
+  decodeLatest,
+  encodeHistory,
+  encodeLatest,
+  latestHash,
+  type RowHash,
+  tombstone,
+  type Version,
+  valueKind,
+  valueTail,
+} from './records.ts'
+import {
+  latestKey,
+  type Row,
+  type RowReader,
+  type Rows,
+  type RowWriter,
+  type Space,
+  userKey,
+  versionKey,
+} from './rows.ts'
+import {
+  type ByteBudget,
+  checkRevision,
+  findLatest,
+  newest,
+  pairOf,
+  RangeScan,
+  scanEnd,
+  valueAtHand,
+} from './scan.ts'
+import type { AnswerKeyValue } from './wire.ts'
+
+const pageRows = 256
+
+export type TxnState = { readonly revision: number; readonly compacted: number }
+
+export type TxnOutcome = {
+  readonly response: TxnResponse
+  readonly hasApart: boolean
+  /** The keyspace's revision after it. */
+  readonly revision: number
+  /** To add to the running digest, each lane modulo 2^32. */
+  readonly digest: RowHash
+  /** Bytes put into 'pending'. */
+  readonly pendingBytes: number
+}
+
+const readOnly: RowWriter = {
+  put: refuseWrite,
+  delete: refuseWrite,
+}
+
+/** Runs a transaction that cannot write (isReadOnly) on a reader. Same faults as runTxn. */
+export function readTxn(
+  rows: RowReader,
+  space: Space,
+  run: { readonly request: TxnRequest; readonly state: TxnState },
+): TxnOutcome {
+  const reader: Rows = {
+    get: (table, key) => rows.get(table, key),
+    range: (table, range) => rows.range(table, range),
+    ...readOnly,
+  }
+  return runTxn(reader, space, run)
+}
+
+/**
+ * Runs a transaction. Faults (nothing has changed then): those of checkTxn, 'compacted' and 'invalid'
+ * for a range's revision, 'too-large' for too many deleted keys or previous values, 'unsupported' for
+ * the order of a value longer than 1 KiB.
+ */
+export function runTxn(
+  rows: Rows,
+  space: Space,
+  run: { readonly request: TxnRequest; readonly state: TxnState },
+): TxnOutcome {
+  checkTxn(run.request)
+  const path: boolean[] = []
+  planPath(rows, space, { request: run.request, path })
+  const forecast = new Forecast(rows, space, run.state)
+  forecast.check(run.request, path)
+  const budget = { bytes: Math.max(0, responseBytesMax - forecast.previousBytes) }
+  return new TxnRun(rows, space, { state: run.state, budget }).run(run.request, path)
+}
+
+/** Appends which branch each transaction takes, in the order in which they run. */
+function planPath(
+  rows: RowReader,
+  space: Space,
+  plan: { readonly request: TxnRequest; readonly path: boolean[] },
+): void {
+  const { request, path } = plan
+  const succeeds = request.compares.every((compare) => holds(rows, space, compare))
+  path.push(succeeds)
+  for (const operation of succeeds ? request.success : request.failure) {
+    if (operation.kind === 'txn') planPath(rows, space, { request: operation.request, path })
+  }
+}
+
+function holds(rows: RowReader, space: Space, compare: Compare): boolean {
+  const { key, rangeEnd } = compare
+  if (rangeEnd === undefined || rangeEnd.length === 0) {
+    const version = findLatest(rows, space, key)
+    return versionSatisfies(rows, space, { compare, version })
+  }
+  let isEmpty = true
+  for (const row of liveRows(rows, space, { key, rangeEnd })) {
+    isEmpty = false
+    if (!versionSatisfies(rows, space, { compare, version: row.version })) return false
+  }
+  return !isEmpty || versionSatisfies(rows, space, { compare, version: undefined })
+}
+
+/** A missing key has no value (nothing compares with it) and is 0 in everything else. */
+function versionSatisfies(
+  rows: RowReader,
+  space: Space,
+  asked: { readonly compare: Compare; readonly version: Version | undefined },
+): boolean {
+  const { compare } = asked
+  const version = asked.version?.kind === 'tombstone' ? undefined : asked.version
+  if (compare.target === 'value') {
+    if (version === undefined) return false
+    return valueSatisfies(rows, space, { compare, version })
+  }
+  return orderSatisfies(compare, versionNumber(version, compare.target) - Number(compare.operand))
+}
+
+function versionNumber(version: Version | undefined, target: Compare['target']): number {
+  if (version === undefined) return 0
+  if (target === 'version') return version.version
+  if (target === 'create') return version.createRevision
+  return target === 'mod' ? version.modRevision : version.lease
+}
+
+function valueSatisfies(
+  rows: RowReader,
+  space: Space,
+  asked: { readonly compare: Compare; readonly version: Version },
+): boolean {
+  const { compare, version } = asked
+  const operand = compare.operand as Uint8Array
+  if (version.kind !== 'long') {
+    return orderSatisfies(compare, compareBytes(valueAtHand(rows, space, version), operand))
+  }
+  const isEqual = version.valueBytes === operand.length && equalBytes(version.tail, sha256(operand))
+  if (compare.result === 'equal') return isEqual
+  if (compare.result === 'not-equal') return !isEqual
+  throw new Fault('unsupported', 'values longer than 1 KiB can be compared for equality only')
+}
+
+function orderSatisfies(compare: Compare, order: number): boolean {
+  switch (compare.result) {
+    case 'equal':
+      return order === 0
+    case 'not-equal':
+      return order !== 0
+    case 'greater':
+      return order > 0
+    case 'less':
+      return order < 0
+  }
+}
+
+type LiveRow = { readonly key: Uint8Array; readonly version: Version; readonly row: Row }
+
+/** Rows of keys that exist, in order; the rows may be rewritten meanwhile. */
+function* liveRows(
+  rows: RowReader,
+  space: Space,
+  range: { readonly key: Uint8Array; readonly rangeEnd: Uint8Array | undefined },
+): Generator<LiveRow> {
+  let start = latestKey(space, range.key)
+  const end = scanEnd(space, range.key, range.rangeEnd)
+  for (;;) {
+    const page = rows.range('latest', { start, end, limit: pageRows })
+    for (const row of page) {
+      const key = userKey(row.key)
+      const version = decodeLatest(key, row.value)
+      if (version.kind !== 'tombstone') yield { key, version, row }
+    }
+    const last = page.at(-1)
+    if (last === undefined || page.length < pageRows) return
+    start = new Uint8Array(last.key.length + 1)
+    start.set(last.key)
+  }
+}
+
+/** Everything that could refuse a transaction, found before it changes anything. */
+class Forecast {
+  readonly #rows: RowReader
+  readonly #space: Space
+  readonly #state: TxnState
+  #deletedKeys = 0
+  #previousPairs = 0
+  /** What previous values will weigh in the answer. */
+  previousBytes = 0
+  #at = 0
+
+  constructor(rows: RowReader, space: Space, state: TxnState) {
+    this.#rows = rows
+    this.#space = space
+    this.#state = state
+  }
+
+  check(request: TxnRequest, path: readonly boolean[]): void {
+    const operations = path[this.#at++] === true ? request.success : request.failure
+    for (const operation of operations) {
+      if (operation.kind === 'txn') this.check(operation.request, path)
+      else if (operation.kind === 'range') {
+        checkRevision(operation.request.revision ?? 0, this.#state)
+      } else this.#checkChange(operation)
+    }
+  }
+
+  #checkChange(operation: Operation & { readonly kind: 'put' | 'delete' }): void {
+    const rangeEnd = operation.kind === 'delete' ? operation.rangeEnd : undefined
+    if (rangeEnd === undefined && operation.previous !== true) return
+    for (const row of liveRows(this.#rows, this.#space, { key: operation.key, rangeEnd })) {
+      if (operation.kind === 'delete' && ++this.#deletedKeys > deletedKeysMax) {
+        throw new Fault('too-large', `one transaction deletes at most ${deletedKeysMax} keys`)
+      }
+      if (operation.previous === true) {
+        this.previousBytes += row.key.length + row.version.valueBytes + pairOverheadBytes
+        if (++this.#previousPairs > 1 && this.previousBytes > responseBytesMax) {
+          throw new Fault('too-large', 'the previous values do not fit in one answer')
+        }
+      }
+    }
+  }
+}
+
+class TxnRun {
+  readonly #rows: Rows
+  readonly #space: Space
+  readonly #state: TxnState
+  readonly #budget: ByteBudget
+  #at = 0
+  #sub = 0
+  #digestA = 0
+  #digestB = 0
+  #pendingBytes = 0
+  #hasApart = false
+
+  constructor(
+    rows: Rows,
+    space: Space,
+    options: { readonly state: TxnState; readonly budget: ByteBudget },
+  ) {
+    this.#rows = rows
+    this.#space = space
+    this.#state = options.state
+    this.#budget = options.budget
+  }
+
+  run(request: TxnRequest, path: readonly boolean[]): TxnOutcome {
+    const response = this.#runTxn(request, path)
+    return {
+      response,
+      hasApart: this.#hasApart,
+      revision: this.#revision(),
+      digest: { a: this.#digestA, b: this.#digestB },
+      pendingBytes: this.#pendingBytes,
+    }
+  }
+
+  #revision(): number {
+    return this.#state.revision + (this.#sub > 0 ? 1 : 0)
+  }
+
+  #runTxn(request: TxnRequest, path: readonly boolean[]): TxnResponse {
+    const succeeded = path[this.#at++] === true
+    const results: OperationResult[] = []
+    for (const operation of succeeded ? request.success : request.failure) {
+      results.push(this.#runOperation(operation, path))
+    }
+    return { revision: toRevision(this.#revision()), succeeded, results }
+  }
+
+  #runOperation(operation: Operation, path: readonly boolean[]): OperationResult {
+    switch (operation.kind) {
+      case 'range':
+        return this.#runRange(operation)
+      case 'put':
+        return this.#runPut(operation)
+      case 'delete':
+        return this.#runDelete(operation)
+      case 'txn':
+        return { kind: 'txn', response: this.#runTxn(operation.request, path) }
+    }
+  }
+
+  #runRange(operation: Operation & { readonly kind: 'range' }): OperationResult {
+    const { request } = operation
+    const asked = request.revision ?? 0
+    const scan = new RangeScan(this.#rows, request, {
+      space: this.#space,
+      at: asked === 0 ? newest : asked,
+      revision: this.#revision(),
+      budget: this.#budget,
+    })
+    while (!scan.step(pageRows));
+    const response = scan.result()
+    for (const kv of response.kvs) this.#note(kv as AnswerKeyValue)
+    return { kind: 'range', response }
+  }
+
+  #runPut(operation: Operation & { readonly kind: 'put' }): OperationResult {
+    const { key, value } = operation
+    const rowKey = latestKey(this.#space, key)
+    const before = this.#rows.get('latest', rowKey)
+    const old = before === undefined ? undefined : decodeLatest(key, before)
+    const live = old?.kind === 'tombstone' ? undefined : old
+    const previous =
+      operation.previous === true && live !== undefined ? this.#pair(key, live) : undefined
+    const modRevision = this.#state.revision + 1
+    const version: Version = {
+      kind: valueKind(value.length),
+      modRevision,
+      sub: this.#sub,
+      createRevision: live?.createRevision ?? modRevision,
+      version: (live?.version ?? 0) + 1,
+      lease: operation.lease ?? 0,
+      valueBytes: value.length,
+      tail: valueTail(value),
+    }
+    this.#write({ key, version, value, old, before, rowKey })
+    return previous === undefined ? { kind: 'put' } : { kind: 'put', previous }
+  }
+
+  #runDelete(operation: Operation & { readonly kind: 'delete' }): OperationResult {
+    const { key, rangeEnd } = operation
+    const previous: AnswerKeyValue[] = []
+    let deleted = 0
+    for (const found of liveRows(this.#rows, this.#space, { key, rangeEnd })) {
+      if (operation.previous === true) previous.push(this.#pair(found.key, found.version))
+      this.#write({
+        key: found.key,
+        version: tombstone(this.#state.revision + 1, this.#sub),
+        value: found.key.subarray(0, 0),
+        old: found.version,
+        before: found.row.value,
+        rowKey: found.row.key,
+      })
+      deleted++
+    }
+    return { kind: 'delete', deleted, previous }
+  }
+
+  #pair(key: Uint8Array, version: Version): AnswerKeyValue {
+    return this.#note(pairOf(this.#rows, this.#space, { key, version }))
+  }
+
+  #note(pair: AnswerKeyValue): AnswerKeyValue {
+    if (pair.apartSub !== 0) this.#hasApart = true
+    return pair
+  }
+
+  /** One version of one key: its history row, the newest row, the digest. */
+  #write(change: {
+    readonly key: Uint8Array
+    readonly version: Version
+    readonly value: Uint8Array
+    readonly old: Version | undefined
+    readonly before: Uint8Array | undefined
+    readonly rowKey: Uint8Array
+  }): void {
+    const { key, version, old } = change
+    const historyKey = versionKey(this.#space, version.modRevision, version.sub)
+    const record = {
+      ...version,
+      key,
+      previousRevision: old?.modRevision ?? 0,
+      previousSub: old?.sub ?? 0,
+    }
+    this.#rows.put('history', historyKey, encodeHistory(userKey(historyKey), record, change.value))
+    const latest = encodeLatest(key, version)
+    this.#rows.put('latest', change.rowKey, latest)
+    if (version.kind === 'long') {
+      this.#rows.put('pending', historyKey, change.value)
+      this.#pendingBytes += change.value.length
+    }
+    if (old !== undefined && old.kind !== 'tombstone' && change.before !== undefined) {
+      const hash = latestHash(key, change.before)
+      this.#digestA = (this.#digestA - hash.a) >>> 0
+      this.#digestB = (this.#digestB - hash.b) >>> 0
+    }
+    if (version.kind !== 'tombstone') {
+      const hash = latestHash(key, latest)
+      this.#digestA = (this.#digestA + hash.a) >>> 0
+      this.#digestB = (this.#digestB + hash.b) >>> 0
+    }
+    this.#sub++
+  }
+}
+
+function refuseWrite(): never {
+  throw new Fault('internal', 'a read-only transaction wrote')
+}

@@ -1,0 +1,535 @@
+// Requests, answers and entries as bytes. The bytes of a transaction are made once, by the thread that
+// asks, and travel unchanged over ports, rpc and the log.
+//
+//   TxnRequest     as in keyspace.ts                                            (asker)
+//   WriteRequest   request id and the bytes of a TxnRequest                     (core thread of the asker's node)
+//   Entry          version, time and seed of the leader, a WriteRequest or a compaction   (leader)
+//   Answer         a fault, or the outcome; values that live apart are named, not held    (every replica)
+//
+// An answer that names values (`hasApart`) is made whole by the replica that gives it out.
+
+import {
+  bool,
+  bytes,
+  decodeBytes,
+  encodeBytes,
+  Fault,
+  type Field,
+  faultCodec,
+  lazy,
+  type Message,
+  message,
+  nested,
+  repeated,
+  revision as toRevision,
+  uint,
+} from '../../base/index.ts'
+import type {
+  Compare,
+  KeyValue,
+  Operation,
+  OperationResult,
+  RangeRequest,
+  RangeResponse,
+  TxnRequest,
+  TxnResponse,
+} from '../keyspace.ts'
+import { requestBytesMax } from './limits.ts'
+
+const entryVersion = 1
+const emptyBytes = new Uint8Array(0)
+const targets = ['version', 'create', 'mod', 'value', 'lease'] as const
+const results = ['equal', 'greater', 'less', 'not-equal'] as const
+
+/** A pair whose value may be named only: `apartSub` is its sub-revision plus one, 0 when the value is held. */
+export type AnswerKeyValue = KeyValue & { readonly apartSub: number; readonly valueBytes: number }
+
+type OperationFields = {
+  range: RangeRequest | undefined
+  put: MessagePut | undefined
+  delete: MessageDelete | undefined
+  txn: TxnFields | undefined
+}
+type MessagePut = { key: Uint8Array; value: Uint8Array; lease: number; previous: boolean }
+type MessageDelete = { key: Uint8Array; rangeEnd: Uint8Array; previous: boolean }
+type TxnFields = {
+  compares: readonly CompareFields[]
+  success: readonly OperationFields[]
+  failure: readonly OperationFields[]
+}
+type CompareFields = {
+  key: Uint8Array
+  rangeEnd: Uint8Array
+  target: number
+  result: number
+  number: number
+  value: Uint8Array
+}
+
+/** Zero or more nested messages; every one is written, also an empty one. */
+function many<T>(field: Field<T | undefined>): Field<readonly T[]> {
+  return repeated(field as Field<T>)
+}
+
+const rangeFields = message({
+  key: bytes(1),
+  rangeEnd: bytes(2),
+  limit: uint(3),
+  revision: uint(4),
+  isSerializable: bool(5),
+  keysOnly: bool(6),
+  countOnly: bool(7),
+  isReverse: bool(8),
+})
+const putFields = message({ key: bytes(1), value: bytes(2), lease: uint(3), previous: bool(4) })
+const deleteFields = message({ key: bytes(1), rangeEnd: bytes(2), previous: bool(3) })
+const compareFields = message({
+  key: bytes(1),
+  rangeEnd: bytes(2),
+  target: uint(3),
+  result: uint(4),
+  number: uint(5),
+  value: bytes(6),
+})
+const operationFields = message({
+  range: nested(1, rangeFields),
+  put: nested(2, putFields),
+  delete: nested(3, deleteFields),
+  txn: lazy<TxnFields>(4, () => txnFields),
+})
+const txnFields: Message<{
+  compares: Field<readonly CompareFields[]>
+  success: Field<readonly OperationFields[]>
+  failure: Field<readonly OperationFields[]>
+}> = message({
+  compares: many(nested(1, compareFields)),
+  success: many<OperationFields>(nested(2, operationFields) as Field<OperationFields | undefined>),
+  failure: many<OperationFields>(nested(3, operationFields) as Field<OperationFields | undefined>),
+})
+
+export function encodeRange(request: RangeRequest): Uint8Array {
+  return encodeBytes(rangeFields, rangeToFields(request))
+}
+
+export function decodeRange(encoded: Uint8Array): RangeRequest {
+  return rangeFromFields(decodeBytes(rangeFields, encoded))
+}
+
+/** Fault 'too-large' with etcd's words. */
+export function encodeTxn(request: TxnRequest): Uint8Array {
+  const encoded = encodeBytes(txnFields, txnToFields(request))
+  if (encoded.length > requestBytesMax) {
+    throw new Fault('too-large', 'etcdserver: request is too large')
+  }
+  return encoded
+}
+
+export function decodeTxn(encoded: Uint8Array): TxnRequest {
+  return txnFromFields(decodeBytes(txnFields, encoded))
+}
+
+function rangeToFields(request: RangeRequest) {
+  return {
+    key: request.key,
+    rangeEnd: request.rangeEnd ?? emptyBytes,
+    limit: request.limit ?? 0,
+    revision: request.revision ?? 0,
+    isSerializable: request.isSerializable ?? false,
+    keysOnly: request.keysOnly ?? false,
+    countOnly: request.countOnly ?? false,
+    isReverse: request.isReverse ?? false,
+  }
+}
+
+function rangeFromFields(fields: ReturnType<typeof rangeToFields>): RangeRequest {
+  const { rangeEnd, ...rest } = fields
+  return rangeEnd.length === 0 ? rest : fields
+}
+
+function txnToFields(request: TxnRequest): TxnFields {
+  return {
+    compares: request.compares.map(compareToFields),
+    success: request.success.map(operationToFields),
+    failure: request.failure.map(operationToFields),
+  }
+}
+
+function txnFromFields(fields: TxnFields): TxnRequest {
+  return {
+    compares: fields.compares.map(compareFromFields),
+    success: fields.success.map(operationFromFields),
+    failure: fields.failure.map(operationFromFields),
+  }
+}
+
+function compareToFields(compare: Compare): CompareFields {
+  const isValue = typeof compare.operand !== 'number'
+  return {
+    key: compare.key,
+    rangeEnd: compare.rangeEnd ?? emptyBytes,
+    target: targets.indexOf(compare.target),
+    result: results.indexOf(compare.result),
+    number: isValue ? 0 : (compare.operand as number),
+    value: isValue ? (compare.operand as Uint8Array) : emptyBytes,
+  }
+}
+
+function compareFromFields(fields: CompareFields): Compare {
+  const target = targets[fields.target]
+  const result = results[fields.result]
+  if (target === undefined || result === undefined) {
+    throw new Fault('corrupt', 'malformed message: a compare of an unknown kind')
+  }
+  return {
+    key: fields.key,
+    ...(fields.rangeEnd.length === 0 ? {} : { rangeEnd: fields.rangeEnd }),
+    target,
+    result,
+    operand: target === 'value' ? fields.value : fields.number,
+  }
+}
+
+const noOperation: OperationFields = {
+  range: undefined,
+  put: undefined,
+  delete: undefined,
+  txn: undefined,
+}
+
+function operationToFields(operation: Operation): OperationFields {
+  switch (operation.kind) {
+    case 'range':
+      return { ...noOperation, range: rangeToFields(operation.request) }
+    case 'put': {
+      const { key, value, lease = 0, previous = false } = operation
+      return { ...noOperation, put: { key, value, lease, previous } }
+    }
+    case 'delete': {
+      const { key, rangeEnd = emptyBytes, previous = false } = operation
+      return { ...noOperation, delete: { key, rangeEnd, previous } }
+    }
+    case 'txn':
+      return { ...noOperation, txn: txnToFields(operation.request) }
+  }
+}
+
+function operationFromFields(fields: OperationFields): Operation {
+  if (fields.put !== undefined) return { kind: 'put', ...fields.put }
+  if (fields.range !== undefined) {
+    return {
+      kind: 'range',
+      request: rangeFromFields(fields.range as ReturnType<typeof rangeToFields>),
+    }
+  }
+  if (fields.delete !== undefined) {
+    const { rangeEnd, ...rest } = fields.delete
+    return { kind: 'delete', ...rest, ...(rangeEnd.length === 0 ? {} : { rangeEnd }) }
+  }
+  if (fields.txn !== undefined) return { kind: 'txn', request: txnFromFields(fields.txn) }
+  throw new Fault('corrupt', 'malformed message: an operation of an unknown kind')
+}
+
+// ---- request ids and entries ----
+
+export type RequestId = {
+  /** Drawn per boot of a node. */
+  readonly session: number
+  /** Counts the session's requests to one namespace, from 1. */
+  readonly sequence: number
+  /** Every lower sequence of the session has ended: its answer is not needed any more. */
+  readonly lowestOpen: number
+}
+export type WriteRequest = RequestId & { readonly txn: Uint8Array }
+
+const writeFields = message({
+  session: uint(1),
+  sequence: uint(2),
+  lowestOpen: uint(3),
+  txn: bytes(4),
+})
+
+export function encodeWrite(request: WriteRequest): Uint8Array {
+  return encodeBytes(writeFields, request)
+}
+
+export function decodeWrite(encoded: Uint8Array): WriteRequest {
+  return decodeBytes(writeFields, encoded)
+}
+
+/** What the log carries. Exactly one of write and compactRevision is set. */
+export type Entry = {
+  readonly timeMs: number
+  readonly seed: number
+  /** Bytes of a WriteRequest; empty for a compaction. */
+  readonly write: Uint8Array
+  /** Forget what was superseded at or before this revision; 0 for a write. */
+  readonly compactRevision: number
+}
+
+const entryFields = message({
+  version: uint(1),
+  timeMs: uint(2),
+  seed: uint(3),
+  write: bytes(4),
+  compactRevision: uint(5),
+})
+
+export function encodeEntry(entry: Entry): Uint8Array {
+  return encodeBytes(entryFields, { version: entryVersion, ...entry })
+}
+
+/** Fault 'unsupported' for an entry of a newer version. */
+export function decodeEntry(encoded: Uint8Array): Entry {
+  const entry = decodeBytes(entryFields, encoded)
+  if (entry.version !== entryVersion) {
+    throw new Fault('unsupported', `entries of version ${entry.version} are not known here`)
+  }
+  return entry
+}
+
+// ---- answers ----
+
+const pairFields = message({
+  key: bytes(1),
+  value: bytes(2),
+  createRevision: uint(3),
+  modRevision: uint(4),
+  version: uint(5),
+  lease: uint(6),
+  apartSub: uint(7),
+  valueBytes: uint(8),
+})
+type PairFields = {
+  key: Uint8Array
+  value: Uint8Array
+  createRevision: number
+  modRevision: number
+  version: number
+  lease: number
+  apartSub: number
+  valueBytes: number
+}
+const rangeResponseFields = message({
+  revision: uint(1),
+  kvs: many<PairFields>(nested(2, pairFields)),
+  more: bool(3),
+  count: uint(4),
+})
+type RangeResponseFields = {
+  revision: number
+  kvs: readonly PairFields[]
+  more: boolean
+  count: number
+}
+const putResultFields = message({ previous: nested(1, pairFields) })
+const deleteResultFields = message({
+  deleted: uint(1),
+  previous: many<PairFields>(nested(2, pairFields)),
+})
+const resultFields = message({
+  range: nested(1, rangeResponseFields),
+  put: nested(2, putResultFields),
+  delete: nested(3, deleteResultFields),
+  txn: lazy<OutcomeFields>(4, () => outcomeFields),
+})
+type ResultFields = {
+  range: RangeResponseFields | undefined
+  put: { previous: PairFields | undefined } | undefined
+  delete: { deleted: number; previous: readonly PairFields[] } | undefined
+  txn: OutcomeFields | undefined
+}
+type OutcomeFields = {
+  revision: number
+  succeeded: boolean
+  results: readonly ResultFields[]
+  fault: Uint8Array
+  hasApart: boolean
+}
+const outcomeFields: Message<{
+  revision: Field<number>
+  succeeded: Field<boolean>
+  results: Field<readonly ResultFields[]>
+  fault: Field<Uint8Array>
+  hasApart: Field<boolean>
+}> = message({
+  revision: uint(1),
+  succeeded: bool(2),
+  results: many<ResultFields>(nested(3, resultFields) as Field<ResultFields | undefined>),
+  /** Encoded Fault; everything else is unset then. */
+  fault: bytes(4),
+  hasApart: bool(5),
+})
+
+export function encodeRangeResponse(response: RangeResponse): Uint8Array {
+  return encodeBytes(rangeResponseFields, rangeResponseToFields(response))
+}
+
+export function decodeRangeResponse(encoded: Uint8Array): RangeResponse {
+  return rangeResponseFromFields(decodeBytes(rangeResponseFields, encoded))
+}
+
+export function encodeAnswer(
+  response: TxnResponse,
+  options: { readonly hasApart: boolean },
+): Uint8Array {
+  return encodeBytes(outcomeFields, { ...responseToFields(response), hasApart: options.hasApart })
+}
+
+export function encodeFaultAnswer(fault: Fault): Uint8Array {
+  return encodeBytes(outcomeFields, { ...emptyOutcome, fault: faultCodec.encode(fault) })
+}
+
+export type Answer = { readonly response: TxnResponse; readonly hasApart: boolean }
+
+/** Throws the fault that the transaction was answered with. */
+export function decodeAnswer(encoded: Uint8Array): Answer {
+  const fields = decodeBytes(outcomeFields, encoded)
+  if (fields.fault.length > 0) throw faultCodec.decode(fields.fault)
+  return { response: responseFromFields(fields), hasApart: fields.hasApart }
+}
+
+const emptyOutcome: OutcomeFields = {
+  revision: 0,
+  succeeded: false,
+  results: [],
+  fault: emptyBytes,
+  hasApart: false,
+}
+
+function responseToFields(response: TxnResponse): OutcomeFields {
+  return {
+    ...emptyOutcome,
+    revision: response.revision,
+    succeeded: response.succeeded,
+    results: response.results.map(resultToFields),
+  }
+}
+
+function responseFromFields(fields: OutcomeFields): TxnResponse {
+  return {
+    revision: toRevision(fields.revision),
+    succeeded: fields.succeeded,
+    results: fields.results.map(resultFromFields),
+  }
+}
+
+const noResult: ResultFields = {
+  range: undefined,
+  put: undefined,
+  delete: undefined,
+  txn: undefined,
+}
+
+function resultToFields(result: OperationResult): ResultFields {
+  switch (result.kind) {
+    case 'range':
+      return { ...noResult, range: rangeResponseToFields(result.response) }
+    case 'put': {
+      const previous = result.previous === undefined ? undefined : pairToFields(result.previous)
+      return { ...noResult, put: { previous } }
+    }
+    case 'delete': {
+      const previous = result.previous.map(pairToFields)
+      return { ...noResult, delete: { deleted: result.deleted, previous } }
+    }
+    case 'txn':
+      return { ...noResult, txn: responseToFields(result.response) }
+  }
+}
+
+function resultFromFields(fields: ResultFields): OperationResult {
+  if (fields.put !== undefined) {
+    const { previous } = fields.put
+    return previous === undefined
+      ? { kind: 'put' }
+      : { kind: 'put', previous: pairFromFields(previous) }
+  }
+  if (fields.range !== undefined) {
+    return { kind: 'range', response: rangeResponseFromFields(fields.range) }
+  }
+  if (fields.delete !== undefined) {
+    const { deleted, previous } = fields.delete
+    return { kind: 'delete', deleted, previous: previous.map(pairFromFields) }
+  }
+  if (fields.txn !== undefined) return { kind: 'txn', response: responseFromFields(fields.txn) }
+  throw new Fault('corrupt', 'malformed message: a result of an unknown kind')
+}
+
+function rangeResponseToFields(response: RangeResponse): RangeResponseFields {
+  return {
+    revision: response.revision,
+    kvs: response.kvs.map(pairToFields),
+    more: response.more,
+    count: response.count,
+  }
+}
+
+function rangeResponseFromFields(fields: RangeResponseFields): RangeResponse {
+  return {
+    revision: toRevision(fields.revision),
+    kvs: fields.kvs.map(pairFromFields),
+    more: fields.more,
+    count: fields.count,
+  }
+}
+
+function pairToFields(pair: KeyValue): PairFields {
+  const { apartSub = 0, valueBytes = 0 } = pair as Partial<AnswerKeyValue>
+  return {
+    key: pair.key,
+    value: pair.value,
+    createRevision: pair.createRevision,
+    modRevision: pair.modRevision,
+    version: pair.version,
+    lease: pair.lease,
+    apartSub,
+    valueBytes: apartSub === 0 ? 0 : valueBytes,
+  }
+}
+
+function pairFromFields(fields: PairFields): KeyValue {
+  const pair: KeyValue = {
+    key: fields.key,
+    value: fields.value,
+    createRevision: toRevision(fields.createRevision),
+    modRevision: toRevision(fields.modRevision),
+    version: fields.version,
+    lease: fields.lease,
+  }
+  if (fields.apartSub === 0) return pair
+  return { ...pair, apartSub: fields.apartSub, valueBytes: fields.valueBytes } as AnswerKeyValue
+}
+
+/** False when the answer surely names no value; `hasApart` is the last field that is written. */
+export function mayHaveApart(encoded: Uint8Array): boolean {
+  return encoded.at(-1) === 1 && encoded.at(-2) === 5 * 8
+}
+
+// ---- between nodes ----
+
+const callFields = message({
+  group: uint(1),
+  kind: uint(2),
+  isSerializable: bool(3),
+  body: bytes(4),
+})
+const callKinds = ['range', 'read', 'write'] as const
+
+/** A request at another node's replica: a RangeRequest, a TxnRequest that cannot write, a WriteRequest. */
+export type KeyspaceCall = {
+  readonly group: number
+  readonly kind: (typeof callKinds)[number]
+  readonly isSerializable: boolean
+  readonly body: Uint8Array
+}
+
+export function encodeCall(call: KeyspaceCall): Uint8Array {
+  return encodeBytes(callFields, { ...call, kind: callKinds.indexOf(call.kind) + 1 })
+}
+
+export function decodeCall(encoded: Uint8Array): KeyspaceCall {
+  const fields = decodeBytes(callFields, encoded)
+  const kind = callKinds[fields.kind - 1]
+  if (kind === undefined) throw new Fault('unsupported', 'a keyspace call of an unknown kind')
+  return { ...fields, kind }
+}

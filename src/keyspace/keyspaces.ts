@@ -1,0 +1,231 @@
+// All namespaces of a node, on its core thread: opens their groups, serves other nodes' requests, and
+// lets leaders propose compactions.
+
+import { assert, Fault, type GroupId, isFault, type NodeId } from '../base/index.ts'
+import type { Host, Port, Timer } from '../host/index.ts'
+import type { Raft } from '../raft/index.ts'
+import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
+import type { Segments, Store } from '../storage/index.ts'
+import { checkName, createKeyspace, type Transport } from './client.ts'
+import { decodeCall } from './core/wire.ts'
+import type { Keyspace, Keyspaces } from './keyspace.ts'
+import { LaneServer } from './lane-server.ts'
+import { createMachine, type KeyspaceMachine } from './machine.ts'
+import { Replica } from './replica.ts'
+import { Router } from './router.ts'
+import { ValueShelf } from './values.ts'
+
+export type KeyspaceDependencies = {
+  readonly host: Host
+  readonly raft: Raft
+  readonly rpc: Rpc
+  /** With the tables of keyspaceTables. */
+  readonly store: Store
+  /** For values only: everything in it is named by the store's rows. */
+  readonly values: Segments
+  readonly self: NodeId
+  /** Drawn per boot, unique among all that ever wrote to the namespaces. */
+  readonly session: { readonly number: number }
+}
+
+export type NamespaceOptions = {
+  readonly name: string
+  readonly group: GroupId
+  /** The configuration that the group begins with, the same on every founder. */
+  readonly founders: { readonly voters: readonly NodeId[]; readonly learners?: readonly NodeId[] }
+  /** This node has a replica, or is to get one. Default: it is one of the founders. */
+  readonly hasReplica?: boolean
+  readonly electionPriority?: number
+}
+
+export type KeyspacesOptions = {
+  readonly namespaces: readonly NamespaceOptions[]
+  /** History is readable for this long, in entries' time. Default 300,000. */
+  readonly historyMs?: number
+  /** ... and for at most this many revisions. Default 10,000. */
+  readonly historyRevisionsMax?: number
+}
+
+/** What the core thread has beside the contract of Keyspaces. */
+export type CoreKeyspaces = Keyspaces & {
+  /** Opens a namespace that was not known at start. Fault 'exists' for a name or group in use. */
+  add(namespace: NamespaceOptions): Promise<void>
+  /** The way to a namespace for threads that send encoded requests. Fault 'not-found'. */
+  transport(name: string): Transport
+  /** Physical compaction at once, instead of in the background; for tests and orderly stops. */
+  sweep(): Promise<void>
+}
+
+const historyMsDefault = 300_000
+const historyRevisionsDefault = 10_000
+const compactionMs = 5000
+
+type Namespace = {
+  readonly options: NamespaceOptions
+  readonly machine: KeyspaceMachine | undefined
+  readonly replica: Replica | undefined
+  readonly router: Router
+  readonly keyspace: Keyspace
+  isCompacting: boolean
+}
+
+export async function createKeyspaces(
+  dependencies: KeyspaceDependencies,
+  options: KeyspacesOptions,
+): Promise<CoreKeyspaces> {
+  const keyspaces = new NodeKeyspaces(dependencies, options)
+  for (const namespace of options.namespaces) await keyspaces.add(namespace)
+  return keyspaces
+}
+
+/**
+ * Serves a data thread: `keyspaces` is what createKeyspaces made, the other end of `port` is given to
+ * createLaneKeyspaces. Ends when `keyspaces` closes.
+ */
+export function serveKeyspaces(port: Port, keyspaces: Keyspaces): void {
+  assert(keyspaces instanceof NodeKeyspaces, 'only the core thread serves keyspaces')
+  keyspaces.serve(port)
+}
+
+class NodeKeyspaces implements CoreKeyspaces {
+  readonly #dependencies: KeyspaceDependencies
+  readonly #options: KeyspacesOptions
+  readonly #values: ValueShelf
+  readonly #byName = new Map<string, Namespace>()
+  readonly #byGroup = new Map<number, Namespace>()
+  readonly #lanes: LaneServer[] = []
+  readonly #timer: Timer
+
+  constructor(dependencies: KeyspaceDependencies, options: KeyspacesOptions) {
+    this.#dependencies = dependencies
+    this.#options = options
+    const { host, store, values, rpc } = dependencies
+    this.#values = new ValueShelf({
+      host,
+      store,
+      segments: values,
+      onFatal: (error) => this.#stop(error),
+    })
+    rpc.serve(controlMethod.keyspaceRequest, (call) => this.#answer(call))
+    this.#timer = host.clock.every(compactionMs, () => this.#compactAll())
+  }
+
+  async add(options: NamespaceOptions): Promise<void> {
+    checkName(options.name)
+    if (this.#byName.has(options.name) || this.#byGroup.has(options.group)) {
+      throw new Fault('exists', `the namespace ${options.name} or its group is open already`)
+    }
+    const { host, rpc, self, session } = this.#dependencies
+    const { founders, name, group } = options
+    const members = [...founders.voters, ...(founders.learners ?? [])]
+    const hasReplica = options.hasReplica ?? members.includes(self)
+    const replica = hasReplica ? await this.#openReplica(options) : undefined
+    const router = new Router({
+      host,
+      rpc,
+      self,
+      name,
+      group,
+      members,
+      replica,
+      session: session.number,
+    })
+    const namespace: Namespace = {
+      options,
+      machine: replica?.machine,
+      replica,
+      router,
+      keyspace: createKeyspace(name, router),
+      isCompacting: false,
+    }
+    this.#byName.set(name, namespace)
+    this.#byGroup.set(group, namespace)
+  }
+
+  async open(name: string): Promise<Keyspace> {
+    return this.#find(name).keyspace
+  }
+
+  transport(name: string): Transport {
+    return this.#find(name).router
+  }
+
+  serve(port: Port): void {
+    const find = (name: string): Transport => this.transport(name)
+    this.#lanes.push(new LaneServer(this.#dependencies.host, port, { find }))
+  }
+
+  async sweep(): Promise<void> {
+    for (const { machine } of this.#byName.values()) await machine?.sweep()
+  }
+
+  /** Ends what the room runs; the groups are raft's to close, afterwards. */
+  async close(): Promise<void> {
+    this.#timer.cancel()
+    for (const lane of this.#lanes) lane.close()
+    for (const { router } of this.#byName.values()) router.close()
+    for (const { machine } of this.#byName.values()) await machine?.close()
+    await this.#values.close()
+  }
+
+  async #openReplica(options: NamespaceOptions): Promise<Replica> {
+    const { host, store, raft } = this.#dependencies
+    const { group: id, name, founders, electionPriority } = options
+    const onFatal = (error: unknown): void => this.#stop(error)
+    const machine = createMachine({ host, store, values: this.#values, group: id, onFatal })
+    const group = await raft.open({
+      group: id,
+      name,
+      stateMachine: machine,
+      founders,
+      ...(electionPriority === undefined ? {} : { electionPriority }),
+    })
+    return new Replica({ host, store, values: this.#values, group, machine })
+  }
+
+  #find(name: string): Namespace {
+    const namespace = this.#byName.get(name)
+    if (namespace !== undefined) return namespace
+    throw new Fault('not-found', `there is no namespace ${name.slice(0, 255)}`)
+  }
+
+  /** A request of another node. It is answered here or refused; it never travels on. */
+  async #answer(call: IncomingCall): Promise<Uint8Array> {
+    const request = decodeCall(call.request)
+    const replica = this.#byGroup.get(request.group)?.replica
+    if (replica === undefined) {
+      throw new Fault('not-leader', 'this node has no replica of the group', {
+        fields: { leader: '' },
+      })
+    }
+    if (request.kind === 'write') return replica.write(request.body)
+    const { isSerializable } = request
+    return replica.read(request.kind, request.body, { isSerializable, signal: call.signal })
+  }
+
+  #compactAll(): void {
+    for (const namespace of this.#byName.values()) void this.#compact(namespace)
+  }
+
+  /** Never rejects: a compaction that fails is proposed again later. */
+  async #compact(namespace: Namespace): Promise<void> {
+    const { replica } = namespace
+    if (replica === undefined || namespace.isCompacting) return
+    if (replica.group.status().role !== 'leader') return
+    namespace.isCompacting = true
+    try {
+      await replica.compact({
+        ageMs: this.#options.historyMs ?? historyMsDefault,
+        revisionsMax: this.#options.historyRevisionsMax ?? historyRevisionsDefault,
+      })
+    } catch (error) {
+      if (!isFault(error)) this.#stop(error)
+    } finally {
+      namespace.isCompacting = false
+    }
+  }
+
+  #stop(error: unknown): void {
+    this.#dependencies.host.journal.fatal('keyspace.replica_damaged', error)
+  }
+}

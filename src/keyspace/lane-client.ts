@@ -1,0 +1,188 @@
+// The data thread's end: the same Keyspaces as on the core thread, over a port. Requests of one turn go
+// in one message. Deadlines and retries are the core's; here only cancellation is told onwards.
+
+import { Fault, faultCodec, revision as toRevision } from '../base/index.ts'
+import type { Host, Port } from '../host/index.ts'
+import {
+  createKeyspace,
+  type RequestKind,
+  type Transport,
+  type TransportOptions,
+} from './client.ts'
+import {
+  decodeLaneNews,
+  encodeLaneRequests,
+  encodeName,
+  type LaneAnswer,
+  type LaneKind,
+  type LaneRequest,
+} from './core/lane-wire.ts'
+import type { Keyspace, Keyspaces } from './keyspace.ts'
+
+const inFlightMax = 2048
+const messageBytesMax = 8 * 1024 * 1024
+const openDeadlineMs = 10_000
+const emptyBytes = new Uint8Array(0)
+
+/** Keyspaces for a thread that has no groups: `port` leads to serveKeyspaces on the core thread. */
+export function createLaneKeyspaces(host: Host, port: Port): Keyspaces {
+  return new LaneKeyspaces(host, port)
+}
+
+type Waiting = {
+  readonly resolve: (answer: LaneAnswer) => void
+  readonly reject: (fault: Fault) => void
+}
+type Freshness = { readonly revision: number; readonly heardMsAgo: number; readonly atMs: number }
+
+class LaneKeyspaces implements Keyspaces {
+  readonly #host: Host
+  readonly #port: Port
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #freshness = new Map<number, Freshness>()
+  readonly #opened = new Map<string, Promise<Keyspace>>()
+  #requests: LaneRequest[] = []
+  #requestBytes = 0
+  #nextId = 1
+  #isFlushing = false
+  #isClosed = false
+
+  constructor(host: Host, port: Port) {
+    this.#host = host
+    this.#port = port
+    port.onMessage = (bytes) => this.#take(bytes)
+  }
+
+  open(name: string): Promise<Keyspace> {
+    const known = this.#opened.get(name)
+    if (known !== undefined) return known
+    const opening = this.#open(name)
+    this.#opened.set(name, opening)
+    opening.catch(() => this.#opened.delete(name))
+    return opening
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#failAll()
+  }
+
+  async #open(name: string): Promise<Keyspace> {
+    const body = encodeName(name)
+    const { namespace } = await this.#send('open', {
+      namespace: 0,
+      body,
+      options: { deadlineMs: openDeadlineMs, isSerializable: false, signal: undefined },
+    })
+    const transport: Transport = {
+      request: async (kind: RequestKind, request, options) => {
+        const answer = await this.#send(kind, { namespace, body: request, options })
+        return answer.body
+      },
+      freshness: () => this.#freshnessOf(namespace),
+    }
+    return createKeyspace(name, transport)
+  }
+
+  #freshnessOf(namespace: number): ReturnType<Keyspace['freshness']> {
+    const told = this.#freshness.get(namespace)
+    if (told === undefined) {
+      return { revision: toRevision(0), heardMsAgo: Number.POSITIVE_INFINITY }
+    }
+    const sinceMs = this.#host.clock.monotonicMs() - told.atMs
+    return { revision: toRevision(told.revision), heardMsAgo: told.heardMsAgo + sinceMs }
+  }
+
+  #send(
+    kind: LaneKind,
+    request: {
+      readonly namespace: number
+      readonly body: Uint8Array
+      readonly options: TransportOptions
+    },
+  ): Promise<LaneAnswer> {
+    const { namespace, body, options } = request
+    const { signal, deadlineMs, isSerializable } = options
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) return reject(closedFault('failed'))
+      if (signal?.aborted === true)
+        return reject(new Fault('cancelled', 'cancelled before it began'))
+      if (this.#waiting.size >= inFlightMax) {
+        return reject(new Fault('overloaded', `${inFlightMax} requests are in flight`))
+      }
+      const id = this.#nextId++
+      const onAbort = (): void => this.#push({ ...cancelRequest, id })
+      const end = (): void => {
+        this.#waiting.delete(id)
+        signal?.removeEventListener('abort', onAbort)
+      }
+      this.#waiting.set(id, {
+        resolve: (answer) => {
+          end()
+          resolve(answer)
+        },
+        reject: (fault) => {
+          end()
+          reject(fault)
+        },
+      })
+      signal?.addEventListener('abort', onAbort)
+      this.#push({ id, kind, namespace, deadlineMs, isSerializable, body })
+    })
+  }
+
+  #push(request: LaneRequest): void {
+    if (this.#isClosed) return
+    this.#requests.push(request)
+    this.#requestBytes += request.body.length
+    if (this.#requestBytes >= messageBytesMax) {
+      this.#flush()
+      return
+    }
+    if (this.#isFlushing) return
+    this.#isFlushing = true
+    this.#host.clock.soon(() => this.#flush())
+  }
+
+  #flush(): void {
+    this.#isFlushing = false
+    if (this.#requests.length === 0 || this.#isClosed) return
+    const requests = this.#requests
+    this.#requests = []
+    this.#requestBytes = 0
+    this.#port.send(encodeLaneRequests(requests), { transfer: true })
+  }
+
+  #take(bytes: Uint8Array): void {
+    const news = decodeLaneNews(bytes)
+    const atMs = this.#host.clock.monotonicMs()
+    for (const { namespace, revision, heardMsAgo } of news.freshness) {
+      this.#freshness.set(namespace, { revision, heardMsAgo, atMs })
+    }
+    for (const answer of news.answers) {
+      const waiting = this.#waiting.get(answer.id)
+      if (waiting === undefined) continue
+      if (answer.fault.length > 0) waiting.reject(faultCodec.decode(answer.fault))
+      else waiting.resolve(answer)
+    }
+    if (!news.isClosed) return
+    this.#isClosed = true
+    this.#failAll()
+  }
+
+  #failAll(): void {
+    for (const waiting of [...this.#waiting.values()]) waiting.reject(closedFault('unknown'))
+  }
+}
+
+const cancelRequest = {
+  kind: 'cancel',
+  namespace: 0,
+  deadlineMs: 1,
+  isSerializable: false,
+  body: emptyBytes,
+} as const
+
+function closedFault(outcome: 'failed' | 'unknown'): Fault {
+  return new Fault('unavailable', 'the keyspaces of this thread are closed', { outcome })
+}

@@ -1,0 +1,335 @@
+// Where a request goes, and what happens when it does not get there: the only place of retargeting and
+// retries. Reads go to this node's replica behind a read barrier, or to any member; writes go to the
+// leader. A write keeps its request id through all retries, so it is applied once, and its sequence is
+// closed when its asker has the answer or has given up.
+
+import {
+  Fault,
+  type FaultCode,
+  type GroupId,
+  isFault,
+  type NodeId,
+  nodeId,
+  revision as toRevision,
+  toFault,
+} from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import { controlMethod, type Rpc } from '../rpc/index.ts'
+import type { RequestKind, Transport, TransportOptions } from './client.ts'
+import { encodeCall, encodeWrite } from './core/wire.ts'
+import type { Keyspace } from './keyspace.ts'
+import type { Replica } from './replica.ts'
+
+/** A remote attempt that takes longer is given up and made elsewhere, with the same request id. */
+const attemptMsMax = 2500
+const backoffMsMin = 4
+const backoffMsMax = 128
+export const inFlightMax = 4096
+const jitterLimit = 1000
+/** What may pass by itself soon. A full disk or a conflict is the asker's to hear of at once. */
+const retriedCodes: ReadonlySet<FaultCode> = new Set<FaultCode>([
+  'not-leader',
+  'unavailable',
+  'overloaded',
+  'deadline',
+])
+
+type Call = {
+  readonly kind: RequestKind
+  /** What the replica gets: for a write with its request id. */
+  readonly body: Uint8Array
+  readonly deadlineAtMs: number
+  readonly options: TransportOptions
+  attempts: number
+  wasUnknown: boolean
+  lastFault: Fault | undefined
+}
+
+export type RouterDependencies = {
+  readonly host: Host
+  readonly rpc: Rpc
+  readonly self: NodeId
+  readonly session: number
+  readonly name: string
+  readonly group: GroupId
+  /** Nodes that may have a replica, asked in turn while no leader is known. */
+  readonly members: readonly NodeId[]
+  readonly replica: Replica | undefined
+}
+
+export class Router implements Transport {
+  readonly #host: Host
+  readonly #rpc: Rpc
+  readonly #self: NodeId
+  readonly #name: string
+  readonly #group: GroupId
+  readonly #members: readonly NodeId[]
+  readonly #replica: Replica | undefined
+  readonly #sequences: Sequences
+  /** Ends of attempts and pauses that a change of leader makes pointless. */
+  readonly #waiting = new Set<(fault: Fault) => void>()
+  #leader: NodeId | undefined
+  #inFlight = 0
+  #turn = 0
+  #isClosed = false
+
+  constructor(dependencies: RouterDependencies) {
+    this.#host = dependencies.host
+    this.#rpc = dependencies.rpc
+    this.#self = dependencies.self
+    this.#name = dependencies.name
+    this.#group = dependencies.group
+    this.#members = dependencies.members.filter((member) => member !== dependencies.self)
+    this.#replica = dependencies.replica
+    this.#sequences = new Sequences(dependencies.session)
+    this.#leader = this.#replica?.group.status().leader
+    this.#replica?.group.onLeadership((leader) => this.#follow(leader))
+  }
+
+  /** Fault 'overloaded' beyond inFlightMax requests. */
+  async request(
+    kind: RequestKind,
+    body: Uint8Array,
+    options: TransportOptions,
+  ): Promise<Uint8Array> {
+    if (this.#inFlight >= inFlightMax) {
+      throw new Fault('overloaded', `${this.#name} has ${inFlightMax} requests in flight`)
+    }
+    this.#inFlight++
+    const sequence = kind === 'write' ? this.#sequences.open() : 0
+    try {
+      return await this.#route({
+        kind,
+        body: kind === 'write' ? this.#sequences.encode(sequence, body) : body,
+        deadlineAtMs: this.#host.clock.monotonicMs() + options.deadlineMs,
+        options,
+        attempts: 0,
+        wasUnknown: false,
+        lastFault: undefined,
+      })
+    } finally {
+      this.#inFlight--
+      if (kind === 'write') this.#sequences.close(sequence)
+    }
+  }
+
+  freshness(): ReturnType<Keyspace['freshness']> {
+    if (this.#replica === undefined) return { revision: toRevision(0), heardMsAgo: Infinity }
+    const { heardMs } = this.#replica.group.status()
+    return {
+      revision: toRevision(this.#replica.machine.state.record.revision),
+      heardMsAgo: Math.max(0, this.#host.clock.monotonicMs() - heardMs),
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#wakeAll(new Fault('unavailable', 'the node is stopping', { outcome: 'unknown' }))
+  }
+
+  async #route(call: Call): Promise<Uint8Array> {
+    for (;;) {
+      this.#mustGoOn(call)
+      const target = this.#target(call)
+      try {
+        if (target !== undefined) return await this.#attempt(call, target)
+      } catch (error) {
+        const fault = toFault(error)
+        if (!this.#note(call, target, fault)) throw asOutcome(fault, call.wasUnknown)
+      }
+      call.attempts++
+      if (target === undefined || !this.#hasBetterTarget(target)) await this.#pause(call)
+    }
+  }
+
+  #mustGoOn(call: Call): void {
+    const outcome = call.wasUnknown ? 'unknown' : 'failed'
+    if (call.options.signal?.aborted === true) {
+      throw new Fault('cancelled', 'the request was cancelled', { outcome })
+    }
+    if (this.#isClosed) throw new Fault('unavailable', 'the node is stopping', { outcome })
+    if (this.#host.clock.monotonicMs() < call.deadlineAtMs) return
+    const last = call.lastFault
+    const code = last === undefined || call.wasUnknown ? 'deadline' : last.code
+    throw new Fault(code === 'not-leader' ? 'unavailable' : code, whyNot(this.#name, last), {
+      outcome,
+      cause: last,
+    })
+  }
+
+  #target(call: Call): NodeId | undefined {
+    if (call.kind !== 'write' && this.#replica !== undefined) {
+      const isDamagedHere = isFault(call.lastFault, 'corrupt')
+      return isDamagedHere && this.#leader !== undefined ? this.#leader : this.#self
+    }
+    if (this.#leader !== undefined) return this.#leader
+    if (this.#replica !== undefined || this.#members.length === 0) return undefined
+    return this.#members[this.#turn++ % this.#members.length]
+  }
+
+  /** A target other than the one that failed is known: no need to pause. */
+  #hasBetterTarget(failed: NodeId): boolean {
+    return this.#leader !== undefined && this.#leader !== failed
+  }
+
+  /** What a failed attempt teaches. False when trying again is pointless. */
+  #note(call: Call, target: NodeId | undefined, fault: Fault): boolean {
+    const isRead = call.kind !== 'write'
+    if (fault.outcome === 'unknown' && !isRead) call.wasUnknown = true
+    const canAskOther =
+      isRead && fault.code === 'corrupt' && target === this.#self && this.#leader !== this.#self
+    const isFirst = !isFault(call.lastFault, 'corrupt')
+    call.lastFault = fault
+    if (fault.code === 'not-leader') this.#learnLeader(target, fault.fields.leader)
+    else if (target !== this.#self && this.#leader === target && this.#replica === undefined) {
+      this.#leader = undefined
+    }
+    if (canAskOther) return isFirst
+    return retriedCodes.has(fault.code)
+  }
+
+  #learnLeader(target: NodeId | undefined, told: string | undefined): void {
+    const leader = Number(told ?? '')
+    if (Number.isSafeInteger(leader) && leader > 0 && leader !== target) {
+      this.#leader = nodeId(leader)
+    } else if (this.#leader === target) {
+      this.#leader = undefined
+    }
+  }
+
+  #follow(leader: NodeId | undefined): void {
+    this.#leader = leader
+    if (leader === undefined) return
+    this.#wakeAll(new Fault('unavailable', 'the leader has changed', { outcome: 'unknown' }))
+  }
+
+  #wakeAll(fault: Fault): void {
+    for (const wake of [...this.#waiting]) wake(fault)
+  }
+
+  #attempt(call: Call, target: NodeId): Promise<Uint8Array> {
+    const leftMs = call.deadlineAtMs - this.#host.clock.monotonicMs()
+    if (target === this.#self) {
+      return this.#settle(this.#attemptHere(call), call, { ms: leftMs, isRemote: false })
+    }
+    const ms = Math.min(leftMs, attemptMsMax)
+    const request = encodeCall({
+      group: this.#group,
+      kind: call.kind,
+      isSerializable: call.options.isSerializable,
+      body: call.body,
+    })
+    const { signal } = call.options
+    const answer = this.#rpc.call(target, controlMethod.keyspaceRequest, request, {
+      deadlineMs: Math.max(1, ms),
+      ...(signal === undefined ? {} : { signal }),
+    })
+    return this.#settle(answer, call, { ms, isRemote: true })
+  }
+
+  async #attemptHere(call: Call): Promise<Uint8Array> {
+    const replica = this.#replica
+    if (replica === undefined) {
+      throw new Fault('not-leader', 'this node has no replica', { fields: { leader: '' } })
+    }
+    if (call.kind === 'write') return replica.write(call.body)
+    const { isSerializable, signal } = call.options
+    return replica.read(call.kind, call.body, { isSerializable, signal })
+  }
+
+  /** Waits for an attempt no longer than it may take, and not beyond cancellation or a new leader. */
+  #settle(
+    answer: Promise<Uint8Array>,
+    call: Call,
+    limit: { readonly ms: number; readonly isRemote: boolean },
+  ): Promise<Uint8Array> {
+    const { signal } = call.options
+    return new Promise((resolve, reject) => {
+      const end = (fault: Fault): void => {
+        release()
+        reject(fault)
+      }
+      const onAbort = (): void =>
+        end(new Fault('cancelled', 'the request was cancelled', { outcome: 'unknown' }))
+      const timer = this.#host.clock.after(limit.ms, () =>
+        end(new Fault('deadline', 'no answer in time', { outcome: 'unknown' })),
+      )
+      const release = (): void => {
+        timer.cancel()
+        this.#waiting.delete(end)
+        signal?.removeEventListener('abort', onAbort)
+      }
+      if (limit.isRemote || this.#isClosed) this.#waiting.add(end)
+      signal?.addEventListener('abort', onAbort)
+      answer.then(
+        (bytes) => {
+          release()
+          resolve(bytes)
+        },
+        (error: unknown) => {
+          release()
+          reject(error)
+        },
+      )
+    })
+  }
+
+  /** Until a moment has passed, a leader is known, or the request is cancelled. */
+  #pause(call: Call): Promise<void> {
+    const widest = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(call.attempts, 10))
+    const share = 0.5 + this.#host.random.integer(jitterLimit) / jitterLimit
+    const leftMs = call.deadlineAtMs - this.#host.clock.monotonicMs()
+    const ms = Math.max(1, Math.min(widest * share, leftMs))
+    const { signal } = call.options
+    return new Promise((resolve) => {
+      const end = (): void => {
+        timer.cancel()
+        this.#waiting.delete(end)
+        signal?.removeEventListener('abort', end)
+        resolve()
+      }
+      const timer = this.#host.clock.after(ms, end)
+      this.#waiting.add(end)
+      signal?.addEventListener('abort', end)
+    })
+  }
+}
+
+/** An earlier attempt may have succeeded, whatever the last one says. */
+function asOutcome(fault: Fault, wasUnknown: boolean): Fault {
+  if (!wasUnknown || fault.outcome === 'unknown') return fault
+  const { code, message, fields } = fault
+  return new Fault(code, message, { outcome: 'unknown', fields, cause: fault })
+}
+
+function whyNot(name: string, last: Fault | undefined): string {
+  const because = last === undefined ? 'no leader is known' : last.message
+  return `${name} gave no answer before the deadline: ${because}`
+}
+
+/** The request ids of one session on one namespace. */
+class Sequences {
+  readonly #session: number
+  readonly #open = new Set<number>()
+  #next = 1
+  #lowest = 1
+
+  constructor(session: number) {
+    this.#session = session
+  }
+
+  open(): number {
+    const sequence = this.#next++
+    this.#open.add(sequence)
+    return sequence
+  }
+
+  encode(sequence: number, txn: Uint8Array): Uint8Array {
+    return encodeWrite({ session: this.#session, sequence, lowestOpen: this.#lowest, txn })
+  }
+
+  close(sequence: number): void {
+    this.#open.delete(sequence)
+    while (this.#lowest < this.#next && !this.#open.has(this.#lowest)) this.#lowest++
+  }
+}
