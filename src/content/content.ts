@@ -10,7 +10,7 @@
 // An owner keeps its own keys out of these four prefixes.
 
 import type { NodeId } from '../base/index.ts'
-import type { ChooseHolders, ClusterView } from '../cluster/index.ts'
+import type { ClusterView } from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Compare, Keyspace, Keyspaces, Operation } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
@@ -135,5 +135,4 @@ export type ContentDependencies = {
   readonly segments: Segments
   readonly view: ClusterView
   readonly keyspaces: Keyspaces
-  readonly chooseHolders: ChooseHolders
 }
