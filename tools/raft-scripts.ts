@@ -18,9 +18,7 @@ const subjects: Readonly<Record<string, () => (script: ScriptCase) => string>> =
 
 function main(directory: string | undefined): number {
   if (directory === undefined) {
-    console.error(
-      'usage: npm run raft:scripts -- DIR (with folders interaction, confchange, quorum)',
-    )
+    console.log('usage: npm run raft:scripts -- DIR (folders interaction, confchange, quorum)')
     return 2
   }
   let passed = 0

@@ -36,7 +36,7 @@ export function maybeCampaign(replica: Replica, kind: CampaignKind): void {
     trace(`WARN ${nameOf(id)} is unpromotable and can not campaign`)
     return
   }
-  if (replica.log.hasUnappliedConfChange()) {
+  if (replica.log.hasUnappliedConfChange(replica.log.committed)) {
     trace(
       `WARN ${nameOf(id)} cannot campaign at term ${term} since there are still pending configuration changes to apply`,
     )
@@ -156,6 +156,12 @@ function becomeLeader(replica: Replica): void {
   own.becomeReplicate()
   own.isRecentActive = true
   replica.pendingConfIndex = replica.log.lastIndex
+  if (
+    replica.config.handOverOnRemoval &&
+    replica.log.hasUnappliedConfChange(replica.log.lastIndex)
+  ) {
+    replica.heldUntil = replica.log.lastIndex
+  }
   assert(appendAsLeader(replica, [emptyProposal]), 'an empty entry is never refused')
   replica.trace(`INFO ${nameOf(replica.id)} became leader at term ${replica.term}`)
 }

@@ -7,6 +7,8 @@ import { entriesSize } from './entries.ts'
 import type { CoreStorage, Entry, Snapshot } from './types.ts'
 import { UnstableLog } from './unstable.ts'
 
+const scanBytesMax = 1 << 20
+
 export type EntryId = { readonly term: number; readonly index: number }
 export type AppendOutcome = 'mismatch' | 'conflict-with-committed' | 'appended'
 
@@ -162,12 +164,11 @@ export class RaftLog {
     return index > lastIndex ? [] : this.slice(index, lastIndex + 1, maxBytes)
   }
 
-  /** Whether a configuration change is committed and not yet applied. */
-  hasUnappliedConfChange(): boolean {
+  /** Whether there is a configuration change in the log up to `through` that is not yet applied. */
+  hasUnappliedConfChange(through: number): boolean {
     let low = this.applied + 1
-    const high = this.committed + 1
-    while (low < high) {
-      const page = this.slice(low, high, Math.min(this.#applyingBytesMax, 1 << 20))
+    while (low <= through) {
+      const page = this.slice(low, through + 1, scanBytesMax)
       assert(page !== 'compacted' && page.length > 0, 'unapplied entries are in the log')
       if (page.some((entry) => entry.kind !== 'normal')) return true
       low += page.length

@@ -9,7 +9,7 @@ import {
   restoreMembership,
 } from './confchange.ts'
 import { becomeFollower, nameOf, type Replica } from './replica.ts'
-import { broadcastAppend, maybeCommit, maybeSendAppend } from './sending.ts'
+import { broadcastAppend, maybeCommit, maybeSendAppend, sendTimeoutNow } from './sending.ts'
 import { type ConfChange, type ConfState, none, type Snapshot } from './types.ts'
 
 type Changed = Extract<Reconfiguration, { kind: 'changed' }>
@@ -23,12 +23,18 @@ export function loadMembership(replica: Replica, state: ConfState): void {
 
 /**
  * Applies a committed change. A change that is not allowed is void: every member sees the same
- * configuration at the same index and so refuses it alike.
+ * configuration at the same index and so refuses it alike. While a snapshot is being installed the
+ * change is of an entry before it: it tells the state machine's configuration, not the one in force.
  */
 export function applyConfChange(replica: Replica, change: ConfChange): ConfState {
-  const { membership } = replica.tracker
+  const { supersededMembership } = replica
+  const membership = supersededMembership ?? replica.tracker.membership
   const next = reconfigure(membership, change)
-  if (next.kind === 'changed') return switchTo(replica, next)
+  if (next.kind === 'changed') {
+    if (supersededMembership === undefined) return switchTo(replica, next)
+    replica.supersededMembership = next.membership
+    return next.membership
+  }
   replica.trace(
     `ERROR ${nameOf(replica.id)} void conf change at config ${formatMembership(membership)}: ${next.reason}`,
   )
@@ -37,7 +43,10 @@ export function applyConfChange(replica: Replica, change: ConfChange): ConfState
 
 /**
  * Takes a snapshot of the leader unless what it covers is here already; false when it was ignored,
- * because it is obsolete or because it is one that no correct leader sends.
+ * because it is obsolete or because it is one that no correct leader sends. Its configuration need not
+ * name this replica: (1) a snapshot is taken and the log cut; (2) a member is added; (3) it is sent the
+ * snapshot, and learns of its own membership from the entries after it. Refusing would cut it off
+ * until the leader takes the next snapshot.
  */
 export function restoreSnapshot(replica: Replica, snapshot: Snapshot): boolean {
   const { log, trace, id } = replica
@@ -48,18 +57,12 @@ export function restoreSnapshot(replica: Replica, snapshot: Snapshot): boolean {
     trace(`WARN ${nameOf(id)} ignored a snapshot with an invalid ConfState: ${restored.reason}`)
     return false
   }
-  const { membership } = restored
-  if (!allVoters(membership).includes(id) && !membership.learners.includes(id)) {
-    trace(
-      `WARN ${nameOf(id)} attempted to restore snapshot but it is not in the ConfState ${formatMembership(membership)}; should never happen`,
-    )
-    return false
-  }
   if (log.isMatching(index, term)) {
     traceRestore(replica, 'fast-forwarded commit to', index, term)
     log.commitTo(index)
     return false
   }
+  replica.supersededMembership ??= replica.tracker.membership
   log.restore(snapshot)
   replica.tracker.clear()
   switchTo(replica, restored)
@@ -76,7 +79,7 @@ function switchTo(replica: Replica, next: Changed): ConfState {
   replica.isLearner = own?.isLearner ?? false
   if (replica.role !== 'leader') return membership
   if (own === undefined || own.isLearner) {
-    if (replica.config.stepDownOnRemoval) becomeFollower(replica, replica.term, none)
+    if (replica.config.stepDownOnRemoval) stepDown(replica)
     return membership
   }
   // The new quorum may have committed more; new members should not wait for the next heartbeat.
@@ -86,6 +89,15 @@ function switchTo(replica: Replica, next: Changed): ConfState {
     replica.leadTransferee = none
   }
   return membership
+}
+
+function stepDown(replica: Replica): void {
+  const { tracker, log } = replica
+  if (replica.config.handOverOnRemoval) {
+    const heir = tracker.membership.voters.find((id) => tracker.get(id)?.match === log.lastIndex)
+    if (heir !== undefined) sendTimeoutNow(replica, heir)
+  }
+  becomeFollower(replica, replica.term, none)
 }
 
 function traceRestore(replica: Replica, verb: string, index: number, term: number): void {

@@ -4,7 +4,7 @@
 // that its proposer's entry still commits and is seen to have no effect.
 
 import { decodeConfChange } from './confchange-codec.ts'
-import { formatMembership, isJoint, reconfigure } from './confchange.ts'
+import { allVoters, formatMembership, isJoint, reconfigure } from './confchange.ts'
 import { nameOf, type Replica } from './replica.ts'
 import { appendAsLeader, broadcastAppend, emptyProposal, type Proposal } from './sending.ts'
 import { type ConfChange, none } from './types.ts'
@@ -23,6 +23,7 @@ export function proposeAsLeader(
     )
     return 'dropped'
   }
+  if (replica.heldUntil > replica.log.applied) return 'dropped'
   let pending = replica.pendingConfIndex
   let accepted = proposals
   for (let i = 0; i < proposals.length; i++) {
@@ -42,10 +43,23 @@ export function proposeAsLeader(
     )
     accepted = accepted.map((kept, at) => (at === i ? emptyProposal : kept))
   }
+  const hasChange = pending !== replica.pendingConfIndex
   if (!appendAsLeader(replica, accepted)) return 'dropped'
   replica.pendingConfIndex = pending
+  if (hasChange && replica.config.handOverOnRemoval) holdBeforeRemoval(replica, accepted)
   broadcastAppend(replica)
   return 'ok'
+}
+
+/** Takes no more proposals when this replica votes no longer once what was appended is applied. */
+function holdBeforeRemoval(replica: Replica, appended: readonly Proposal[]): void {
+  let { membership } = replica.tracker
+  for (const proposal of appended) {
+    const change = decodeConfChange(proposal)
+    const next = change === undefined ? undefined : reconfigure(membership, change)
+    if (next?.kind === 'changed') membership = next.membership
+  }
+  if (!allVoters(membership).includes(replica.id)) replica.heldUntil = replica.log.lastIndex
 }
 
 /** Why the change may not be appended now. */
@@ -83,10 +97,12 @@ export function appliedTo(replica: Replica, index: number, bytes: number): void 
   )
 }
 
-/** The snapshot at index is durable and applied. */
+/** The snapshot at index is durable and applied; whatever was being applied before it is settled. */
 export function appliedSnapshot(replica: Replica, index: number): void {
-  replica.log.unstable.stableSnapshotTo(index)
-  appliedTo(replica, index, 0)
+  const { log } = replica
+  log.unstable.stableSnapshotTo(index)
+  if (log.unstable.snapshot === undefined) replica.supersededMembership = undefined
+  appliedTo(replica, index, Number.POSITIVE_INFINITY)
 }
 
 /** Applied entries no longer count against the limit of uncommitted bytes. */

@@ -317,15 +317,12 @@ function startReplica(config: CoreConfig): Replica {
   const { log, tracker } = replica
   const { hardState, confState } = config.storage.initialState()
   loadMembership(replica, confState)
-  if (hardState.term !== 0 || hardState.vote !== none || hardState.commit !== 0) {
-    assert(
-      hardState.commit >= log.committed && hardState.commit <= log.lastIndex,
-      'the stored commit index lies within the stored log',
-    )
-    log.committed = hardState.commit
-    replica.term = hardState.term
-    replica.vote = hardState.vote
-  }
+  // What is cut from the log or applied was committed, even if that was not yet written down.
+  const committed = Math.max(log.committed, hardState.commit, config.applied)
+  assert(committed <= log.lastIndex, 'what is committed or applied is in the stored log')
+  log.committed = committed
+  replica.term = hardState.term
+  replica.vote = hardState.vote
   if (config.applied > 0) log.appliedTo(config.applied, 0)
   becomeFollower(replica, replica.term, none)
   const voters = allVoters(tracker.membership).map(nameOf).join(',')

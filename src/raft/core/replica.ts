@@ -5,6 +5,7 @@
 // After Diego Ongaro, "Consensus: Bridging Theory and Practice" (2014), in the manner of etcd/raft.
 
 import { assert } from '../../base/index.ts'
+import type { Membership } from './confchange.ts'
 import { RaftLog } from './log.ts'
 import { type Draft, isSentAfterAppend, isVoteMessage } from './messages.ts'
 import { ReadQueue } from './read-queue.ts'
@@ -31,9 +32,13 @@ export type Replica = {
   vote: number
   leader: number
   isLearner: boolean
+  /** While a snapshot is not yet installed: the configuration of the entries still being applied. */
+  supersededMembership: Membership | undefined
   leadTransferee: number
   /** A configuration change may be appended only once this index is applied. */
   pendingConfIndex: number
+  /** Proposals are dropped until this index is applied (handOverOnRemoval). */
+  heldUntil: number
   /** Payload bytes appended as leader and not yet applied; an estimate from below. */
   uncommittedBytes: number
   electionElapsed: number
@@ -65,8 +70,10 @@ export function createReplica(config: CoreConfig): Replica {
     vote: none,
     leader: none,
     isLearner: false,
+    supersededMembership: undefined,
     leadTransferee: none,
     pendingConfIndex: 0,
+    heldUntil: 0,
     uncommittedBytes: 0,
     electionElapsed: 0,
     heartbeatElapsed: 0,
@@ -165,6 +172,7 @@ export function reset(replica: Replica, term: number): void {
   replica.leadTransferee = none
   replica.tracker.reset(replica.id, replica.log.lastIndex)
   replica.pendingConfIndex = 0
+  replica.heldUntil = 0
   replica.uncommittedBytes = 0
   replica.reads = new ReadQueue()
 }

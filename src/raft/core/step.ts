@@ -13,7 +13,7 @@ import { receiveAppend, receiveHeartbeat, receiveSnapshot } from './following.ts
 import { draft, formatMessageType } from './messages.ts'
 import { appliedSnapshot, appliedTo, proposeAsLeader, reduceUncommitted } from './proposals.ts'
 import { receiveReadIndex, receiveReadIndexResponse } from './reads.ts'
-import { becomeFollower, nameOf, type Replica, send } from './replica.ts'
+import { becomeFollower, isPromotable, nameOf, type Replica, send } from './replica.ts'
 import {
   checkQuorum,
   receiveAppendResponse,
@@ -63,8 +63,7 @@ export function tick(replica: Replica): void {
   replica.electionElapsed++
   if (replica.role !== 'leader') {
     if (replica.electionElapsed < replica.electionTimeout) return
-    const own = replica.tracker.get(replica.id)
-    if (own === undefined || own.isLearner || replica.log.unstable.snapshot !== undefined) return
+    if (!isPromotable(replica)) return
     replica.electionElapsed = 0
     maybeCampaign(replica, config.preVote ? 'pre-election' : 'election')
     return

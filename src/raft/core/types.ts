@@ -85,7 +85,9 @@ export type ReadState = { readonly index: number; readonly context: Uint8Array }
 /**
  * What one step wants done. Without asynchronous storage writes the caller, in this order: makes
  * hardState and entries and snapshot durable; sends messages; applies committedEntries; calls advance().
- * With them, storage-append and storage-apply messages in `messages` carry the work and its responses.
+ * With them, storage-append and storage-apply messages in `messages` carry the work and its responses;
+ * each kind is worked off in order. A snapshot in a storage-append takes effect after the storage-apply
+ * work handed out before it, or instead of it: none of that may be applied later.
  */
 export type Ready = {
   readonly softState: SoftState | undefined
@@ -140,6 +142,7 @@ export type CoreConfig = {
   readonly electionTicks: number
   readonly heartbeatTicks: number
   readonly storage: CoreStorage
+  /** Index up to which the state machine has applied, at least that of the snapshot; 0 when unused. */
   readonly applied: number
   readonly asyncStorageWrites: boolean
   /** Bytes of entries per append message, at least one entry; Infinity for no limit. */
@@ -157,7 +160,15 @@ export type CoreConfig = {
   readonly readOnly: 'safe' | 'lease-based'
   readonly disableProposalForwarding: boolean
   readonly disableConfChangeValidation: boolean
+  /** A leader whose own removal or demotion is applied becomes a follower at once. */
   readonly stepDownOnRemoval: boolean
+  /**
+   * With stepDownOnRemoval: a leader that is about to be removed takes no proposals until the change is
+   * applied, and then has the voter with its whole log stand. Without this: (1) of voters 2 and 3, leader
+   * 3 removes itself and goes on appending; (2) it applies the change and steps down before 2 learns of
+   * the commit; (3) 2 needs 3's vote, which 3's longer log denies, and 3 may not stand: deadlock.
+   */
+  readonly handOverOnRemoval?: boolean
   /** Draws the election timeout: uniform in [0, limit). Seeded by the driver. */
   readonly random: { integer(limit: number): number }
   /** Free logging; the script runner prints it, the driver drops it. */
@@ -195,6 +206,7 @@ export type RawNode = {
   /** Replaces the drawn election timeout until the next draw (scripts; standing sooner or later). */
   setElectionTimeout(ticks: number): void
   reportUnreachable(id: number): void
+  /** Owed for every snapshot message sent: until then, or an acknowledgement, the member gets nothing. */
   reportSnapshot(id: number, isSuccess: boolean): void
   status(): {
     readonly id: number
