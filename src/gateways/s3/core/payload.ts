@@ -20,17 +20,29 @@ export type Payload = {
       }
 }
 
-/** Faults: InvalidRequest when the header is missing, InvalidArgument when its value is none of S3's. */
+const emptySha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+
+/**
+ * Faults: InvalidRequest when the header is missing, InvalidArgument when its value is none of S3's. A
+ * request without a body may leave the header out (older curl does): it then claims the empty body.
+ */
 export function readPayload(request: WireRequest, claim: Pick<Claim, 'kind'>): Payload {
   const value =
     request.headers.get('x-amz-content-sha256') ??
     (claim.kind === 'query'
       ? (queryValue(request, 'X-Amz-Content-Sha256') ?? 'UNSIGNED-PAYLOAD')
-      : undefined)
+      : isBodiless(request)
+        ? emptySha256
+        : undefined)
   if (value === undefined) {
     throw invalidRequest('Missing required header for this request: x-amz-content-sha256')
   }
   return { hash: value, mode: readMode(request, value) }
+}
+
+function isBodiless(request: WireRequest): boolean {
+  const length = request.headers.get('content-length')
+  return (length === undefined || length === '0') && !request.headers.has('transfer-encoding')
 }
 
 function readMode(request: WireRequest, value: string): Payload['mode'] {

@@ -3,7 +3,8 @@
 // comparison in constant time.
 //
 // S3 differs from the other services in two rules, which are therefore explicit (`CanonicalRules`): the
-// path is encoded once, not twice, and it is never normalised, because '..' and '//' are key characters.
+// path is decoded and encoded once (the others encode it as sent, so that its escapes are escaped), and
+// it is never normalised, because '..' and '//' are key characters.
 
 import {
   digestHex,
@@ -44,10 +45,10 @@ export type Claim = {
 export type CanonicalRules = {
   /** Remove '.', '..' and empty segments from the path. */
   readonly normalizesPath: boolean
-  /** Encode the path as sent once more. */
-  readonly encodesTwice: boolean
+  /** Encode the path as it was sent, escapes included. */
+  readonly encodesAsSent: boolean
 }
-export const s3Rules: CanonicalRules = { normalizesPath: false, encodesTwice: false }
+export const s3Rules: CanonicalRules = { normalizesPath: false, encodesAsSent: false }
 
 /** The claim of a request. Faults: AccessDenied for none, and S3's codes for each malformed part. */
 export function readClaim(request: WireRequest): Claim {
@@ -301,13 +302,12 @@ export function canonicalRequest(
   for (const name of claim.signedHeaders) {
     headers += `${name}:${canonicalValue(request.headers.get(name) ?? '')}\n`
   }
-  return `${request.method}\n${canonicalPath(request.path, rules)}\n${query}\n${headers}\n${claim.signedHeaders.join(';')}\n${payloadHash}`
+  return `${request.method}\n${canonicalPath(request, rules)}\n${query}\n${headers}\n${claim.signedHeaders.join(';')}\n${payloadHash}`
 }
 
-function canonicalPath(path: string, rules: CanonicalRules): string {
-  const wanted = rules.normalizesPath ? normalizePath(path) : path
-  const encoded = uriEncodePath(wanted)
-  return rules.encodesTwice ? uriEncodePath(encoded) : encoded
+function canonicalPath(request: WireRequest, rules: CanonicalRules): string {
+  const path = rules.encodesAsSent ? headerText(request.rawPath) : request.path
+  return uriEncodePath(rules.normalizesPath ? normalizePath(path) : path)
 }
 
 function normalizePath(path: string): string {

@@ -9,6 +9,8 @@ export type QueryPair = { readonly name: string; readonly value: string }
 
 export type WireRequest = {
   readonly method: string
+  /** As sent, without the query. */
+  readonly rawPath: string
   /** Percent-decoded, starting with '/'. */
   readonly path: string
   /** In order of arrival, decoded ('+' is a space). */
@@ -30,8 +32,9 @@ export function readWireRequest(
   }
   const origin = originForm(target)
   const mark = origin.indexOf('?')
-  const path = decodePath(mark < 0 ? origin : origin.slice(0, mark))
-  return { method, path, query: mark < 0 ? [] : readQuery(origin.slice(mark + 1)), headers }
+  const rawPath = mark < 0 ? origin : origin.slice(0, mark)
+  const query = mark < 0 ? [] : readQuery(origin.slice(mark + 1))
+  return { method, rawPath, path: decodePath(rawPath), query, headers }
 }
 
 /** '/path?query' of a target that may name a scheme and an authority before it. */

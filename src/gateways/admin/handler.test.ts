@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Fault, nodeId, utf8Decode, utf8Encode } from '../../base/index.ts'
+import type { Host, HttpRequest } from '../../host/index.ts'
+import { createAdminHandler } from './handler.ts'
+
+const host = {
+  journal: {
+    event: () => undefined,
+    fatal: (_event: string, error: unknown) => {
+      throw error
+    },
+  },
+} as unknown as Host
+
+const handler = createAdminHandler(
+  {
+    host,
+    actions: {
+      status: async () => ({ nodes: [] }),
+      async replaceMember(old) {
+        if (old === 9) throw new Fault('not-found', 'no member 9', { next: 'look' })
+        return { id: nodeId(4), replaces: old, founders: [1, 2, 3].map(nodeId) }
+      },
+    },
+  },
+  { token: 'right' },
+)
+
+async function ask(method: string, target: string, given: { token?: string; body?: string } = {}) {
+  const { token, body = '' } = given
+  const request: HttpRequest = {
+    method,
+    target,
+    headers: token === undefined ? [] : [['authorization', `Bearer ${token}`]],
+    body: (async function* () {
+      yield utf8Encode(body)
+    })(),
+    remoteAddress: '127.0.0.1',
+    isSecure: true,
+    signal: new AbortController().signal,
+  }
+  const response = await handler(request)
+  assert.ok(response.body instanceof Uint8Array)
+  return { status: response.status, json: JSON.parse(utf8Decode(response.body)) as unknown }
+}
+
+test('health is for anybody, the rest needs the token', async () => {
+  assert.deepEqual(await ask('GET', '/health'), { status: 200, json: { status: 'ok' } })
+  for (const token of [undefined, '', 'wrong', 'right ', 'righ', 'rightright']) {
+    const answer = await ask('GET', '/v1/status', token === undefined ? {} : { token })
+    assert.equal(answer.status, 403, String(token))
+  }
+  const answer = await ask('GET', '/v1/status?x=1', { token: 'right' })
+  assert.deepEqual(answer, { status: 200, json: { nodes: [] } })
+})
+
+test('a replacement, and every way to ask for it wrongly', async () => {
+  const replace = (body: string) => ask('POST', '/v1/members/replace', { token: 'right', body })
+  assert.deepEqual(await replace('{"old":2}'), {
+    status: 200,
+    json: { id: 4, replaces: 2, founders: [1, 2, 3] },
+  })
+  for (const body of ['', '{', '[]', 'null', '{"old":"2"}', '{"old":0}', '{"old":1.5}']) {
+    assert.equal((await replace(body)).status, 400, body)
+  }
+  assert.deepEqual(await replace('{"old":9}'), {
+    status: 404,
+    json: { error: { code: 'not-found', message: 'no member 9', next: 'look' } },
+  })
+  assert.equal((await replace(`{"old":2,"x":"${'a'.repeat(70_000)}"}`)).status, 400)
+  assert.equal((await ask('GET', '/v1/other', { token: 'right' })).status, 404)
+})
