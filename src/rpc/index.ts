@@ -8,3 +8,4 @@ export type {
   RpcOptions,
   RpcStream,
 } from './rpc.ts'
+export { createRpc, defaultLimits } from './rpc-node.ts'

@@ -6,8 +6,8 @@
 // (raft) go through send(). Limits: message 1 MiB for calls (8 MiB for send), calls in flight 1,024
 // per peer, queued bytes 16 MiB per peer; beyond them Fault 'overloaded'.
 
-import type { NodeId } from '../base/index.ts'
-import type { Address } from '../host/index.ts'
+import type { Fault, NodeId } from '../base/index.ts'
+import type { Address, NodeIdentity, PortSharing } from '../host/index.ts'
 
 /** Unique per port; the table of numbers is src/rpc/methods.ts. Numbers are never reused. */
 export type MethodNumber = number
@@ -30,14 +30,21 @@ export type IncomingCall = {
 /** A two-way stream of messages, each at most 256 KiB, with credit-based flow control per direction. */
 export type RpcStream = {
   readonly from: NodeId
-  /** Settles when the peer's window has room. Throws the Fault that ended the stream. */
+  /**
+   * Settles when the peer's window has room and the message is on its way. Throws the Fault that ended
+   * the stream. The message must not change any more after the call: it may leave later.
+   */
   send(message: Uint8Array): Promise<void>
-  /** No more messages from this side. */
+  /** No more messages from this side; settles when all before it are on their way. */
   end(): Promise<void>
-  /** Messages of the peer until its end(); throws the Fault that ended the stream. Views are valid until the next is asked for. */
+  /**
+   * Messages of the peer until its end(); throws the Fault that ended the stream. Read once. Views are
+   * valid until the next is asked for. Leaving the loop early ends the whole stream on the side that
+   * opened it; on the handler's side the rest is thrown away and it may still send.
+   */
   readonly messages: AsyncIterable<Uint8Array>
   /** Ends both directions at once; the peer sees this fault. */
-  fail(fault: import('../base/index.ts').Fault): void
+  fail(fault: Fault): void
 }
 
 export type Rpc = {
@@ -48,7 +55,10 @@ export type Rpc = {
     method: MethodNumber,
     handler: (stream: RpcStream, call: IncomingCall) => Promise<void>,
   ): void
-  /** One-way messages, in order of sending while the connection lives; lost when it breaks. */
+  /**
+   * One-way messages, in order of sending while the connection lives; lost when it breaks. The bytes
+   * are the receiver's to keep. Throwing a Fault cuts the connection (the peer sent nonsense).
+   */
   onMessage(method: MethodNumber, receive: (from: NodeId, message: Uint8Array) => void): void
 
   call(
@@ -64,7 +74,10 @@ export type Rpc = {
     request: Uint8Array,
     options: CallOptions & { readonly bulkTowards?: 'me' | 'peer' },
   ): Promise<RpcStream>
-  /** False when the peer is not connected or its queue is full; the message is dropped then. */
+  /**
+   * False when the peer is not connected or its queue is full; the message is dropped then. Requests and
+   * messages must not change after the call: they may leave later.
+   */
   send(to: NodeId, method: MethodNumber, message: Uint8Array): boolean
 
   /** Who may talk to us and where they are. Others are refused; connections of removed ones are cut. */
@@ -78,10 +91,12 @@ export type Rpc = {
 
 export type RpcOptions = {
   readonly self: NodeId
-  readonly identity: import('../host/index.ts').NodeIdentity
+  readonly identity: NodeIdentity
   readonly listen: Address
   /** Pings every period on idle connections; three missed cut it. Default 1,000 ms. */
   readonly heartbeatMs?: number
+  /** Threads of one node on the bulk port: the first proves it free, the others join. */
+  readonly sharesPort?: PortSharing
   /** Dial again after a break: 50 ms doubling to 2 s, drawn around. */
   readonly limits?: Partial<RpcLimits>
 }

@@ -19,7 +19,7 @@ const dayMs = 86_400_000
 
 /** `name` decides the cluster id: equal names are one cluster under different keys. */
 export async function createTestAuthority(name: string): Promise<TestAuthority> {
-  x509.cryptoProvider.set(webcrypto as Crypto)
+  x509.cryptoProvider.set(webcrypto)
   const cluster = clusterId(Buffer.from(name.padEnd(16, '.')).toString('hex').slice(0, 32))
   const keys = await newKeys()
   const validity = {
