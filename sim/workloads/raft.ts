@@ -1,0 +1,393 @@
+// Consensus under faults: real log, store, rpc and driver on simulated hosts; clients write, compare
+// and read registers at any node; an operator changes members and moves leadership.
+// Checked: every register's history is linearizable (so no acknowledged write is lost), replicas have
+// equal digests at equal indices, and after the heal everyone catches up and answers again.
+
+import {
+  clusterId,
+  Fault,
+  groupId,
+  isFault,
+  type NodeId,
+  nodeId,
+  type Random,
+} from '../../src/base/index.ts'
+import type { Address, NodeIdentity } from '../../src/host/index.ts'
+import { createRaft, type Group, type Raft, raftTable } from '../../src/raft/index.ts'
+import { createRpc } from '../../src/rpc/index.ts'
+import { openLog, openStore, type Store } from '../../src/storage/index.ts'
+import { Agreement } from '../checkers/agreement.ts'
+import { isLinearizable, type RegisterOperation } from '../checkers/linearizability.ts'
+import { Faults, type FaultKind } from '../faults.ts'
+import type { SimHost } from '../sim-host.ts'
+import { type World, WorldFailure } from '../world.ts'
+import {
+  createRegisters,
+  decodeAnswer,
+  encodeCommand,
+  readRegister,
+  registersTable,
+} from './registers.ts'
+
+type RunningNode = {
+  readonly host: SimHost
+  readonly raft: Raft
+  readonly groups: readonly Group[]
+  readonly store: Store
+}
+type Recorded = RegisterOperation & { readonly key: string }
+
+export type RaftWorkloadOptions = {
+  readonly nodes: number
+  readonly durationMs: number
+}
+
+const raftFaultKinds: readonly FaultKind[] = [
+  'kill',
+  'power loss',
+  'power loss of all',
+  'partition',
+  'one-way partition',
+  'delay',
+  'broken connection',
+  'slow disk',
+  'full disk',
+  'clock jump',
+  'pause',
+]
+
+/** What a batch of seeds must have seen at least once. */
+export const raftPromises: readonly string[] = [
+  ...raftFaultKinds.map((kind) => `fault ${kind}`),
+  'disk write lost',
+  'disk write torn',
+  'elections',
+  'snapshots sent',
+  'snapshots installed',
+  'configuration changes',
+  'writes acknowledged',
+  'writes unknown',
+  'reads',
+]
+
+const groupCount = 2
+const clientCount = 5
+const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+const operationTimeoutMs = 3_000
+const cluster = clusterId('00000000000000000000000000000001')
+
+export async function runRaftWorkload(world: World, options: RaftWorkloadOptions): Promise<void> {
+  await new RaftWorkload(world, options).run()
+}
+
+class RaftWorkload {
+  readonly #world: World
+  readonly #options: RaftWorkloadOptions
+  readonly #random: Random
+  readonly #agreement = new Agreement()
+  readonly #running = new Map<number, RunningNode>()
+  readonly #history: Recorded[] = []
+  readonly #founders: readonly NodeId[]
+  /** Founders and one spare that joins and leaves. */
+  readonly #nodes: readonly number[]
+  #nextValue = 1
+  #isOver = false
+
+  constructor(world: World, options: RaftWorkloadOptions) {
+    this.#world = world
+    this.#options = options
+    this.#random = world.drawRandom()
+    const numbers = Array.from({ length: options.nodes }, (_, i) => i + 1)
+    this.#founders = numbers.map(nodeId)
+    this.#nodes = [...numbers, options.nodes + 1]
+  }
+
+  async run(): Promise<void> {
+    for (const node of this.#nodes) this.#start(node)
+    const faults = new Faults(this.#world, {
+      nodes: this.#nodes,
+      kinds: raftFaultKinds,
+      restart: (node) => this.#start(node),
+      everyMs: 700,
+    })
+    const clients = Array.from({ length: clientCount }, (_, i) => this.#client(i))
+    const operator = this.#operator()
+    await faults.run(this.#options.durationMs)
+    this.#isOver = true
+    await Promise.all([...clients, operator])
+    await this.#mustCatchUp()
+    for (const key of keys) await this.#lastRead(key)
+    this.#check()
+  }
+
+  #start(node: number): void {
+    const host = this.#world.startHost(node)
+    this.#open(host).catch((error: unknown) => {
+      if (!host.isAlive) return
+      if (isFault(error, 'no-space')) {
+        this.#world.count('starts refused by a full disk')
+        this.#world.crash(node, 'kill')
+        this.#world.schedule(1_000, 'start again', () => {
+          if (this.#world.host(node) === undefined) this.#start(node)
+        })
+        return
+      }
+      this.#world.fail(new WorldFailure(`node ${node} does not start: ${describe(error)}`))
+    })
+  }
+
+  async #open(host: SimHost): Promise<void> {
+    const self = nodeId(host.node)
+    const log = await openLog(host, { path: 'log', ownThread: false, segmentBytes: 32 * 1024 })
+    const tables = [raftTable, registersTable]
+    const store = await openStore(host, { path: 'store', tables })
+    const identity = identityOf(self)
+    const rpc = createRpc(host, { self, identity, listen: addressOf(host.node) })
+    const onFatal = (fault: Fault): void => host.journal.fatal('raft.failed', fault)
+    const raft = createRaft({ host, log, store, rpc, onFatal }, { self, logBytesMax: 96 * 1024 })
+    const groups: Group[] = []
+    for (let number = 1; number <= groupCount; number++) {
+      // Groups of one node share a store; the second group's registers would clash with the first's.
+      const stateMachine = number === 1 ? createRegisters(store) : createEmpty()
+      const group = await raft.open({
+        group: groupId(number),
+        name: `group-${number}`,
+        stateMachine,
+        founders: { voters: this.#founders },
+      })
+      groups.push(group)
+      group.onApplied((index) => {
+        const digest = stateMachine.digest()
+        this.#agreement.applied(host.node, group.group, { index, digest })
+      })
+    }
+    const peers = this.#nodes.filter((node) => node !== host.node)
+    rpc.setPeers(new Map(peers.map((node) => [nodeId(node), addressOf(node)])))
+    await rpc.listen()
+    this.#running.set(host.node, { host, raft, groups, store })
+  }
+
+  async #client(number: number): Promise<void> {
+    const random = this.#world.drawRandom()
+    while (!this.#isOver) {
+      await this.#world.sleep(random.integer(60))
+      const key = keys[random.integer(keys.length)] as string
+      const node = this.#nodes[random.integer(this.#nodes.length)] as number
+      if (random.chance(0.4)) await this.#read(node, key)
+      else await this.#write(node, key, { random, isCompare: random.chance(0.3), number })
+    }
+  }
+
+  async #write(
+    node: number,
+    key: string,
+    how: { readonly random: Random; readonly isCompare: boolean; readonly number: number },
+  ): Promise<void> {
+    const value = `${how.number}.${this.#nextValue++}`
+    const seen = how.isCompare ? this.#lastSeen(key) : undefined
+    const padding = how.random.bytes(how.random.integer(400))
+    const payload = encodeCommand({
+      key,
+      value,
+      padding,
+      ...(how.isCompare ? { expected: seen ?? '' } : {}),
+    })
+    const startMs = this.#world.nowMs
+    const record = (endMs: number, isDone: boolean | undefined): void => {
+      const kind = how.isCompare ? 'compare-and-set' : 'write'
+      this.#history.push({ kind, key, value, expected: seen, isDone, startMs, endMs })
+    }
+    let target = node
+    for (let attempt = 0; attempt < 4; attempt++) {
+      try {
+        const answer = await this.#at(target, ({ groups }) => (groups[0] as Group).propose(payload))
+        this.#world.count('writes acknowledged')
+        record(this.#world.nowMs, decodeAnswer(answer))
+        return
+      } catch (error) {
+        if (!isFault(error)) throw error
+        if (error.outcome === 'unknown') {
+          this.#world.count('writes unknown')
+          record(Number.POSITIVE_INFINITY, undefined)
+          return
+        }
+        this.#world.count(`writes refused: ${error.code}`)
+        target = Number(error.fields.leader ?? '') || target
+      }
+    }
+  }
+
+  async #read(node: number, key: string): Promise<void> {
+    const startMs = this.#world.nowMs
+    try {
+      const value = await this.#at(node, async ({ groups, store }) => {
+        await (groups[0] as Group).readBarrier()
+        return readRegister(store, key)
+      })
+      this.#world.count('reads')
+      this.#history.push({ kind: 'read', key, value, startMs, endMs: this.#world.nowMs })
+    } catch (error) {
+      if (!isFault(error)) throw error
+    }
+  }
+
+  #lastSeen(key: string): string | undefined {
+    for (let i = this.#history.length - 1; i >= 0; i--) {
+      const one = this.#history[i]
+      if (one?.key === key && one.kind === 'read') return one.value
+    }
+    return undefined
+  }
+
+  /** Runs at the node; Fault 'deadline' with outcome unknown when it does not answer. */
+  #at<T>(node: number, run: (running: RunningNode) => Promise<T>): Promise<T> {
+    const running = this.#running.get(node)
+    if (running === undefined || !running.host.isAlive) {
+      return Promise.reject(toDown(node))
+    }
+    return new Promise((resolve, reject) => {
+      const deadline = this.#world.schedule(operationTimeoutMs, 'client gives up', () => {
+        reject(toUnknown(node))
+      })
+      running.host.schedule(0, 'client', () => {
+        run(running)
+          .finally(() => {
+            deadline.isCancelled = true
+          })
+          .then(resolve, reject)
+      })
+    })
+  }
+
+  /** Adds and removes the spare, replaces members, moves leadership. */
+  async #operator(): Promise<void> {
+    const spare = nodeId(this.#options.nodes + 1)
+    while (!this.#isOver) {
+      await this.#world.sleep(500 + this.#random.integer(3_000))
+      const leader = this.#leader()
+      if (leader === undefined) continue
+      const { voters } = leader.group.status()
+      const isIn = voters.includes(spare)
+      const victim = this.#founders[this.#random.integer(this.#founders.length)] as NodeId
+      const gone = this.#founders.find((founder) => !voters.includes(founder))
+      const choice = this.#random.integer(3)
+      await this.#at(leader.node, () => {
+        if (choice === 0) return leader.group.transferLeadership(pick(voters, this.#random))
+        if (gone !== undefined) {
+          return leader.group.changeMembers({ addVoters: [gone], remove: isIn ? [spare] : [] })
+        }
+        if (isIn) return leader.group.changeMembers({ remove: [spare] })
+        if (choice === 1) return leader.group.changeMembers({ addVoters: [spare] })
+        return leader.group.changeMembers({ addVoters: [spare], remove: [victim] })
+      }).catch((error: unknown) => {
+        if (!isFault(error)) throw error
+      })
+    }
+  }
+
+  #leader(): { readonly node: number; readonly group: Group } | undefined {
+    for (const [node, { host, groups }] of this.#running) {
+      const group = groups[0]
+      if (host.isAlive && group?.status().role === 'leader') return { node, group }
+    }
+    return undefined
+  }
+
+  async #mustCatchUp(): Promise<void> {
+    const endMs = this.#world.nowMs + 60_000
+    for (;;) {
+      if (this.#world.nowMs > endMs) {
+        throw new WorldFailure(`not caught up 60 s after the heal: ${this.#describe()}`)
+      }
+      await this.#world.sleep(100)
+      const leader = this.#leader()
+      if (leader === undefined) continue
+      const { voters, votersOutgoing, commit } = leader.group.status()
+      const isCaughtUp = [...voters, ...votersOutgoing].every((voter) => {
+        const running = this.#running.get(voter)
+        return running?.host.isAlive && (running.groups[0]?.status().applied ?? 0) >= commit
+      })
+      if (isCaughtUp) return
+    }
+  }
+
+  async #lastRead(key: string): Promise<void> {
+    const before = this.#world.counts.get('reads') ?? 0
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const leader = this.#leader()
+      if (leader !== undefined) await this.#read(leader.node, key)
+      if ((this.#world.counts.get('reads') ?? 0) > before) return
+      await this.#world.sleep(200)
+    }
+    throw new WorldFailure(`no read of ${key} succeeds after the heal`)
+  }
+
+  #check(): void {
+    for (const { raft, host } of this.#running.values()) {
+      if (host.isAlive) this.#countStatistics(raft)
+    }
+    this.#world.count('indices compared', this.#agreement.count)
+    for (const key of keys) {
+      const history = this.#history.filter((one) => one.key === key)
+      if (!isLinearizable(history)) {
+        throw new WorldFailure(
+          `register ${key} is not linearizable:\n${history.map((one) => JSON.stringify(one)).join('\n')}`,
+        )
+      }
+    }
+  }
+
+  #countStatistics(raft: Raft): void {
+    const { elections, snapshotsSent, snapshotsInstalled, membershipChanges } = raft.statistics()
+    this.#world.count('elections', elections)
+    this.#world.count('snapshots sent', snapshotsSent)
+    this.#world.count('snapshots installed', snapshotsInstalled)
+    this.#world.count('configuration changes', membershipChanges)
+  }
+
+  #describe(): string {
+    return [...this.#running]
+      .map(([node, { host, groups }]) => {
+        const { role, term, commit, applied, voters } = (groups[0] as Group).status()
+        return `${node} ${host.isAlive ? role : 'down'} term ${term} ${applied}/${commit} of ${voters}`
+      })
+      .join('; ')
+  }
+}
+
+function createEmpty(): import('../../src/raft/index.ts').StateMachine {
+  return {
+    apply: (entries) => entries.map(() => new Uint8Array([1])),
+    snapshot: () => ({ chunks: noChunks(), close() {} }),
+    install: () => ({ async write() {}, finish() {}, async abort() {} }),
+    sync: async () => {},
+    digest: () => new Uint8Array(8),
+  }
+}
+
+async function* noChunks(): AsyncGenerator<Uint8Array> {}
+
+function identityOf(node: NodeId): NodeIdentity {
+  const pem = { authorityPem: '', certificatePem: '', privateKeyPem: '' }
+  return { nodeId: node, clusterId: cluster, ...pem }
+}
+
+function addressOf(node: number): Address {
+  return { host: `127.0.0.${node}`, port: 6660 }
+}
+
+function toDown(node: number): Fault {
+  return new Fault('unavailable', `node ${node} is down`)
+}
+
+function toUnknown(node: number): Fault {
+  return new Fault('deadline', `node ${node} does not answer`, { outcome: 'unknown' })
+}
+
+function pick<T>(from: readonly T[], random: Random): T {
+  return from[random.integer(from.length)] as T
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
