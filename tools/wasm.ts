@@ -5,7 +5,17 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { main as compile } from 'assemblyscript/asc'
+
+// The compiler's own types declare a second global `console` and `Crypto`; ours says what is used of it.
+type Compile = (
+  args: string[],
+  options: {
+    readFile: (name: string) => string | null
+    writeFile: (name: string, contents: Uint8Array | string) => void
+    listFiles: () => string[]
+  },
+) => Promise<{ error: Error | null; stderr: { toString(): string } }>
+const compilerName: string = 'assemblyscript/asc'
 
 const kernelUrl = new URL('../src/content/kernel/', import.meta.url)
 
@@ -28,6 +38,7 @@ export async function buildKernelModule(): Promise<string> {
 
 async function compileKernel(source: string, features: readonly string[]): Promise<Uint8Array> {
   let binary: Uint8Array | undefined
+  const { main: compile } = (await import(compilerName)) as { main: Compile }
   const { error, stderr } = await compile(
     [
       'kernel.ts',
