@@ -464,7 +464,7 @@ function assertSameEntry(a: Entry, b: Entry): void {
 }
 
 test('a cluster of cores keeps its promises under chaos', () => {
-  const seeds = Number(process.env.SEEDS ?? 200)
+  const seeds = Number(process.env.SEEDS ?? 120)
   const start = Number(process.env.SEED ?? 1)
   const total = { elections: 0, crashes: 0, snapshots: 0, changes: 0, reads: 0, conflicts: 0 }
   for (let seed = start; seed < start + seeds; seed++) {

@@ -84,7 +84,7 @@ export function isAcceptable(message: Message, self: number): boolean {
     case 'propose':
     case 'read-index':
     case 'transfer-leader':
-      return true
+      return message.from !== none
     case 'append-response':
     case 'vote-response':
     case 'prevote-response':
