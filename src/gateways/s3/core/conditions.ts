@@ -106,6 +106,10 @@ function preconditionFailed(condition: string): Fault {
     'PreconditionFailed',
     412,
     'At least one of the pre-conditions you specified did not hold',
-    { Condition: condition },
+    { Condition: condition.replaceAll(/\b(if|match|none|modified|unmodified|since)\b/g, titled) },
   )
+}
+
+function titled(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1)
 }

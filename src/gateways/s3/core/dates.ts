@@ -13,7 +13,6 @@ type Civil = {
   readonly hour: number
   readonly minute: number
   readonly second: number
-  readonly millisecond: number
   readonly weekday: number
 }
 
@@ -24,12 +23,11 @@ export function formatHttpDate(ms: number): string {
   return `${weekdays[at.weekday]}, ${date} ${two(at.hour)}:${two(at.minute)}:${two(at.second)} GMT`
 }
 
-/** '1994-11-06T08:49:37.000Z': dates inside S3's XML. */
+/** '1994-11-06T08:49:37.000Z': dates inside S3's XML, in whole seconds so that they equal Last-Modified. */
 export function formatXmlDate(ms: number): string {
   const at = civil(ms)
   const time = `${two(at.hour)}:${two(at.minute)}:${two(at.second)}`
-  const fraction = String(at.millisecond).padStart(3, '0')
-  return `${at.year}-${two(at.month)}-${two(at.day)}T${time}.${fraction}Z`
+  return `${at.year}-${two(at.month)}-${two(at.day)}T${time}.000Z`
 }
 
 /** '19941106T084937Z': dates of Signature Version 4. */
@@ -115,12 +113,11 @@ function civil(ms: number): Civil {
     hour: Math.floor(within / 3_600_000),
     minute: Math.floor(within / 60_000) % 60,
     second: Math.floor(within / 1000) % 60,
-    millisecond: Math.floor(within % 1000),
     weekday: (((days + 4) % 7) + 7) % 7,
   }
 }
 
-function fromCivil(at: Omit<Civil, 'millisecond' | 'weekday'>): number | undefined {
+function fromCivil(at: Omit<Civil, 'weekday'>): number | undefined {
   if (at.month < 1 || at.month > 12 || at.hour > 23 || at.minute > 59 || at.second > 60) {
     return undefined
   }
