@@ -20,7 +20,9 @@ const { values } = parseArgs({
 
 const workload = workloads.get(values.workload)
 if (workload === undefined) {
-  console.error(`no workload ${values.workload}; there are ${[...workloads.keys()].join(', ')}`)
+  process.stderr.write(
+    `no workload ${values.workload}; there are ${[...workloads.keys()].join(', ')}\n`,
+  )
   process.exit(64)
 }
 

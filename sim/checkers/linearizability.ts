@@ -36,7 +36,7 @@ export function isLinearizable(operations: readonly RegisterOperation[]): boolea
   let value: string | undefined
   let at = head.next
   while (head.next !== undefined) {
-    if (at !== undefined && at.isCall) {
+    if (at?.isCall) {
       const next = applied(value, at.operation)
       if (next !== undefined) {
         setBit(done, at.number, true)

@@ -65,11 +65,19 @@ export const raftPromises: readonly string[] = [
   'snapshots sent',
   'snapshots installed',
   'configuration changes',
+  'nodes with a full log',
   'writes acknowledged',
   'writes unknown',
   'reads',
 ]
 
+const countedEvents = [
+  ['raft.leader_elected', 'elections'],
+  ['raft.snapshot_sent', 'snapshots sent'],
+  ['raft.snapshot_installed', 'snapshots installed'],
+  ['raft.members_changed', 'configuration changes'],
+  ['raft.log_full', 'nodes with a full log'],
+] as const
 const groupCount = 2
 const clientCount = 5
 const keys = ['a', 'b', 'c', 'd', 'e', 'f']
@@ -108,7 +116,7 @@ class RaftWorkload {
       nodes: this.#nodes,
       kinds: raftFaultKinds,
       restart: (node) => this.#start(node),
-      everyMs: 700,
+      everyMs: 1_000,
     })
     const clients = Array.from({ length: clientCount }, (_, i) => this.#client(i))
     const operator = this.#operator()
@@ -138,9 +146,9 @@ class RaftWorkload {
 
   async #open(host: SimHost): Promise<void> {
     const self = nodeId(host.node)
-    const log = await openLog(host, { path: 'log', ownThread: false, segmentBytes: 32 * 1024 })
+    const log = await openLog(host, { path: 'db/log', ownThread: false, segmentBytes: 32 * 1024 })
     const tables = [raftTable, registersTable]
-    const store = await openStore(host, { path: 'store', tables })
+    const store = await openStore(host, { path: 'db/store', tables })
     const identity = identityOf(self)
     const rpc = createRpc(host, { self, identity, listen: addressOf(host.node) })
     const onFatal = (fault: Fault): void => host.journal.fatal('raft.failed', fault)
@@ -323,8 +331,8 @@ class RaftWorkload {
   }
 
   #check(): void {
-    for (const { raft, host } of this.#running.values()) {
-      if (host.isAlive) this.#countStatistics(raft)
+    for (const [event, kind] of countedEvents) {
+      this.#world.count(kind, this.#world.counts.get(`journal ${event}`) ?? 0)
     }
     this.#world.count('indices compared', this.#agreement.count)
     for (const key of keys) {
@@ -335,14 +343,6 @@ class RaftWorkload {
         )
       }
     }
-  }
-
-  #countStatistics(raft: Raft): void {
-    const { elections, snapshotsSent, snapshotsInstalled, membershipChanges } = raft.statistics()
-    this.#world.count('elections', elections)
-    this.#world.count('snapshots sent', snapshotsSent)
-    this.#world.count('snapshots installed', snapshotsInstalled)
-    this.#world.count('configuration changes', membershipChanges)
   }
 
   #describe(): string {

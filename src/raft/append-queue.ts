@@ -34,6 +34,8 @@ export class AppendQueue {
   #deferred: GroupAppend[] = []
   #flying: readonly AppendWork[] = []
   #batch: readonly GroupAppend[] | undefined
+  /** The batch is with the log now; a refused one waits for the next tick. */
+  #isWithLog = false
   #isStalled = false
   #isClosed = false
   #idle: (() => void)[] = []
@@ -76,7 +78,8 @@ export class AppendQueue {
 
   /** Called on every tick: gives a refused batch again. */
   retry(): void {
-    if (this.#isStalled && this.#batch !== undefined && !this.#isClosed) this.#submit(this.#batch)
+    if (this.#isWithLog || this.#isClosed || this.#batch === undefined) return
+    this.#submit(this.#batch)
   }
 
   /** Settles when nothing waits and nothing is with the log. */
@@ -92,6 +95,7 @@ export class AppendQueue {
   }
 
   #submit(batch: readonly GroupAppend[]): void {
+    this.#isWithLog = true
     try {
       this.#log.append(batch, (fault) => this.#ended(batch, fault))
     } catch (error) {
@@ -101,6 +105,7 @@ export class AppendQueue {
 
   #ended(batch: readonly GroupAppend[], fault: Fault | undefined): void {
     if (this.#isClosed) return
+    this.#isWithLog = false
     assert(batch === this.#batch, 'the log answers for the batch that it was given')
     if (fault !== undefined) {
       this.#refused(fault)

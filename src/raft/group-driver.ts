@@ -327,6 +327,7 @@ export class GroupDriver implements Group {
     this.#changes = []
     for (const { change, confState } of changes) {
       this.#ends.counts.membershipChanges++
+      if (this.#isLeader) this.#noteMembers(confState)
       this.#membership.applied(change, confState)
     }
     this.stepLocal(responses)
@@ -408,6 +409,16 @@ export class GroupDriver implements Group {
     this.#isLeader = isLeader
     this.#transfer.leaderIs(leader)
     for (const listen of this.#leadershipListeners) listen(leader, isLeader)
+  }
+
+  #noteMembers(confState: ConfState): void {
+    const { voters, votersOutgoing, learners } = confState
+    this.#ends.host.journal.event('notice', 'raft.members_changed', {
+      group: this.options.group,
+      voters: voters.join(','),
+      outgoing: votersOutgoing.join(','),
+      learners: learners.join(','),
+    })
   }
 
   #queueAppend(ready: Ready, work: Message): void {
