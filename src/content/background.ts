@@ -54,12 +54,7 @@ export class Background {
 
   start(): void {
     if (this.#options.runsBackground === false) return
-    const { rpc, view, holders } = this.#context
-    this.#unsubscribe = view.onChange(() => this.auditSoon())
-    rpc.onReachability((peer, isReachable) => {
-      if (isReachable) holders.forget(peer)
-      this.auditSoon()
-    })
+    this.#unsubscribe = this.#context.view.onChange(() => this.auditSoon())
     this.auditSoon()
     this.#later('scrub', scrubPauseMs, () => this.#scrubSlowly())
     this.#later('freed', freedEveryMs, () => this.#deleteFreed())
@@ -118,7 +113,7 @@ export class Background {
         const report = await this.#auditor.run(this.#options.namespaces)
         this.#repairedShards += report.repaired
         this.#lastAudit = report
-        this.#lastAuditMs = this.#context.host.clock.wallMs()
+        this.#lastAuditMs = this.#context.host.clock.monotonicMs()
         this.#space = await this.#context.host.disk.space()
         return { repaired: restored + report.repaired, missing: report.missing }
       } finally {

@@ -10,7 +10,7 @@
 // An owner keeps its own keys out of these four prefixes.
 
 import type { NodeId } from '../base/index.ts'
-import type { ClusterView } from '../cluster/index.ts'
+import type { ChooseHolders, ClusterView } from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Compare, Keyspace, Keyspaces, Operation } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
@@ -94,6 +94,7 @@ export type ContentStatus = {
   readonly totalBytes: number
   readonly repairedShards: number
   readonly damagedShards: number
+  /** By this node's monotonic clock; 0: none has ended yet. */
   readonly lastAuditMs: number
 }
 
@@ -135,4 +136,6 @@ export type ContentDependencies = {
   readonly segments: Segments
   readonly view: ClusterView
   readonly keyspaces: Keyspaces
+  /** The cluster's placement. */
+  readonly chooseHolders: ChooseHolders
 }

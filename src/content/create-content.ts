@@ -47,6 +47,10 @@ export function createContent(dependencies: ContentDependencies, options: Conten
   }
   const background = new Background(context, stored, options)
   serveShards(rpc, stored, { onDamaged: (key) => background.reportOwnDamage(key) })
+  rpc.onReachability((peer, isReachable) => {
+    if (isReachable) context.holders.forget(peer)
+    background.auditSoon()
+  })
   background.start()
   return {
     write: (body, writeOptions) => writeContent(context, stored, body, writeOptions),

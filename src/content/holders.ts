@@ -3,7 +3,7 @@
 // while, one whose disk is full counts as up but is not chosen. Notes are hints with an end, never state.
 
 import type { Fault, NodeId } from '../base/index.ts'
-import { type ClusterView, chooseHolders, type Member } from '../cluster/index.ts'
+import type { ChooseHolders, ClusterView, Member } from '../cluster/index.ts'
 import type { Clock } from '../host/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 
@@ -17,6 +17,7 @@ export type HoldersDependencies = {
   readonly clock: Clock
   readonly rpc: Rpc
   readonly view: ClusterView
+  readonly chooseHolders: ChooseHolders
 }
 
 export class Holders {
@@ -46,7 +47,7 @@ export class Holders {
   /** Most wanted first; those that are not up, or full, come last. */
   choose(chunk: Uint8Array, count: number): readonly NodeId[] {
     const members = this.eligible()
-    return chooseHolders(chunk, members, {
+    return this.#use.chooseHolders(chunk, members, {
       count: Math.min(count, members.length),
       isUp: (id) => this.canTake(id),
     })

@@ -3,15 +3,18 @@
 
 import { Fault, isFault } from '../base/index.ts'
 import { bulkMethod, type IncomingCall, type Rpc, type RpcStream } from '../rpc/index.ts'
-import { encodeAnswer, encodeSums, parseFrame, sealedAnswer } from './core/shard-format.ts'
+import {
+  damagedMark,
+  encodeAnswer,
+  encodeSums,
+  parseFrame,
+  sealedAnswer,
+} from './core/shard-format.ts'
 import { shardKeysCodec, shardReadCodec, shardWriteCodec } from './core/shard-requests.ts'
 import type { Layout } from './core/layout.ts'
 import type { StoredShards } from './stored-shards.ts'
 
 const streamsMax = 2_048
-/** Units per answer to a writer; less than any writer's window. */
-const unitsPerAnswer = 2
-
 export type ShardServerOptions = {
   /** This node's copy failed its checksum. */
   readonly onDamaged: (key: Uint8Array) => void
@@ -75,7 +78,7 @@ async function receiveShard(
         throw new Fault('invalid', `unit ${frame.stripe} of a shard is out of order`)
       }
       await deposit.append(frame.payload, frame.sum)
-      if (deposit.taken % unitsPerAnswer === 0) await stream.send(encodeAnswer(deposit.taken))
+      await stream.send(encodeAnswer(deposit.taken))
     }
     if (layout === undefined) throw new Fault('cancelled', 'a shard ended before its end frame')
     await deposit.seal(layout)
@@ -101,7 +104,8 @@ async function sendShard(
       await stream.send(unit.slice())
     }
   } catch (error) {
-    if (isFault(error, 'corrupt') && !call.signal.aborted) options.onDamaged(key)
-    throw error
+    if (!isFault(error, 'corrupt')) throw error
+    options.onDamaged(key)
+    await stream.send(damagedMark)
   }
 }

@@ -138,6 +138,8 @@ async function* remoteUnits(
   let stripe = first
   try {
     for await (const message of stream.messages) {
+      if (message.length === 0)
+        throw new Fault('corrupt', `unit ${stripe} is damaged at its holder`)
       if (sums === undefined) {
         sums = parseSums(message, last - first + 1)
         continue

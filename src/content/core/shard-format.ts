@@ -9,8 +9,10 @@
 //   unit      1 | version 1 | 0 0 | stripe u32 | payload bytes u32 | CRC32C of the payload u32 | payload
 //   end       2 | version 1 | k | m | unitBytes u32 | length u32 | 0 u32
 //
-// A writer sends units in order, then `end`; the receiver answers with the count of units it has taken
-// (u32) now and then, and with `sealedAnswer` once the shard is durable.
+// A writer sends units in order, then `end`; the receiver answers each with the count of units it has taken
+// (u32), and with `sealedAnswer` once the shard is durable. A reader is sent the checksums of the units it
+// asked for, then their bytes; `damagedMark` stands for a unit that is damaged, and ends the stream: a fault
+// would overtake the units before it, and the reader could not tell which one is bad.
 
 import { crc32c, Fault } from '../../base/index.ts'
 import {
@@ -28,6 +30,8 @@ const magic = 0x48535441
 const trailerFixedBytes = 20
 
 export const sealedAnswer = 0xffff_ffff
+
+export const damagedMark: Uint8Array = new Uint8Array(0)
 
 export type UnitHeader = { readonly stripe: number; readonly length: number; readonly sum: number }
 export type ShardFrame =
