@@ -3,17 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent } from 'node:http'
-import { tmpdir } from 'node:os'
 import { Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
 import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
@@ -24,96 +19,26 @@ import {
   HeadBucketCommand,
   HeadObjectCommand,
   ListBucketsCommand,
-  ListMultipartUploadsCommand,
   ListObjectsCommand,
   ListObjectsV2Command,
-  ListPartsCommand,
   PutObjectCommand,
   PutObjectTaggingCommand,
-  S3Client,
-  S3ServiceException,
-  UploadPartCommand,
-  UploadPartCopyCommand,
+  type S3Client,
 } from '@aws-sdk/client-s3'
-import { Upload } from '@aws-sdk/lib-storage'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import type { Listener } from '../../host/index.ts'
-import { createRealHost } from '../../host/real/index.ts'
-import { createS3Handler, s3Malformed } from './handler.ts'
-import { createMemoryCluster } from './testing/memory-objects.ts'
+import { credentials, failure, type SdkWorld, startSdkWorld } from './testing/sdk-world.ts'
 
-const credentials = { accessKeyId: 'AKIDTEST', secretAccessKey: 'secret/with+signs=' }
-const root = mkdtempSync(`${tmpdir()}/atoll-s3-`)
-const host = createRealHost({
-  rootPath: root,
-  journal: { format: 'text', level: 'warning' },
-  onFatal: (_event, error) => {
-    throw error
-  },
-})
-let listener: Listener
-let endpoint = ''
+let world: SdkWorld
 let client: S3Client
+const put: SdkWorld['put'] = (...parameters) => world.put(...parameters)
+const get: SdkWorld['get'] = (key) => world.get(key)
 
 before(async () => {
-  const cluster = createMemoryCluster({
-    wallMs: () => host.clock.wallMs(),
-    credentials: [credentials],
-    region: 'eu-test-1',
-  })
-  const handler = createS3Handler(
-    { host, ...cluster },
-    { region: 'eu-test-1', baseDomains: ['localhost', 's3.localhost'] },
-  )
-  listener = await host.http.serve(
-    { host: '127.0.0.1', port: 0 },
-    { handler, onMalformed: s3Malformed },
-  )
-  endpoint = `http://127.0.0.1:${listener.address.port}`
-  client = newClient()
-  await client.send(new CreateBucketCommand({ Bucket: 'first' }))
+  world = await startSdkWorld()
+  ;({ client } = world)
 })
 
-after(async () => {
-  client.destroy()
-  await listener.close()
-  rmSync(root, { recursive: true, force: true })
-})
-
-function newClient(options: ConstructorParameters<typeof S3Client>[0] = {}): S3Client {
-  return new S3Client({
-    region: 'eu-test-1',
-    endpoint,
-    forcePathStyle: true,
-    credentials,
-    maxAttempts: 1,
-    ...options,
-  })
-}
-
-function bytesOf(size: number): Buffer {
-  return randomBytes(size)
-}
-
-async function get(Key: string, more: Record<string, string> = {}): Promise<Buffer> {
-  const found = await client.send(new GetObjectCommand({ Bucket: 'first', Key, ...more }))
-  return Buffer.from((await found.Body?.transformToByteArray()) ?? [])
-}
-
-function put(Key: string, Body: string | Uint8Array, more: object = {}) {
-  return client.send(new PutObjectCommand({ Bucket: 'first', Key, Body, ...more }))
-}
-
-async function failure(work: Promise<unknown>): Promise<{ status: number; code: string }> {
-  try {
-    await work
-  } catch (error) {
-    assert.ok(error instanceof S3ServiceException, String(error))
-    assert.ok(error.$metadata.requestId)
-    return { status: error.$metadata.httpStatusCode ?? 0, code: error.name }
-  }
-  return { status: 200, code: '' }
-}
+after(() => world.close())
 
 test('buckets: create, list, head, location, versioning, delete', async () => {
   await client.send(
@@ -160,7 +85,7 @@ test('buckets: create, list, head, location, versioning, delete', async () => {
 
 test('an object comes back as it went, with its metadata and ETag', async () => {
   for (const size of [0, 1, 4096, 65_536, 65_537, 1_500_000]) {
-    const body = bytesOf(size)
+    const body = randomBytes(size)
     const written = await put(`size/${size}`, body, {
       ContentType: 'text/x-test',
       CacheControl: 'max-age=3',
@@ -185,7 +110,7 @@ test('an object comes back as it went, with its metadata and ETag', async () => 
 })
 
 test('streams of unknown hash go up as unsigned chunks with a trailer', async () => {
-  const body = bytesOf(300_000)
+  const body = randomBytes(300_000)
   const written = await client.send(
     new PutObjectCommand({
       Bucket: 'first',
@@ -199,7 +124,7 @@ test('streams of unknown hash go up as unsigned chunks with a trailer', async ()
 })
 
 test('all five checksums are verified and answered', async () => {
-  const body = bytesOf(200_000)
+  const body = randomBytes(200_000)
   for (const algorithm of ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const) {
     const Key = `sum/${algorithm}`
     await put(Key, body, { ChecksumAlgorithm: algorithm })
@@ -210,7 +135,7 @@ test('all five checksums are verified and answered', async () => {
     assert.ok(value, algorithm)
     assert.ok(body.equals(await get(Key)))
     await put(Key, body, { [`Checksum${algorithm}`]: value })
-    const wrong = put(Key, bytesOf(10), { [`Checksum${algorithm}`]: value })
+    const wrong = put(Key, randomBytes(10), { [`Checksum${algorithm}`]: value })
     assert.deepEqual(await failure(wrong), { status: 400, code: 'BadDigest' })
     const plain = await client.send(new HeadObjectCommand({ Bucket: 'first', Key }))
     assert.equal(plain[`Checksum${algorithm}`], undefined)
@@ -384,7 +309,7 @@ test('listing pages, folds and encodes', async () => {
 })
 
 test('copies keep or replace metadata', async () => {
-  const body = bytesOf(150_000)
+  const body = randomBytes(150_000)
   await put('source +ü', body, { Metadata: { a: '1' }, ContentType: 'text/a' })
   const CopySource = `first/${encodeURIComponent('source +ü')}`
   const copied = await client.send(
@@ -437,110 +362,6 @@ test('batch delete tells each key', async () => {
   assert.equal((await failure(tooMany)).code, 'MalformedXML')
 })
 
-test('a multipart upload by hand', async () => {
-  const Key = 'multi/hand'
-  const { UploadId } = await client.send(
-    new CreateMultipartUploadCommand({
-      Bucket: 'first',
-      Key,
-      ContentType: 'x/y',
-      ChecksumAlgorithm: 'CRC32',
-    }),
-  )
-  const parts = [bytesOf(5 * 1024 * 1024), bytesOf(1000)]
-  const Parts: { PartNumber: number; ETag: string; ChecksumCRC32: string }[] = []
-  for (const [index, Body] of parts.entries()) {
-    const PartNumber = index + 1
-    const part = await client.send(
-      new UploadPartCommand({ Bucket: 'first', Key, UploadId, PartNumber, Body }),
-    )
-    Parts.push({ PartNumber, ETag: part.ETag ?? '', ChecksumCRC32: part.ChecksumCRC32 ?? '' })
-  }
-  await put('multi/source', bytesOf(100))
-  const copied = await client.send(
-    new UploadPartCopyCommand({
-      Bucket: 'first',
-      Key,
-      UploadId,
-      PartNumber: 3,
-      CopySource: 'first/multi/source',
-      CopySourceRange: 'bytes=10-19',
-    }),
-  )
-  assert.ok(copied.CopyPartResult?.ETag)
-  const page = await client.send(
-    new ListPartsCommand({ Bucket: 'first', Key, UploadId, MaxParts: 1 }),
-  )
-  assert.deepEqual([page.Parts?.length, page.IsTruncated], [1, true])
-  const rest = await client.send(
-    new ListPartsCommand({
-      Bucket: 'first',
-      Key,
-      UploadId,
-      PartNumberMarker: page.NextPartNumberMarker,
-    }),
-  )
-  assert.deepEqual(
-    rest.Parts?.map((part) => part.Size),
-    [1000, 10],
-  )
-  const uploads = await client.send(
-    new ListMultipartUploadsCommand({ Bucket: 'first', Prefix: 'multi/' }),
-  )
-  assert.deepEqual(
-    uploads.Uploads?.map((upload) => upload.UploadId),
-    [UploadId],
-  )
-  const complete = (named: object[], more: object = {}) =>
-    client.send(
-      new CompleteMultipartUploadCommand({
-        Bucket: 'first',
-        Key,
-        UploadId,
-        MultipartUpload: { Parts: named },
-        ...more,
-      }),
-    )
-  assert.equal((await failure(complete(Parts.toReversed()))).code, 'InvalidPartOrder')
-  const wrong = [{ PartNumber: 1, ETag: '"00"' }]
-  assert.equal((await failure(complete(wrong))).code, 'InvalidPart')
-  assert.equal((await failure(complete(Parts, { IfMatch: '"x"' }))).code, 'NoSuchKey')
-  assert.equal((await failure(complete(Parts, { MpuObjectSize: 1 }))).code, 'InvalidRequest')
-  const size = parts.reduce((sum, part) => sum + part.length, 0)
-  const done = await complete(Parts, { MpuObjectSize: size })
-  assert.match(done.ETag ?? '', /^"[0-9a-f]{32}-2"$/)
-  assert.match(done.ChecksumCRC32 ?? '', /-2$/)
-  assert.equal((await complete(Parts)).ETag, done.ETag)
-  assert.ok(Buffer.concat(parts).equals(await get(Key)))
-  const head = await client.send(new HeadObjectCommand({ Bucket: 'first', Key }))
-  assert.equal(head.ContentType, 'x/y')
-  const again = client.send(
-    new UploadPartCommand({ Bucket: 'first', Key, UploadId, PartNumber: 1, Body: 'x' }),
-  )
-  assert.equal((await failure(again)).code, 'NoSuchUpload')
-})
-
-test('lib-storage uploads in parts, and an upload can be aborted', async () => {
-  const body = bytesOf(11 * 1024 * 1024)
-  const upload = new Upload({
-    client,
-    params: { Bucket: 'first', Key: 'lib', Body: Readable.from(slices(body)) },
-  })
-  await upload.done()
-  assert.ok(body.equals(await get('lib')))
-  const { UploadId } = await client.send(
-    new CreateMultipartUploadCommand({ Bucket: 'first', Key: 'abort' }),
-  )
-  const abort = () =>
-    client.send(new AbortMultipartUploadCommand({ Bucket: 'first', Key: 'abort', UploadId }))
-  await abort()
-  assert.equal((await failure(abort())).code, 'NoSuchUpload')
-})
-
-function* slices(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; at += 700_000) yield bytes.subarray(at, at + 700_000)
-}
-
 test('presigned URLs work from anywhere and expire', async () => {
   const text = 'put with the defaults of the presigning library'
   const putUrl = await getSignedUrl(
@@ -579,8 +400,8 @@ test('presigned URLs work from anywhere and expire', async () => {
 })
 
 test('virtual-host style', async () => {
-  const virtual = newClient({
-    endpoint: `http://localhost:${listener.address.port}`,
+  const virtual = world.newClient({
+    endpoint: `http://localhost:${world.port}`,
     forcePathStyle: false,
     requestHandler: {
       httpAgent: new Agent({
@@ -594,20 +415,19 @@ test('virtual-host style', async () => {
 })
 
 test('what is wrong is refused with the exact code', async () => {
-  const with_ = (options: object) => newClient(options)
   const list = (from: S3Client) => failure(from.send(new ListBucketsCommand({})))
-  const wrongKey = with_({ credentials: { ...credentials, accessKeyId: 'NOBODY' } })
+  const wrongKey = world.newClient({ credentials: { ...credentials, accessKeyId: 'NOBODY' } })
   assert.deepEqual(await list(wrongKey), { status: 403, code: 'InvalidAccessKeyId' })
-  const wrongSecret = with_({ credentials: { ...credentials, secretAccessKey: 'x' } })
+  const wrongSecret = world.newClient({ credentials: { ...credentials, secretAccessKey: 'x' } })
   assert.deepEqual(await list(wrongSecret), { status: 403, code: 'SignatureDoesNotMatch' })
-  const wrongRegion = with_({ region: 'us-west-2' })
+  const wrongRegion = world.newClient({ region: 'us-west-2' })
   assert.deepEqual(await list(wrongRegion), { status: 400, code: 'AuthorizationHeaderMalformed' })
-  const skewed = with_({ systemClockOffset: -16 * 60_000 })
+  const skewed = world.newClient({ systemClockOffset: -16 * 60_000 })
   assert.deepEqual(await list(skewed), { status: 403, code: 'RequestTimeTooSkewed' })
-  const token = with_({ credentials: { ...credentials, sessionToken: 'x' } })
+  const token = world.newClient({ credentials: { ...credentials, sessionToken: 'x' } })
   assert.deepEqual(await list(token), { status: 400, code: 'InvalidToken' })
   for (const one of [wrongKey, wrongSecret, wrongRegion, skewed, token]) one.destroy()
-  const anonymous = await fetch(`${endpoint}/first/range`)
+  const anonymous = await fetch(`${world.endpoint}/first/range`)
   assert.equal(anonymous.status, 403)
   assert.match(await anonymous.text(), /<Code>AccessDenied<\/Code><Message>Access Denied</)
   const acl = client.send(new GetBucketAclCommand({ Bucket: 'first' }))

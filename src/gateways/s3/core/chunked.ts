@@ -17,12 +17,12 @@ import {
   type Digest,
   equalSecret,
   type Fault,
-  hmacSha256,
   startDigest,
   toHex,
   utf8Encode,
 } from '../../../base/index.ts'
 import { s3Fault } from './fault.ts'
+import type { SigningKey } from './signing-key.ts'
 import { headerText } from './text.ts'
 
 const emptySha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -34,7 +34,7 @@ const signedChunkBytesMin = 8192
 
 /** What the chain of signatures starts from. */
 export type ChunkSigner = {
-  readonly signingKey: Uint8Array
+  readonly signingKey: SigningKey
   /** '20150830T123600Z'. */
   readonly timestamp: string
   /** '20150830/us-east-1/s3/aws4_request'. */
@@ -191,7 +191,7 @@ export class ChunkedDecoder {
   }
 
   #compare(signer: ChunkSigner, toSign: string, claimed: string): string {
-    const expected = toHex(hmacSha256(signer.signingKey, toSign))
+    const expected = signer.signingKey.sign(toSign)
     if (equalSecret(utf8Encode(expected), utf8Encode(claimed))) return expected
     throw s3Fault(
       'SignatureDoesNotMatch',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { digestHex, isFault, seededRandom } from '../../../base/index.ts'
+import { digestHex, hmacSha256, isFault, seededRandom, toHex } from '../../../base/index.ts'
 import {
   canonicalRequest,
   checkClaim,
@@ -10,9 +10,9 @@ import {
   readClaim,
   SigningKeys,
   scopeOf,
-  sign,
   stringToSign,
 } from './sigv4.ts'
+import { SigningKey } from './signing-key.ts'
 import { readWireRequest, type WireRequest } from './wire-request.ts'
 
 const vectors = new URL('../../../../../shared/vectors/sigv4/', import.meta.url)
@@ -59,7 +59,7 @@ test('the published vectors, in header and in query', {
       const toSign = stringToSign(claim.timestamp, scopeOf(claim), canonical)
       assert.equal(toSign, read(name, `${form}-string-to-sign.txt`), `${name} ${form}`)
       const key = deriveSigningKey(context.credentials.secret_access_key, claim)
-      assert.equal(sign(key, toSign), claim.signature, `${name} ${form}`)
+      assert.equal(key.sign(toSign), claim.signature, `${name} ${form}`)
       assert.equal(claim.signature, read(name, `${form}-signature.txt`).trim())
       count++
     }
@@ -184,11 +184,11 @@ test('each defect of a header has its own code', () => {
 })
 
 test('metadata is signed as its bytes, whatever they are', () => {
-  const key = new Uint8Array(32)
+  const key = new SigningKey(new Uint8Array(32))
   const claim = { kind: 'header', signedHeaders: ['x-amz-meta-a'] } as const
   const canonical = (value: string) => {
     const wire = readWireRequest('GET', '/', [['x-amz-meta-a', value]])
-    return sign(key, canonicalRequest(wire, claim, ''))
+    return key.sign(canonicalRequest(wire, claim, ''))
   }
   const utf8 = Buffer.from('grün', 'utf8').toString('latin1')
   assert.equal(canonical(utf8), canonical('grün'))
@@ -227,14 +227,23 @@ test('random headers and queries fail with a fault, never otherwise', () => {
   }
 })
 
+test('the written-out HMAC is the library’s', () => {
+  const random = seededRandom(8)
+  for (let i = 0; i < 200; i++) {
+    const key = random.bytes(random.integer(65))
+    const text = Buffer.from(random.bytes(random.integer(200))).toString('latin1')
+    assert.equal(new SigningKey(key).sign(text), toHex(hmacSha256(key, text)))
+  }
+})
+
 test('signing keys are kept for the last used, and never for a replaced secret', () => {
   const keys = new SigningKeys(2)
   const claim = readClaim(s3Get())
   const key = keys.get(secret, claim)
   assert.equal(keys.get(secret, claim), key)
-  assert.notDeepEqual(keys.get('other', claim), key)
+  assert.notEqual(keys.get('other', claim).sign('x'), key.sign('x'))
   const again = keys.get(secret, claim)
-  assert.deepEqual(again, key)
+  assert.equal(again.sign('x'), key.sign('x'))
   for (const day of ['20130525', '20130526']) keys.get(secret, { ...claim, day })
   assert.notEqual(keys.get(secret, claim), again)
 })

@@ -6,16 +6,10 @@
 // path is decoded and encoded once (the others encode it as sent, so that its escapes are escaped), and
 // it is never normalised, because '..' and '//' are key characters.
 
-import {
-  digestHex,
-  equalSecret,
-  type Fault,
-  hmacSha256,
-  toHex,
-  utf8Encode,
-} from '../../../base/index.ts'
+import { digestHex, equalSecret, type Fault, hmacSha256, utf8Encode } from '../../../base/index.ts'
 import { formatBasicDate, formatXmlDate, parseBasicDate, parseHttpDate } from './dates.ts'
 import { accessDenied, invalidArgument, invalidRequest, s3Fault } from './fault.ts'
+import { SigningKey } from './signing-key.ts'
 import { headerText, uriEncode, uriEncodePath } from './text.ts'
 import { type QueryPair, queryValue, type WireRequest } from './wire-request.ts'
 
@@ -354,27 +348,22 @@ export function stringToSign(timestamp: string, scope: string, canonical: string
 export function deriveSigningKey(
   secret: string,
   scope: Pick<Claim, 'day' | 'region' | 'service'>,
-): Uint8Array {
+): SigningKey {
   const day = hmacSha256(`AWS4${secret}`, scope.day)
   const region = hmacSha256(day, scope.region)
   const service = hmacSha256(region, scope.service)
-  return hmacSha256(service, 'aws4_request')
-}
-
-/** The signature (step 4), in hexadecimal. */
-export function sign(signingKey: Uint8Array, toSign: string): string {
-  return toHex(hmacSha256(signingKey, toSign))
+  return new SigningKey(hmacSha256(service, 'aws4_request'))
 }
 
 /** SignatureDoesNotMatch unless the claim's signature is that of the request under the key. */
 export function checkSignature(
   request: WireRequest,
   claim: Claim,
-  proof: { readonly signingKey: Uint8Array; readonly payloadHash: string },
+  proof: { readonly signingKey: SigningKey; readonly payloadHash: string },
 ): void {
   const canonical = canonicalRequest(request, claim, proof.payloadHash)
   const toSign = stringToSign(claim.timestamp, scopeOf(claim), canonical)
-  const expected = sign(proof.signingKey, toSign)
+  const expected = proof.signingKey.sign(toSign)
   if (equalSecret(utf8Encode(expected), utf8Encode(claim.signature))) return
   throw signatureMismatch(claim.accessKeyId, claim.signature, toSign, canonical)
 }
@@ -417,13 +406,13 @@ function malformedQuery(what: string, fields?: Record<string, string>): Fault {
  */
 export class SigningKeys {
   readonly #countMax: number
-  readonly #keys = new Map<string, { readonly secret: string; readonly key: Uint8Array }>()
+  readonly #keys = new Map<string, { readonly secret: string; readonly key: SigningKey }>()
 
   constructor(countMax: number) {
     this.#countMax = countMax
   }
 
-  get(secret: string, claim: Claim): Uint8Array {
+  get(secret: string, claim: Claim): SigningKey {
     const name = `${claim.accessKeyId}/${scopeOf(claim)}`
     const known = this.#keys.get(name)
     if (known !== undefined && known.secret === secret) {

@@ -1,10 +1,11 @@
 // The client's side of Signature Version 4, from the same pure parts: for tests, and for workloads that
 // speak S3 to a handler without a network.
 
-import { digestHex, hmacSha256, toHex, utf8Encode } from '../../../base/index.ts'
+import { digestHex, utf8Encode } from '../../../base/index.ts'
 import type { Credential } from '../../../cluster/index.ts'
 import { formatBasicDate } from '../core/dates.ts'
-import { canonicalRequest, deriveSigningKey, scopeOf, sign, stringToSign } from '../core/sigv4.ts'
+import { canonicalRequest, deriveSigningKey, scopeOf, stringToSign } from '../core/sigv4.ts'
+import type { SigningKey } from '../core/signing-key.ts'
 import { readWireRequest } from '../core/wire-request.ts'
 
 export type Pairs = readonly (readonly [string, string])[]
@@ -28,7 +29,7 @@ export type SigningContext = {
 export type SignedRequest = {
   readonly headers: Pairs
   readonly signature: string
-  readonly signingKey: Uint8Array
+  readonly signingKey: SigningKey
   readonly timestamp: string
   readonly scope: string
 }
@@ -47,7 +48,7 @@ export function signHeaders(request: UnsignedRequest, context: SigningContext): 
   const wire = readWireRequest(request.method, request.target, headers)
   const canonical = canonicalRequest(wire, { kind: 'header', signedHeaders }, request.payloadHash)
   const signingKey = deriveSigningKey(context.credential.secretAccessKey, part)
-  const signature = sign(signingKey, stringToSign(timestamp, scope, canonical))
+  const signature = signingKey.sign(stringToSign(timestamp, scope, canonical))
   const credential = `Credential=${context.credential.accessKeyId}/${scope}`
   const authorization = `AWS4-HMAC-SHA256 ${credential}, SignedHeaders=${signedHeaders.join(';')}, Signature=${signature}`
   return {
@@ -77,7 +78,7 @@ export function presign(
   const claim = { kind: 'query', signedHeaders: ['host'] } as const
   const canonical = canonicalRequest(wire, claim, 'UNSIGNED-PAYLOAD')
   const signingKey = deriveSigningKey(context.credential.secretAccessKey, part)
-  return `${target}&X-Amz-Signature=${sign(signingKey, stringToSign(timestamp, scope, canonical))}`
+  return `${target}&X-Amz-Signature=${signingKey.sign(stringToSign(timestamp, scope, canonical))}`
 }
 
 /** A body in aws-chunked coding; `signed`: with the chain of signatures that starts at the request's. */
@@ -97,7 +98,7 @@ export function encodeChunked(
     let extension = ''
     if (signed !== undefined) {
       const toSign = `AWS4-HMAC-SHA256-PAYLOAD\n${signed.timestamp}\n${signed.scope}\n${previous}\n${digestHex('sha256', '')}\n${digestHex('sha256', chunk)}`
-      previous = toHex(hmacSha256(signed.signingKey, toSign))
+      previous = signed.signingKey.sign(toSign)
       extension = `;chunk-signature=${previous}`
     }
     parts.push(utf8Encode(`${chunk.length.toString(16)}${extension}\r\n`))
@@ -108,7 +109,7 @@ export function encodeChunked(
   if (signed !== undefined && trailers.length > 0) {
     const canonical = trailers.map(([name, value]) => `${name}:${value}\n`).join('')
     const toSign = `AWS4-HMAC-SHA256-TRAILER\n${signed.timestamp}\n${signed.scope}\n${previous}\n${digestHex('sha256', canonical)}`
-    const signature = toHex(hmacSha256(signed.signingKey, toSign))
+    const signature = signed.signingKey.sign(toSign)
     parts.push(utf8Encode(`${isLoose ? '\r\n' : ''}x-amz-trailer-signature:${signature}\r\n`))
   } else if (isLoose && trailers.length > 0) parts.push(utf8Encode('\r\n'))
   parts.push(utf8Encode('\r\n'))
