@@ -8,6 +8,7 @@
 import { type NodeId, toFault } from '../base/index.ts'
 import {
   type Cluster,
+  chooseHolders,
   firstObjectsNamespace,
   openCluster,
   systemNamespace,
@@ -88,7 +89,7 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   closers.add(() => segments.close())
   const { view, admin } = cluster
   const namespaces = [firstObjectsNamespace]
-  const content = await createContent(
+  const content = createContent(
     { host, rpc, segments, view, keyspaces, chooseHolders },
     { self, namespaces, ...config.content },
   )

@@ -68,6 +68,10 @@ export async function startNode(
   }
 }
 
+/** The node that the topology marks as the first leader stands for election sooner. */
+const firstPriority = 8
+const otherPriority = 4
+
 type Core = StatusParts & {
   readonly config: NodeConfig
   readonly closers: Closers
@@ -99,12 +103,15 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   const raft = createRaft({ host, log, store, rpc, onFatal }, { self, ...config.raft })
   closers.add(() => raft.close())
   const founders = planFounders(config.founders)
+  const isFirst = config.topology.db.some((db) => db.id === self && db.leader)
+  const electionPriority = isFirst ? firstPriority : otherPriority
+  const shape = { founders, hasReplica: true, electionPriority }
   const namespaces = [
-    { name: systemNamespace, group: systemGroup, founders },
-    { name: firstObjectsNamespace, group: objectsGroup, founders },
+    { ...shape, name: systemNamespace, group: systemGroup },
+    { ...shape, name: firstObjectsNamespace, group: objectsGroup },
   ]
-  const session = drawSession(host)
-  const keyspaces = createKeyspaces(
+  const session = { number: drawSession(host) }
+  const keyspaces = await createKeyspaces(
     { host, raft, rpc, store, values, self, session },
     { namespaces },
   )
@@ -115,9 +122,9 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   return { self, config, host, closers, startedMs, log, store, rpc, raft, keyspaces, system, lane }
 }
 
-/** Requests of one boot of one node: 16 random bytes, so that two boots never share a request id. */
-function drawSession(host: Host): Uint8Array {
-  return host.random.bytes(16)
+/** One boot of one node: 52 random bits, so that two boots never share a request id. */
+function drawSession(host: Host): number {
+  return host.random.integer(2 ** 26) * 2 ** 26 + host.random.integer(2 ** 26) + 1
 }
 
 /** Becomes part of the cluster: settles once its first state is committed and read here. */
