@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { nodeId, seededRandom } from '../base/index.ts'
 import type { Manifest } from './content.ts'
 import { decodeChunk } from './core/records.ts'
-import { FakeCluster, sliced, testUnitBytes } from './fake-cluster.test.ts'
+import { FakeCluster, sliced, testUnitBytes } from './testing/fake-cluster.ts'
 
 async function holdersOf(cluster: FakeCluster): Promise<(readonly number[])[]> {
   const rows = await Promise.all(

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { seededRandom } from '../base/index.ts'
-import { FakeCluster } from './fake-cluster.test.ts'
+import { FakeCluster } from './testing/fake-cluster.ts'
 
 describe('write and read', () => {
   it('gives back what was written, over many lengths and codes', async () => {

@@ -101,7 +101,7 @@ async function sendShard(
     await stream.send(encodeSums(sums, first, last))
     for await (const unit of stored.units(key, layout, { first, last, sums })) {
       if (call.signal.aborted) throw new Fault('cancelled', 'the reader has gone')
-      await stream.send(unit.slice())
+      await stream.send(unit)
     }
   } catch (error) {
     if (!isFault(error, 'corrupt')) throw error

@@ -69,7 +69,7 @@ export class StoredShards {
     return parseTrailer(await this.segments.read(key, range), layout, parseShardKey(key).shard)
   }
 
-  /** Units of stripes [first, last], each checked; a unit is valid until the next is asked for. */
+  /** Units of stripes [first, last], each checked. A unit stays as it is: rpc may send it later. */
   async *units(
     key: Uint8Array,
     layout: Layout,
@@ -89,16 +89,17 @@ export class StoredShards {
           unit = slice.subarray(0, length)
           slice = slice.subarray(length)
         } else {
-          partial ??= new Uint8Array(layout.unitBytes)
+          partial ??= new Uint8Array(length)
           const count = Math.min(length - filled, slice.length)
           partial.set(slice.subarray(0, count), filled)
           filled += count
           slice = slice.subarray(count)
-          if (filled === length) unit = partial.subarray(0, length)
+          if (filled === length) unit = partial
         }
         if (unit === undefined) continue
         checkUnit(layout, stripe, stripes.sums[stripe] as number, unit)
         yield unit
+        partial = undefined
         filled = 0
         stripe++
       }
