@@ -6,7 +6,8 @@ import type { Clock, Timer } from '../src/host/index.ts'
 import type { SimHost } from './sim-host.ts'
 import type { World } from './world.ts'
 
-const epochMs = Date.UTC(2026, 0, 1)
+/** 2026-01-01 00:00 UTC. */
+const epochMs = 1_767_225_600_000
 const driftRange = 0.002
 
 export class SimClock implements Clock {

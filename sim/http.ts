@@ -1,7 +1,7 @@
 // Servers without sockets: the workload calls a node's HttpHandler. A request that waits when its node
 // crashes never settles there; the caller's own deadline ends it as 'unknown'.
 
-import { Fault } from '../src/base/index.ts'
+import { concatBytes, Fault } from '../src/base/index.ts'
 import type { Address, Http, HttpHandler, HttpResponse, Listener } from '../src/host/index.ts'
 import type { SimHost } from './sim-host.ts'
 import type { World } from './world.ts'
@@ -129,7 +129,7 @@ async function collected(host: SimHost, response: HttpResponse): Promise<Uint8Ar
     parts.push(part.slice())
     await host.settle(0.1, 'http slice sent', () => {})
   }
-  return new Uint8Array(Buffer.concat(parts))
+  return concatBytes(parts)
 }
 
 function keyOf(address: Address): string {

@@ -1,58 +1,104 @@
-// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3] [--seconds 30] [--verbose]
+// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3] [--seconds 30] [--trace]
 //
 // Runs each seed twice and compares the trace digests; prints what the seeds have seen; fails when
 // something that the workload promises was never seen, and prints one line that replays a failing seed.
 
 import { parseArgs } from 'node:util'
-import { runSeed, workloads } from './run-seed.ts'
+import { runSeed, type Workload, workloads } from './run-seed.ts'
+import type { RealLoop } from './world.ts'
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '8731' },
-    seeds: { type: 'string', default: '1' },
-    nodes: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '30' },
-    workload: { type: 'string', default: 'raft' },
-    verbose: { type: 'boolean', default: false },
-    once: { type: 'boolean', default: false },
+export const realLoop: RealLoop = {
+  macrotask: () => new Promise((resolve) => setImmediate(resolve)),
+  watchRejections(failed) {
+    process.on('unhandledRejection', failed)
+    return () => process.off('unhandledRejection', failed)
   },
-})
+}
 
-const workload = workloads.get(values.workload)
-if (workload === undefined) {
-  process.stderr.write(
-    `no workload ${values.workload}; there are ${[...workloads.keys()].join(', ')}\n`,
-  )
-  process.exit(64)
+type Options = {
+  readonly seed: number
+  readonly seeds: number
+  readonly nodes: number
+  readonly seconds: number
+  readonly workload: string
+  readonly isTraced: boolean
+  /** Skips the second run of each seed. */
+  readonly isOnce: boolean
+}
+
+function readOptions(): Options {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: 'string', default: '8731' },
+      seeds: { type: 'string', default: '1' },
+      nodes: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '30' },
+      workload: { type: 'string', default: 's3' },
+      trace: { type: 'boolean', default: false },
+      once: { type: 'boolean', default: false },
+    },
+  })
+  return {
+    seed: Number(values.seed),
+    seeds: Number(values.seeds),
+    nodes: Number(values.nodes),
+    seconds: Number(values.seconds),
+    workload: values.workload,
+    isTraced: values.trace,
+    isOnce: values.once,
+  }
 }
 
 const totals = new Map<string, number>()
-const first = Number(values.seed)
-const nodes = Number(values.nodes)
-const durationMs = Number(values.seconds) * 1_000
-let failed = 0
-for (let seed = first; seed < first + Number(values.seeds); seed++) {
-  const replay = `npm run sim -- --workload ${values.workload} --seed ${seed} --nodes ${nodes} --seconds ${values.seconds}`
-  const options = { seed, nodes, durationMs, workload, isVerbose: values.verbose }
-  const result = await runSeed(options)
-  const again = values.once ? result : await runSeed({ ...options, isVerbose: false })
+
+/** False when the seed fails. */
+async function judge(seed: number, workload: Workload, options: Options): Promise<boolean> {
+  const { nodes, seconds } = options
+  const given = { seed, nodes, durationMs: seconds * 1_000, workload, loop: realLoop }
+  const onTrace = (line: string): void => {
+    process.stderr.write(`${line}\n`)
+  }
+  const startMs = performance.now()
+  const result = await runSeed({ ...given, onTrace: options.isTraced ? onTrace : undefined })
+  const realMs = performance.now() - startMs
+  const again = options.isOnce ? result : await runSeed(given)
   for (const [kind, count] of result.counts) totals.set(kind, (totals.get(kind) ?? 0) + count)
-  const problem =
-    result.problem ??
-    (result.digest === again.digest
-      ? undefined
-      : 'the second run went another way (digests differ)')
-  const { eventCount, realMs } = result
-  console.log(
-    `seed ${seed}: ${problem === undefined ? 'ok' : 'FAILED'}, ${eventCount} events, ${realMs.toFixed(0)} ms, digest ${result.digest.slice(0, 16)}`,
+  const isSame = result.digest === again.digest
+  const problem = result.problem ?? (isSame ? undefined : 'the second run has another digest')
+  const verdict = problem === undefined ? 'ok' : 'FAILED'
+  const virtualSeconds = (result.virtualMs / 1_000).toFixed(1)
+  print(
+    `seed ${seed}: ${verdict}, ${result.eventCount} events in ${virtualSeconds} s of virtual and ${(realMs / 1_000).toFixed(1)} s of real time, digest ${result.digest.slice(0, 16)}`,
   )
-  if (problem === undefined) continue
-  failed++
-  console.log(problem)
-  console.log(`replay: ${replay}`)
+  if (problem === undefined) return true
+  print(problem)
+  print(
+    `replay: npm run sim -- --workload ${options.workload} --seed ${seed} --nodes ${nodes} --seconds ${seconds}`,
+  )
+  return false
 }
 
-for (const kind of [...totals.keys()].sort()) console.log(`  ${kind}: ${totals.get(kind)}`)
-const missing = workload.promises.filter((kind) => (totals.get(kind) ?? 0) === 0)
-if (missing.length > 0) console.log(`never seen: ${missing.join(', ')} (run more seeds)`)
-process.exitCode = failed > 0 || missing.length > 0 ? 1 : 0
+async function main(): Promise<number> {
+  const options = readOptions()
+  const load = workloads.get(options.workload)
+  if (load === undefined) {
+    print(`no workload ${options.workload}; there are: ${[...workloads.keys()].join(', ')}`)
+    return 64
+  }
+  const workload = await load()
+  let failed = 0
+  for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
+    if (!(await judge(seed, workload, options))) failed++
+  }
+  for (const kind of [...totals.keys()].sort()) print(`  ${kind}: ${totals.get(kind)}`)
+  const missing = workload.promises.filter((kind) => (totals.get(kind) ?? 0) === 0)
+  if (missing.length > 0) print(`never seen: ${missing.join(', ')} (run more seeds)`)
+  print(`${options.seeds - failed} passed, ${failed} failed`)
+  return failed > 0 || missing.length > 0 ? 1 : 0
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+if (import.meta.main) process.exitCode = await main()

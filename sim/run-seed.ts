@@ -1,7 +1,6 @@
 // One seed of one workload, from an empty world to its verdict.
 
-import { raftPromises, runRaftWorkload } from './workloads/raft.ts'
-import { World } from './world.ts'
+import { type RealLoop, World } from './world.ts'
 
 export type Workload = {
   readonly run: (
@@ -12,32 +11,49 @@ export type Workload = {
   readonly promises: readonly string[]
 }
 
-export const workloads: ReadonlyMap<string, Workload> = new Map([
-  ['raft', { run: runRaftWorkload, promises: raftPromises }],
+/** Loaded when asked for: a workload brings the rooms that it exercises. */
+export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map([
+  [
+    'raft',
+    async () => {
+      const { raftPromises, runRaftWorkload } = await import('./workloads/raft.ts')
+      return { run: runRaftWorkload, promises: raftPromises }
+    },
+  ],
+  [
+    's3',
+    async () => {
+      const { runS3Workload, s3Promises } = await import('./workloads/s3.ts')
+      return { run: runS3Workload, promises: s3Promises }
+    },
+  ],
 ])
 
 export type SeedResult = {
   readonly digest: string
   readonly counts: ReadonlyMap<string, number>
   readonly eventCount: number
-  readonly realMs: number
+  readonly virtualMs: number
   /** Why it failed. */
   readonly problem: string | undefined
 }
+
+/** How much virtual time a workload may take after its faults have ended. */
+const afterwardsMs = 600_000
 
 export async function runSeed(options: {
   readonly seed: number
   readonly nodes: number
   readonly durationMs: number
   readonly workload: Workload
-  readonly isVerbose?: boolean
+  readonly loop: RealLoop
+  readonly onTrace?: ((line: string) => void) | undefined
 }): Promise<SeedResult> {
-  const world = new World({ seed: options.seed, isVerbose: options.isVerbose ?? false })
-  const startMs = performance.now()
-  const limitMs = options.durationMs + 300_000
+  const { seed, loop, onTrace } = options
+  const world = new World({ seed, loop, ...(onTrace === undefined ? {} : { onTrace }) })
   let problem: string | undefined
   try {
-    await world.run(options.workload.run(world, options), limitMs)
+    await world.run(options.workload.run(world, options), options.durationMs + afterwardsMs)
   } catch (error) {
     problem = error instanceof Error ? (error.stack ?? error.message) : String(error)
   }
@@ -45,7 +61,7 @@ export async function runSeed(options: {
     digest: world.digest(),
     counts: world.counts,
     eventCount: world.eventCount,
-    realMs: performance.now() - startMs,
+    virtualMs: world.nowMs,
     problem,
   }
 }

@@ -25,8 +25,17 @@ import { HttpServers } from './http.ts'
 
 export type WorldOptions = {
   readonly seed: number
-  /** Prints every journal event of every node. */
-  readonly isVerbose?: boolean
+  readonly loop: RealLoop
+  /** Gets every line of the trace as it happens. */
+  readonly onTrace?: (line: string) => void
+}
+
+/** What a world needs of the process that it runs in; it decides nothing by it. */
+export type RealLoop = {
+  /** Settles when every promise that can settle now has. */
+  macrotask(): Promise<void>
+  /** Reports promises that fail unobserved, until the answer is called. */
+  watchRejections(failed: (error: unknown) => void): () => void
 }
 
 /** Why a seed fails. */
@@ -44,7 +53,8 @@ export class World {
   readonly http: HttpServers
   readonly counts = new Map<string, number>()
   nowMs = 0
-  readonly isVerbose: boolean
+  readonly #loop: RealLoop
+  readonly #onTrace: ((line: string) => void) | undefined
   readonly #queue: EventQueue
   readonly #disks = new Map<number, SimDisk>()
   readonly #hosts = new Map<number, SimHost>()
@@ -60,7 +70,8 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.seed = options.seed
-    this.isVerbose = options.isVerbose ?? false
+    this.#loop = options.loop
+    this.#onTrace = options.onTrace
     this.random = seededRandom(options.seed)
     this.#queue = new EventQueue(this.drawRandom())
     this.network = new SimNetwork(this)
@@ -121,7 +132,7 @@ export class World {
   /** Tells the digest (and, verbosely, the reader) what happened. */
   trace(line: string): void {
     this.#digestLines.push(`${this.nowMs.toFixed(3)} ${line}`)
-    if (this.isVerbose) process.stderr.write(`${this.nowMs.toFixed(3)} ${line}\n`)
+    this.#onTrace?.(`${this.nowMs.toFixed(3)} ${line}`)
     if (this.#digestLines.length >= digestEveryEvents) this.#flushDigest()
   }
 
@@ -150,10 +161,9 @@ export class World {
       isDone = true
     })
     watched.catch(() => {})
-    const onRejection = (error: unknown): void => this.fail(error)
-    process.on('unhandledRejection', onRejection)
+    const unwatch = this.#loop.watchRejections((error) => this.fail(error))
     try {
-      await macrotask()
+      await this.#loop.macrotask()
       let sameInstant = 0
       while (!isDone && !this.#hasFailed) {
         const beforeMs = this.nowMs
@@ -163,7 +173,7 @@ export class World {
         if (this.nowMs > limitMs) throw new WorldFailure(`not done after ${limitMs} ms`)
       }
     } finally {
-      process.off('unhandledRejection', onRejection)
+      unwatch()
     }
     if (this.#hasFailed) throw this.#failure
     return watched
@@ -194,7 +204,7 @@ export class World {
     } catch (error) {
       if (!(error instanceof NodeStopped)) this.fail(describe(event, error))
     }
-    await macrotask()
+    await this.#loop.macrotask()
     return true
   }
 
@@ -224,11 +234,4 @@ function describe(event: SimEvent, error: unknown): unknown {
     error.message = `${event.owner?.name ?? 'world'} in ${event.label}: ${error.message}`
   }
   return error
-}
-
-/** Everything that promises wait for within this event has run when it settles. */
-function macrotask(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }
