@@ -30,25 +30,31 @@ before(async () => {
 
 after(() => world.close())
 
-test('a multipart upload by hand', async () => {
-  const Key = 'multi/hand'
-  const { UploadId } = await client.send(
-    new CreateMultipartUploadCommand({
-      Bucket: 'first',
-      Key,
-      ContentType: 'x/y',
-      ChecksumAlgorithm: 'CRC32',
-    }),
-  )
-  const parts = [randomBytes(5 * 1024 * 1024), randomBytes(1000)]
-  const Parts: { PartNumber: number; ETag: string; ChecksumCRC32: string }[] = []
+const Key = 'multi/hand'
+const parts = [randomBytes(5 * 1024 * 1024), randomBytes(1000)]
+
+type NamedParts = { PartNumber: number; ETag: string; ChecksumCRC32: string }[]
+
+async function begin(): Promise<string | undefined> {
+  const create = { Bucket: 'first', Key, ContentType: 'x/y', ChecksumAlgorithm: 'CRC32' } as const
+  return (await client.send(new CreateMultipartUploadCommand(create))).UploadId
+}
+
+async function sendParts(UploadId: string | undefined): Promise<NamedParts> {
+  const named: NamedParts = []
   for (const [index, Body] of parts.entries()) {
     const PartNumber = index + 1
     const part = await client.send(
       new UploadPartCommand({ Bucket: 'first', Key, UploadId, PartNumber, Body }),
     )
-    Parts.push({ PartNumber, ETag: part.ETag ?? '', ChecksumCRC32: part.ChecksumCRC32 ?? '' })
+    named.push({ PartNumber, ETag: part.ETag ?? '', ChecksumCRC32: part.ChecksumCRC32 ?? '' })
   }
+  return named
+}
+
+test('parts are uploaded, copied and listed', async () => {
+  const UploadId = await begin()
+  await sendParts(UploadId)
   await put('multi/source', randomBytes(100))
   const copied = await client.send(
     new UploadPartCopyCommand({
@@ -61,18 +67,11 @@ test('a multipart upload by hand', async () => {
     }),
   )
   assert.ok(copied.CopyPartResult?.ETag)
-  const page = await client.send(
-    new ListPartsCommand({ Bucket: 'first', Key, UploadId, MaxParts: 1 }),
-  )
+  const place = { Bucket: 'first', Key, UploadId }
+  const page = await client.send(new ListPartsCommand({ ...place, MaxParts: 1 }))
   assert.deepEqual([page.Parts?.length, page.IsTruncated], [1, true])
-  const rest = await client.send(
-    new ListPartsCommand({
-      Bucket: 'first',
-      Key,
-      UploadId,
-      PartNumberMarker: page.NextPartNumberMarker,
-    }),
-  )
+  const PartNumberMarker = page.NextPartNumberMarker
+  const rest = await client.send(new ListPartsCommand({ ...place, PartNumberMarker }))
   assert.deepEqual(
     rest.Parts?.map((part) => part.Size),
     [1000, 10],
@@ -84,26 +83,32 @@ test('a multipart upload by hand', async () => {
     uploads.Uploads?.map((upload) => upload.UploadId),
     [UploadId],
   )
-  const complete = (named: object[], more: object = {}) =>
+  await client.send(new AbortMultipartUploadCommand(place))
+})
+
+test('an upload is completed once, conditionally, and by exact parts', async () => {
+  const UploadId = await begin()
+  const named = await sendParts(UploadId)
+  const complete = (Parts: object[], more: object = {}) =>
     client.send(
       new CompleteMultipartUploadCommand({
         Bucket: 'first',
         Key,
         UploadId,
-        MultipartUpload: { Parts: named },
+        MultipartUpload: { Parts },
         ...more,
       }),
     )
-  assert.equal((await failure(complete(Parts.toReversed()))).code, 'InvalidPartOrder')
+  assert.equal((await failure(complete(named.toReversed()))).code, 'InvalidPartOrder')
   const wrong = [{ PartNumber: 1, ETag: '"00"' }]
   assert.equal((await failure(complete(wrong))).code, 'InvalidPart')
-  assert.equal((await failure(complete(Parts, { IfMatch: '"x"' }))).code, 'NoSuchKey')
-  assert.equal((await failure(complete(Parts, { MpuObjectSize: 1 }))).code, 'InvalidRequest')
-  const size = parts.reduce((sum, part) => sum + part.length, 0)
-  const done = await complete(Parts, { MpuObjectSize: size })
+  assert.equal((await failure(complete(named, { IfMatch: '"x"' }))).code, 'NoSuchKey')
+  assert.equal((await failure(complete(named, { MpuObjectSize: 1 }))).code, 'InvalidRequest')
+  const MpuObjectSize = parts.reduce((sum, part) => sum + part.length, 0)
+  const done = await complete(named, { MpuObjectSize })
   assert.match(done.ETag ?? '', /^"[0-9a-f]{32}-2"$/)
   assert.match(done.ChecksumCRC32 ?? '', /-2$/)
-  assert.equal((await complete(Parts)).ETag, done.ETag)
+  assert.equal((await complete(named)).ETag, done.ETag)
   assert.ok(Buffer.concat(parts).equals(await get(Key)))
   const head = await client.send(new HeadObjectCommand({ Bucket: 'first', Key }))
   assert.equal(head.ContentType, 'x/y')

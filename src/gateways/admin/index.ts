@@ -1,1 +1,0 @@
-export { type AdminActions, adminMalformed, createAdminHandler } from './handler.ts'
