@@ -9,6 +9,7 @@ export type {
 } from './log.ts'
 export { openMemoryStore } from './memory-store.ts'
 export { openLog } from './open-log.ts'
+export { openSegments } from './open-segments.ts'
 export { openStore } from './open-store.ts'
 export type {
   SegmentObject,
