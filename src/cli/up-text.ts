@@ -66,7 +66,7 @@ export function describeCluster(summary: ClusterSummary, dataDir: string): strin
     '  With curl:',
     '',
     `    curl --aws-sigv4 aws:amz:${region}:s3 --user ${accessKeyId}:${secretAccessKey} \\`,
-    `      -T README.md ${first}/predastore/README.md`,
+    `      -H x-amz-content-sha256:UNSIGNED-PAYLOAD -T README.md ${first}/predastore/README.md`,
     '',
     `  State: npm run -s atoll -- status --data-dir ${dataDir}`,
     '  Ctrl-C stops the cluster; `npm start` starts it again with everything it had.',

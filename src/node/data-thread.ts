@@ -14,7 +14,7 @@ import {
   systemNamespace,
 } from '../cluster/index.ts'
 import { createContent } from '../content/index.ts'
-import { createS3Handler, s3Malformed } from '../gateways/s3/index.ts'
+import { createS3Handler, s3Malformed } from '../gateways/index.ts'
 import type { Address, Host, Port, ThreadProgram } from '../host/index.ts'
 import { createLaneKeyspaces } from '../keyspace/index.ts'
 import { createObjects } from '../objects/index.ts'

@@ -18,7 +18,7 @@ import {
   systemNamespace,
   updateMember,
 } from '../cluster/index.ts'
-import { adminMalformed, createAdminHandler } from '../gateways/admin/index.ts'
+import { adminMalformed, createAdminHandler } from '../gateways/index.ts'
 import type { Address, Host } from '../host/index.ts'
 import {
   createKeyspaces,
