@@ -73,9 +73,14 @@ export class Link implements FrameSink {
     this.#calls = new Calls(this.#context)
     this.#served = new Served(this.#context)
     this.#streams = new Streams(this.#context)
-    connection.onClose = (reason) => this.#end(reason ?? this.#brokenFault())
-    connection.onBytes = (bytes) => this.#receive(bytes)
-    this.#context.out.push({ type: frameType.hello }, helloCodec.encode(options.hello))
+  }
+
+  /** Says hello and listens; the callbacks may run from here on. */
+  start(): void {
+    const { hello } = this.#options
+    this.#context.out.push({ type: frameType.hello }, helloCodec.encode(hello))
+    this.#connection.onClose = (reason) => this.#end(reason ?? this.#brokenFault())
+    this.#connection.onBytes = (bytes) => this.#receive(bytes)
   }
 
   /** Both hellos were exchanged and the link has not ended. */

@@ -20,10 +20,10 @@ export type PeerOptions = {
   readonly host: LinkOptions['host']
   readonly id: NodeId
   readonly dial: (address: Address, how: DialOptions) => Promise<Connection>
-  /** Makes the link and starts its hello. */
-  readonly link: (connection: Connection, isDialled: boolean) => Link
+  readonly createLink: (connection: Connection, how: LinkEvents) => Link
   readonly onReachability: (peer: NodeId, isReachable: boolean) => void
 }
+export type LinkEvents = Pick<LinkOptions, 'isDialled' | 'onOpen' | 'onClosed'>
 export type DialOptions = {
   readonly expected: NodeId
   readonly timeoutMs: number
@@ -100,16 +100,26 @@ export class Peer {
     if (this.#accepted.length >= acceptedMax) {
       this.#accepted[0]?.cut(new Fault('overloaded', `node ${this.id} has too many connections`))
     }
-    this.#accepted.push(this.#options.link(connection, false))
+    const link = this.#createLink(connection, false)
+    this.#accepted.push(link)
+    link.start()
   }
 
-  onOpen(link: Link): void {
+  #createLink(connection: Connection, isDialled: boolean): Link {
+    return this.#options.createLink(connection, {
+      isDialled,
+      onOpen: (link) => this.#onOpen(link),
+      onClosed: (link) => this.#onClosed(link),
+    })
+  }
+
+  #onOpen(link: Link): void {
     if (link.isDialled) this.#attempt = 0
     else this.#replaceOlder(link)
     this.#report()
   }
 
-  onClosed(link: Link): void {
+  #onClosed(link: Link): void {
     this.#accepted = this.#accepted.filter((other) => other !== link)
     if (this.#favourite === link) this.#favourite = undefined
     if (this.#dialled === link) {
@@ -153,7 +163,9 @@ export class Peer {
     this.#options.dial(this.#address, how).then(
       (connection) => {
         if (generation !== this.#generation) return connection.destroy()
-        this.#dialled = this.#options.link(connection, true)
+        const link = this.#createLink(connection, true)
+        this.#dialled = link
+        link.start()
       },
       (error: unknown) => {
         if (!isFault(error)) this.#options.host.journal.fatal('rpc.dial_failed', error)

@@ -6,7 +6,7 @@ import { BufferPool } from './buffer-pool.ts'
 import { createHello, type Hello, instanceBytes } from './core/hello.ts'
 import type { Handlers } from './handlers.ts'
 import { Link } from './link.ts'
-import { Peer } from './peer.ts'
+import { type LinkEvents, Peer } from './peer.ts'
 import type {
   CallOptions,
   IncomingCall,
@@ -151,7 +151,7 @@ class RpcNode implements Rpc {
         host: this.#host,
         id,
         dial: (where, how) => this.#host.network.connect(where, { identity, ...how }),
-        link: (connection, isDialled) => this.#createLink(connection, isDialled),
+        createLink: (connection, events) => this.#createLink(connection, events),
         onReachability: (peer, isReachable) => {
           for (const changed of this.#watchers) changed(peer, isReachable)
         },
@@ -160,16 +160,14 @@ class RpcNode implements Rpc {
     )
   }
 
-  #createLink(connection: Connection, isDialled: boolean): Link {
+  #createLink(connection: Connection, events: LinkEvents): Link {
     return new Link(connection, {
       host: this.#host,
       handlers: this.#handlers,
       limits: this.#limits,
       pool: this.#pool,
       hello: this.#hello,
-      isDialled,
-      onOpen: (link) => this.#peers.get(link.peer)?.onOpen(link),
-      onClosed: (link) => this.#peers.get(link.peer)?.onClosed(link),
+      ...events,
     })
   }
 

@@ -9,7 +9,10 @@ import type { LinkContext } from './link-context.ts'
 
 export class Served {
   readonly #context: LinkContext
+  /** Those somebody waits for. */
   readonly #calls = new Map<number, ServedCall>()
+  /** Handlers that run: a cancelled one counts until it ends. */
+  #running = 0
 
   constructor(context: LinkContext) {
     this.#context = context
@@ -20,7 +23,7 @@ export class Served {
     const { host, peer, handlers, limits } = this.#context
     const { id, method, argument } = header
     if (this.#calls.has(id)) throw new Fault('invalid', `node ${peer} uses call id ${id} twice`)
-    if (this.#calls.size >= limits.callsInFlightMax) {
+    if (this.#running >= limits.callsInFlightMax) {
       this.#refuse(id, new Fault('overloaded', 'too many calls of one peer'))
       return
     }
@@ -31,6 +34,7 @@ export class Served {
     }
     const call = new ServedCall(host.clock, { from: peer, request, deadlineMs: argument })
     this.#calls.set(id, call)
+    this.#running++
     handler(call).then(
       (answer) => this.#answer(id, call, answer),
       (error: unknown) => this.#fail(id, call, error),
@@ -72,6 +76,7 @@ export class Served {
 
   /** False when nobody waits for the answer. */
   #finish(id: number, call: ServedCall): boolean {
+    this.#running--
     call.finish()
     if (this.#calls.get(id) !== call) return false
     this.#calls.delete(id)

@@ -124,8 +124,8 @@ export class MemoryConnection implements Connection {
 
   destroy(): void {
     if (this.#isClosed) return
-    this.#end(undefined)
-    if (!this.isSilent) setImmediate(() => this.other?.#end(undefined))
+    this.end()
+    if (!this.isSilent) setImmediate(() => this.other?.end())
   }
 
   deliver(bytes: Uint8Array): void {
@@ -142,10 +142,10 @@ export class MemoryConnection implements Connection {
     }
   }
 
-  #end(reason: Fault | undefined): void {
+  end(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const resolve of this.#drainers.splice(0)) resolve()
-    setImmediate(() => this.#closed?.(reason))
+    setImmediate(() => this.#closed?.(undefined))
   }
 }
