@@ -291,6 +291,41 @@ test('an object that cannot be read is an error with a status', async () => {
   }
 })
 
+test('a client that goes before the first slice leaves no read behind', async () => {
+  let isReleased = false
+  const world = createWorld((objects) => ({
+    get: async (bucket, key) => {
+      const { record, read } = await objects.get(bucket, key)
+      return {
+        record,
+        async *read(range) {
+          try {
+            yield* read(range)
+          } finally {
+            isReleased = true
+          }
+        },
+      }
+    },
+  }))
+  await put(world, 'PUT /bucket', '')
+  await put(world, 'PUT /bucket/large', 'x'.repeat(100_000))
+  const payloadHash = digestHex('sha256', '')
+  const headers: Pairs = [['host', 'localhost']]
+  const request = { method: 'GET', target: '/bucket/large', headers, payloadHash }
+  const response = await world.handler({
+    ...request,
+    headers: signHeaders(request, context).headers,
+    body: { [Symbol.asyncIterator]: () => assert.fail('a GET has no body') },
+    remoteAddress: '192.0.2.1',
+    isSecure: false,
+    signal: new AbortController().signal,
+  })
+  assert.ok(response.body !== undefined && !(response.body instanceof Uint8Array))
+  await response.body[Symbol.asyncIterator]().return?.()
+  assert.equal(isReleased, true)
+})
+
 test('large objects go out in slices', async () => {
   const world = createWorld()
   await put(world, 'PUT /bucket', '')

@@ -136,13 +136,16 @@ async function openBody(answer: Answer, read: ReadBody): Promise<HttpResponse> {
 async function gather(slices: AsyncIterator<Uint8Array>, count: number): Promise<Uint8Array> {
   const piece = new Uint8Array(count)
   let at = 0
-  while (at < count) {
-    const next = await slices.next()
-    if (next.done === true || next.value.length > count - at) throw wrongLength()
-    piece.set(next.value, at)
-    at += next.value.length
+  try {
+    while (at < count) {
+      const next = await slices.next()
+      if (next.done === true || next.value.length > count - at) throw wrongLength()
+      piece.set(next.value, at)
+      at += next.value.length
+    }
+  } finally {
+    await slices.return?.()
   }
-  await slices.return?.()
   return piece
 }
 
@@ -150,18 +153,26 @@ function wrongLength(): Error {
   return s3Fault('InternalError', 500, 'the bytes of an object are not as long as its record says')
 }
 
-/** What an iterator gives, begun by hand. */
-async function* follow(
+/**
+ * What an iterator gives, begun by hand. Not a generator: one that was never asked for its first slice
+ * would not pass return() on, and a client that has gone would leave a read behind.
+ */
+function follow(
   slices: AsyncIterator<Uint8Array>,
   first: IteratorResult<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  try {
-    let result = first
-    while (result.done !== true) {
-      yield result.value
-      result = await slices.next()
-    }
-  } finally {
-    await slices.return?.()
+): AsyncIterable<Uint8Array> {
+  let begun: IteratorResult<Uint8Array> | undefined = first
+  const iterator: AsyncIterator<Uint8Array> = {
+    next() {
+      if (begun === undefined) return slices.next()
+      const result = begun
+      begun = undefined
+      return Promise.resolve(result)
+    },
+    async return() {
+      await slices.return?.()
+      return { done: true, value: undefined }
+    },
   }
+  return { [Symbol.asyncIterator]: () => iterator }
 }
