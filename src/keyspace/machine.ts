@@ -202,7 +202,7 @@ class Machine implements KeyspaceMachine {
     let floor = this.state.record.compacted
     for (const revision of this.#pins.keys()) floor = Math.min(floor, revision)
     const cursor = readCursor(this.#store, space)
-    if (cursor.revision > floor) return false
+    if (cursor.modRevision > floor) return false
     const step = this.#store.transaction(() => {
       const swept = sweepStep(this.#store, space, { cursor, floor, rowsMax: sweepRowsMax })
       writeCursor(this.#store, space, swept.cursor)
@@ -266,13 +266,14 @@ class Machine implements KeyspaceMachine {
 
   #isNamed(key: Uint8Array): boolean {
     const { group, record, space } = this.state
-    const { revision, sub } = readVersionKey(key)
+    const version = readVersionKey(key)
     const generation = new DataView(key.buffer, key.byteOffset).getUint32(8)
     if (generation !== record.generation) {
       return this.#installing !== undefined && generation === this.#installing
     }
-    if (revision > record.revision || key.length !== spaceOf(group, 0).length + 12) return true
-    return this.#store.get('history', versionKey(space, revision, sub)) !== undefined
+    if (version.modRevision > record.revision || key.length !== spaceOf(group, 0).length + 12)
+      return true
+    return this.#store.get('history', versionKey(space, version)) !== undefined
   }
 
   #nextTurn(): Promise<void> {

@@ -62,7 +62,14 @@ export class Replica {
       throw new Fault('no-space', 'long values wait for disk space on the leading node')
     }
     const answer = await this.group.propose(this.#entry({ write, compactRevision: 0 }))
-    return mayHaveApart(answer) ? this.#completeAnswer(answer) : answer
+    return this.complete(answer)
+  }
+
+  /** An answer of the state machine with its long values. */
+  async complete(answer: Uint8Array): Promise<Uint8Array> {
+    if (!mayHaveApart(answer)) return answer
+    const { response, hasApart } = decodeAnswer(answer)
+    return hasApart ? this.#complete(response) : answer
   }
 
   /** Answers a range or a transaction that cannot write. */
@@ -132,11 +139,6 @@ export class Replica {
     return this.#complete(response)
   }
 
-  async #completeAnswer(answer: Uint8Array): Promise<Uint8Array> {
-    const { response, hasApart } = decodeAnswer(answer)
-    return hasApart ? this.#complete(response) : answer
-  }
-
   async #complete(response: TxnResponse): Promise<Uint8Array> {
     const { space } = this.machine.state
     const unpin = this.machine.pin(this.machine.state.record.revision)
@@ -181,7 +183,7 @@ export class Replica {
         whole.push(pair)
         continue
       }
-      const value = await this.#values.read(versionKey(space, pair.modRevision, sub - 1))
+      const value = await this.#values.read(versionKey(space, { ...pair, sub: sub - 1 }))
       whole.push({ ...pair, value, apartSub: 0 } as AnswerKeyValue)
     }
     this.#mustStillBe(space)

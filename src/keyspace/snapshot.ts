@@ -237,7 +237,7 @@ export class KeyspaceSink implements SnapshotSink {
 
   #takePart(part: SnapshotPart, found: { key: Uint8Array; value: Uint8Array }[]): void {
     const expected = this.#expected
-    const rowKey = versionKey(this.#space, part.revision, part.sub)
+    const rowKey = versionKey(this.#space, { modRevision: part.revision, sub: part.sub })
     if (expected === undefined || !equalBytes(expected.rowKey, rowKey)) {
       throw malformed('a value that no row names')
     }

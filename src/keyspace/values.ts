@@ -113,7 +113,11 @@ export class ValueShelf {
   /** Moves everything that waits into the segments; with a full disk it stays where it is safe. */
   async sync(): Promise<void> {
     while (this.#moving !== undefined) await this.#moving
-    await this.#move()
+    const moving = this.#move().finally(() => {
+      this.#moving = undefined
+    })
+    this.#moving = moving.catch(() => undefined)
+    await moving
   }
 
   /** The rows of these values are gone. Beyond the bound they are left for collect() to find. */
@@ -219,7 +223,7 @@ export class ValueShelf {
   #forgetPending(key: Uint8Array): void {
     const value = this.#store.get('pending', key)
     if (value === undefined) {
-      this.discard([key])
+      if (this.#store.get('history', key) === undefined) this.discard([key])
       return
     }
     this.#pendingBytes -= value.length

@@ -1,6 +1,6 @@
 // The bytes of stored records. Each has a version and a CRC32C that also covers its key, so that a row
-// under a wrong key is noticed (law 9). 'latest' and 'history' are written for every put: they have
-// fixed headers; the others are messages.
+// under a wrong key is noticed (law 9); 'key' here is the row's key without its space. What is written
+// for every put has a fixed header; the others are messages.
 //
 // latest   version 1, flags 1, modRevision 8, sub 4, createRevision 8, version 8, lease 8, valueBytes 4,
 //          tail, crc32c 4. The tail is the value (inline), its CRC32C (short), its SHA-256 (long).
@@ -9,18 +9,16 @@
 // All integers are big-endian. previousRevision 0: there is no older version.
 
 import {
-  bytes as bytesField,
   crc32,
   crc32c,
   decodeBytes,
   encodeBytes,
   Fault,
   message,
-  readUint64,
-  repeated,
   sha256,
   uint,
 } from '../../base/index.ts'
+import { type Allocate, allocateOwn, getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
 import { historyBytesMax, inlineBytesMax } from './limits.ts'
 
 const recordVersion = 1
@@ -66,80 +64,84 @@ export function valueTail(value: Uint8Array): Uint8Array {
 /** Two 32-bit hashes of a row, for the running digest. */
 export type RowHash = { readonly a: number; readonly b: number }
 
-export function encodeLatest(key: Uint8Array, version: Version): Uint8Array {
-  const record = new Uint8Array(latestHeadBytes + version.tail.length + 4)
-  const view = new DataView(record.buffer)
+export function encodeLatest(
+  key: Uint8Array,
+  version: Version,
+  allocate: Allocate = allocateOwn,
+): Uint8Array {
+  const record = allocate(latestHeadBytes + version.tail.length + 4)
   record[0] = recordVersion
   record[1] = kinds.indexOf(version.kind)
-  putUint64(view, 2, version.modRevision)
-  view.setUint32(10, version.sub)
-  putUint64(view, 14, version.createRevision)
-  putUint64(view, 22, version.version)
-  putUint64(view, 30, version.lease)
-  view.setUint32(38, version.valueBytes)
+  putUint64(record, 2, version.modRevision)
+  putUint32(record, 10, version.sub)
+  putUint64(record, 14, version.createRevision)
+  putUint64(record, 22, version.version)
+  putUint64(record, 30, version.lease)
+  putUint32(record, 38, version.valueBytes)
   record.set(version.tail, latestHeadBytes)
-  view.setUint32(record.length - 4, checksum(key, record))
+  putUint32(record, record.length - 4, checksum(key, record))
   return record
 }
 
 /** The tail is a view of `record`. */
 export function decodeLatest(key: Uint8Array, record: Uint8Array): Version {
-  const view = openRecord(key, record, latestHeadBytes)
+  openRecord(key, record, latestHeadBytes)
   return {
     kind: readKind(record),
-    modRevision: readUint64(record, 2),
-    sub: view.getUint32(10),
-    createRevision: readUint64(record, 14),
-    version: readUint64(record, 22),
-    lease: readUint64(record, 30),
-    valueBytes: view.getUint32(38),
+    modRevision: getUint64(record, 2),
+    sub: getUint32(record, 10),
+    createRevision: getUint64(record, 14),
+    version: getUint64(record, 22),
+    lease: getUint64(record, 30),
+    valueBytes: getUint32(record, 38),
     tail: record.subarray(latestHeadBytes, record.length - 4),
   }
 }
 
 /** The hash of a row of 'latest'; tombstones are no part of the digest. */
 export function latestHash(key: Uint8Array, record: Uint8Array): RowHash {
-  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
-  return { a: view.getUint32(record.length - 4), b: crc32(record, crc32(key)) >>> 0 }
+  return { a: getUint32(record, record.length - 4), b: crc32(record, crc32(key)) >>> 0 }
 }
 
 export function encodeHistory(
   rowKey: Uint8Array,
   record: HistoryRecord,
-  value: Uint8Array,
+  content: { readonly value: Uint8Array; readonly allocate?: Allocate },
 ): Uint8Array {
   const { key } = record
-  const kept = record.kind === 'long' ? record.tail : value
-  const encoded = new Uint8Array(historyHeadBytes + key.length + kept.length + 4)
-  const view = new DataView(encoded.buffer)
+  const kept = record.kind === 'long' ? record.tail : content.value
+  const allocate = content.allocate ?? allocateOwn
+  const encoded = allocate(historyHeadBytes + key.length + kept.length + 4)
   encoded[0] = recordVersion
   encoded[1] = kinds.indexOf(record.kind)
-  putUint64(view, 2, record.createRevision)
-  putUint64(view, 10, record.version)
-  putUint64(view, 18, record.lease)
-  putUint64(view, 26, record.previousRevision)
-  view.setUint32(34, record.previousSub)
-  view.setUint16(38, key.length)
-  view.setUint32(40, record.valueBytes)
+  putUint64(encoded, 2, record.createRevision)
+  putUint64(encoded, 10, record.version)
+  putUint64(encoded, 18, record.lease)
+  putUint64(encoded, 26, record.previousRevision)
+  putUint32(encoded, 34, record.previousSub)
+  encoded[38] = key.length >>> 8
+  encoded[39] = key.length
+  putUint32(encoded, 40, record.valueBytes)
   encoded.set(key, historyHeadBytes)
   encoded.set(kept, historyHeadBytes + key.length)
-  view.setUint32(encoded.length - 4, checksum(rowKey, encoded))
+  putUint32(encoded, encoded.length - 4, checksum(rowKey, encoded))
   return encoded
 }
 
 /** For inline and short values the tail is the value itself. Views of `encoded`. */
 export function decodeHistory(rowKey: Uint8Array, encoded: Uint8Array): HistoryRecord {
-  const view = openRecord(rowKey, encoded, historyHeadBytes)
-  const keyEnd = historyHeadBytes + view.getUint16(38)
+  openRecord(rowKey, encoded, historyHeadBytes)
+  const keyBytes = ((encoded[38] as number) << 8) | (encoded[39] as number)
+  const keyEnd = historyHeadBytes + keyBytes
   if (keyEnd > encoded.length - 4) throw damaged('a key runs past the end')
   return {
     kind: readKind(encoded),
-    createRevision: readUint64(encoded, 2),
-    version: readUint64(encoded, 10),
-    lease: readUint64(encoded, 18),
-    previousRevision: readUint64(encoded, 26),
-    previousSub: view.getUint32(34),
-    valueBytes: view.getUint32(40),
+    createRevision: getUint64(encoded, 2),
+    version: getUint64(encoded, 10),
+    lease: getUint64(encoded, 18),
+    previousRevision: getUint64(encoded, 26),
+    previousSub: getUint32(encoded, 34),
+    valueBytes: getUint32(encoded, 40),
     key: encoded.subarray(historyHeadBytes, keyEnd),
     tail: encoded.subarray(keyEnd, encoded.length - 4),
   }
@@ -202,22 +204,6 @@ export function decodeKeyspaceRecord(rowKey: Uint8Array, bytes: Uint8Array): Key
   return { ...decodeBytes(keyspaceFields, unseal(rowKey, bytes)) }
 }
 
-const answerFields = message({ sequence: uint(1), requestCrc: uint(2), answer: bytesField(3) })
-const sessionFields = message({
-  lowestOpen: uint(1),
-  timeMs: uint(2),
-  answers: repeated({
-    number: 3,
-    wireType: 2,
-    initial: (): SessionAnswer => ({ sequence: 0, requestCrc: 0, answer: emptyBytes }),
-    write(writer, answer) {
-      writer.key(3, 2)
-      writer.bytes(encodeBytes(answerFields, answer))
-    },
-    read: (reader) => decodeBytes(answerFields, reader.bytes()),
-  }),
-})
-
 export type SessionAnswer = {
   readonly sequence: number
   /** CRC32C of the request: the same id with another request is refused. */
@@ -230,12 +216,47 @@ export type SessionRecord = {
   readonly answers: readonly SessionAnswer[]
 }
 
+const sessionHeadBytes = 17
+const answerHeadBytes = 16
+
+/** version 1, lowestOpen 8, timeMs 8, answers (sequence 8, requestCrc 4, length 4, bytes), crc32c 4. */
 export function encodeSession(rowKey: Uint8Array, record: SessionRecord): Uint8Array {
-  return seal(rowKey, encodeBytes(sessionFields, record))
+  let length = sessionHeadBytes + 4
+  for (const { answer } of record.answers) length += answerHeadBytes + answer.length
+  const encoded = new Uint8Array(length)
+  encoded[0] = recordVersion
+  putUint64(encoded, 1, record.lowestOpen)
+  putUint64(encoded, 9, record.timeMs)
+  let at = sessionHeadBytes
+  for (const { sequence, requestCrc, answer } of record.answers) {
+    putUint64(encoded, at, sequence)
+    putUint32(encoded, at + 8, requestCrc)
+    putUint32(encoded, at + 12, answer.length)
+    encoded.set(answer, at + answerHeadBytes)
+    at += answerHeadBytes + answer.length
+  }
+  putUint32(encoded, length - 4, checksum(rowKey, encoded))
+  return encoded
 }
 
-export function decodeSession(rowKey: Uint8Array, bytes: Uint8Array): SessionRecord {
-  return decodeBytes(sessionFields, unseal(rowKey, bytes))
+/** Answers are views of `encoded`. */
+export function decodeSession(rowKey: Uint8Array, encoded: Uint8Array): SessionRecord {
+  openRecord(rowKey, encoded, sessionHeadBytes)
+  const end = encoded.length - 4
+  const answers: SessionAnswer[] = []
+  let at = sessionHeadBytes
+  while (at < end) {
+    if (end - at < answerHeadBytes) throw damaged('an answer runs past the end')
+    const answerEnd = at + answerHeadBytes + getUint32(encoded, at + 12)
+    if (answerEnd > end) throw damaged('an answer runs past the end')
+    answers.push({
+      sequence: getUint64(encoded, at),
+      requestCrc: getUint32(encoded, at + 8),
+      answer: encoded.subarray(at + answerHeadBytes, answerEnd),
+    })
+    at = answerEnd
+  }
+  return { lowestOpen: getUint64(encoded, 1), timeMs: getUint64(encoded, 9), answers }
 }
 
 /** version 1, body, crc32c 4 over key, version and body. */
@@ -243,7 +264,7 @@ export function seal(rowKey: Uint8Array, body: Uint8Array): Uint8Array {
   const sealed = new Uint8Array(body.length + 5)
   sealed[0] = recordVersion
   sealed.set(body, 1)
-  new DataView(sealed.buffer).setUint32(sealed.length - 4, checksum(rowKey, sealed))
+  putUint32(sealed, sealed.length - 4, checksum(rowKey, sealed))
   return sealed
 }
 
@@ -252,14 +273,12 @@ export function unseal(rowKey: Uint8Array, sealed: Uint8Array): Uint8Array {
   return sealed.subarray(1, sealed.length - 4)
 }
 
-function openRecord(key: Uint8Array, record: Uint8Array, headBytes: number): DataView {
+function openRecord(key: Uint8Array, record: Uint8Array, headBytes: number): void {
   if (record.length < headBytes + 4) throw damaged('it is too short')
   if (record[0] !== recordVersion) throw damaged(`version ${record[0]} is not known`)
-  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
-  if (view.getUint32(record.length - 4) !== checksum(key, record)) {
+  if (getUint32(record, record.length - 4) !== checksum(key, record)) {
     throw damaged('its checksum differs')
   }
-  return view
 }
 
 function checksum(key: Uint8Array, record: Uint8Array): number {
@@ -274,13 +293,8 @@ function readKind(record: Uint8Array): ValueKind {
 
 function crcBytes(crc: number): Uint8Array {
   const tail = new Uint8Array(4)
-  new DataView(tail.buffer).setUint32(0, crc >>> 0)
+  putUint32(tail, 0, crc)
   return tail
-}
-
-function putUint64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 0x1_0000_0000))
-  view.setUint32(at + 4, value >>> 0)
 }
 
 function damaged(what: string): Fault {

@@ -11,7 +11,8 @@
 //   sessions   space, session, sequence   -> answers given in one turn, named by the first of them
 //   pending    space, revision, sub       -> a long value on its way to a segment
 
-import { concatBytes, type GroupId, prefixEnd, readUint64, uint64Bytes } from '../../base/index.ts'
+import { concatBytes, type GroupId, prefixEnd, uint64Bytes } from '../../base/index.ts'
+import { type Allocate, allocateOwn, getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
 
 export const keyspaceTables = ['keyspaces', 'latest', 'history', 'sessions', 'pending'] as const
 export const spaceTables = ['latest', 'history', 'sessions', 'pending'] as const
@@ -46,12 +47,16 @@ export const generationMax = 0xffff_ffff
 export function spaceOf(group: GroupId, generation: number): Space {
   const space = new Uint8Array(spaceBytes)
   space.set(uint64Bytes(group))
-  new DataView(space.buffer).setUint32(8, generation)
+  putUint32(space, 8, generation)
   return space
 }
 
-export function latestKey(space: Space, key: Uint8Array): Uint8Array {
-  const row = new Uint8Array(spaceBytes + key.length)
+export function latestKey(
+  space: Space,
+  key: Uint8Array,
+  allocate: Allocate = allocateOwn,
+): Uint8Array {
+  const row = allocate(spaceBytes + key.length)
   row.set(space)
   row.set(key, spaceBytes)
   return row
@@ -62,19 +67,20 @@ export function userKey(rowKey: Uint8Array): Uint8Array {
 }
 
 /** Of 'history' and 'pending', and of the value in its segment. */
-export function versionKey(space: Space, revision: number, sub: number): Uint8Array {
-  const row = new Uint8Array(spaceBytes + 12)
+export function versionKey(
+  space: Space,
+  version: { readonly modRevision: number; readonly sub: number },
+  allocate: Allocate = allocateOwn,
+): Uint8Array {
+  const row = allocate(spaceBytes + 12)
   row.set(space)
-  const view = new DataView(row.buffer)
-  view.setUint32(spaceBytes, Math.floor(revision / 0x1_0000_0000))
-  view.setUint32(spaceBytes + 4, revision >>> 0)
-  view.setUint32(spaceBytes + 8, sub)
+  putUint64(row, spaceBytes, version.modRevision)
+  putUint32(row, spaceBytes + 8, version.sub)
   return row
 }
 
-export function readVersionKey(rowKey: Uint8Array): { revision: number; sub: number } {
-  const view = new DataView(rowKey.buffer, rowKey.byteOffset, rowKey.byteLength)
-  return { revision: readUint64(rowKey, spaceBytes), sub: view.getUint32(spaceBytes + 8) }
+export function readVersionKey(rowKey: Uint8Array): { modRevision: number; sub: number } {
+  return { modRevision: getUint64(rowKey, spaceBytes), sub: getUint32(rowKey, spaceBytes + 8) }
 }
 
 export function sessionKey(space: Space, session: number, sequence: number): Uint8Array {
@@ -83,8 +89,8 @@ export function sessionKey(space: Space, session: number, sequence: number): Uin
 
 export function readSessionKey(rowKey: Uint8Array): { session: number; sequence: number } {
   return {
-    session: readUint64(rowKey, spaceBytes),
-    sequence: readUint64(rowKey, spaceBytes + 8),
+    session: getUint64(rowKey, spaceBytes),
+    sequence: getUint64(rowKey, spaceBytes + 8),
   }
 }
 

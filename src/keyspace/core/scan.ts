@@ -40,12 +40,15 @@ export function versionAt(
 
 /** The version before; undefined when it never was, or was swept. */
 function olderVersion(rows: RowReader, space: Space, version: Version): Version | undefined {
-  const rowKey = versionKey(space, version.modRevision, version.sub)
+  const rowKey = versionKey(space, version)
   const encoded = rows.get('history', rowKey)
   if (encoded === undefined) throw missing(version)
   const { previousRevision, previousSub } = decodeHistory(userKey(rowKey), encoded)
   if (previousRevision === 0) return undefined
-  const olderKey = versionKey(space, previousRevision, previousSub)
+  const olderKey = versionKey(space, {
+    modRevision: previousRevision,
+    sub: previousSub,
+  })
   const older = rows.get('history', olderKey)
   if (older === undefined) return undefined
   const record = decodeHistory(userKey(olderKey), older)
@@ -77,7 +80,7 @@ export function valueAtHand(rows: RowReader, space: Space, version: Version): Ui
   if (version.kind === 'inline') return version.tail
   if (version.kind !== 'short') return emptyBytes
   if (version.tail.length === version.valueBytes) return version.tail
-  const rowKey = versionKey(space, version.modRevision, version.sub)
+  const rowKey = versionKey(space, version)
   const encoded = rows.get('history', rowKey)
   if (encoded === undefined) throw missing(version)
   return decodeHistory(userKey(rowKey), encoded).tail

@@ -7,6 +7,7 @@
 // record with the one that the last turn wrote, and loads everything anew when they differ.
 
 import { crc32c, equalBytes, Fault, type GroupId, isFault, uint64Bytes } from '../../base/index.ts'
+import { createSlab } from './bytes.ts'
 import {
   decodeKeyspaceRecord,
   emptyKeyspaceRecord,
@@ -29,6 +30,7 @@ export class KeyspaceState {
   readonly group: GroupId
   readonly #rows: Rows
   readonly #rowKey: Uint8Array
+  readonly #allocate = createSlab()
   #record: KeyspaceRecord
   #stored: Uint8Array | undefined
   #space: Space
@@ -121,7 +123,11 @@ export class KeyspaceState {
   #run(encoded: Uint8Array): Uint8Array {
     try {
       const request = decodeTxn(encoded)
-      const outcome = runTxn(this.#rows, this.#space, { request, state: this.#record })
+      const outcome = runTxn(this.#rows, this.#space, {
+        request,
+        state: this.#record,
+        allocate: this.#allocate,
+      })
       this.#record.digestA = (this.#record.digestA + outcome.digest.a) >>> 0
       this.#record.digestB = (this.#record.digestB + outcome.digest.b) >>> 0
       this.#record.revision = Math.max(this.#record.revision, outcome.revision)

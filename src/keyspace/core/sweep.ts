@@ -19,7 +19,7 @@ import {
 } from './rows.ts'
 
 /** Where the next visit begins. */
-export type SweepCursor = { readonly revision: number; readonly sub: number }
+export type SweepCursor = { readonly modRevision: number; readonly sub: number }
 
 export type SweepStep = {
   readonly cursor: SweepCursor
@@ -36,8 +36,8 @@ export function sweepStep(
 ): SweepStep {
   const garbage: Uint8Array[] = []
   const page = rows.range('history', {
-    start: versionKey(space, step.cursor.revision, step.cursor.sub),
-    end: versionKey(space, step.floor + 1, 0),
+    start: versionKey(space, step.cursor),
+    end: versionKey(space, { modRevision: step.floor + 1, sub: 0 }),
     limit: step.rowsMax,
   })
   for (const row of page) sweepRow(rows, space, { rowKey: row.key, value: row.value, garbage })
@@ -46,8 +46,8 @@ export function sweepStep(
   const at = last === undefined ? undefined : readVersionKey(last.key)
   const cursor =
     isDone || at === undefined
-      ? { revision: Math.max(step.floor + 1, step.cursor.revision), sub: 0 }
-      : { revision: at.revision, sub: at.sub + 1 }
+      ? { modRevision: Math.max(step.floor + 1, step.cursor.modRevision), sub: 0 }
+      : { modRevision: at.modRevision, sub: at.sub + 1 }
   return { cursor, isDone, garbage, visited: page.length }
 }
 
@@ -62,7 +62,8 @@ function sweepRow(
 ): void {
   const record = decodeHistory(userKey(row.rowKey), row.value)
   if (record.previousRevision > 0) {
-    const olderKey = versionKey(space, record.previousRevision, record.previousSub)
+    const { previousRevision: modRevision, previousSub: sub } = record
+    const olderKey = versionKey(space, { modRevision, sub })
     const older = rows.get('history', olderKey)
     if (older !== undefined) {
       const isLong = decodeHistory(userKey(olderKey), older).kind === 'long'
@@ -80,7 +81,7 @@ function sweepRow(
   if (newest === undefined) return
   const { kind, modRevision, sub } = decodeLatest(record.key, newest)
   const at = readVersionKey(row.rowKey)
-  if (kind === 'tombstone' && modRevision === at.revision && sub === at.sub) {
+  if (kind === 'tombstone' && modRevision === at.modRevision && sub === at.sub) {
     rows.delete('latest', key)
   }
 }
@@ -90,13 +91,13 @@ const cursorName = utf8Encode('swept')
 
 export function readCursor(rows: RowReader, space: Space): SweepCursor {
   const sealed = rows.get('keyspaces', cursorKey(space))
-  if (sealed === undefined) return { revision: 0, sub: 0 }
+  if (sealed === undefined) return { modRevision: 0, sub: 0 }
   const body = unseal(cursorName, sealed)
   return readVersionKey(latestKey(space, body))
 }
 
 export function writeCursor(rows: Rows, space: Space, cursor: SweepCursor): void {
-  const body = versionKey(space, cursor.revision, cursor.sub)
+  const body = versionKey(space, cursor)
   rows.put('keyspaces', cursorKey(space), seal(cursorName, userKey(body)))
 }
 

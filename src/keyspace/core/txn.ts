@@ -12,6 +12,7 @@ import {
   revision as toRevision,
 } from '../../base/index.ts'
 import type { Compare, Operation, OperationResult, TxnRequest, TxnResponse } from '../keyspace.ts'
+import { type Allocate, allocateOwn } from './bytes.ts'
 import { checkTxn } from './check.ts'
 import { deletedKeysMax, pairOverheadBytes, responseBytesMax } from './limits.ts'
 import {
@@ -89,7 +90,12 @@ export function readTxn(
 export function runTxn(
   rows: Rows,
   space: Space,
-  run: { readonly request: TxnRequest; readonly state: TxnState },
+  run: {
+    readonly request: TxnRequest
+    readonly state: TxnState
+    /** Where rows are made; they are the store's to copy. */
+    readonly allocate?: Allocate
+  },
 ): TxnOutcome {
   checkTxn(run.request)
   const path: boolean[] = []
@@ -97,7 +103,11 @@ export function runTxn(
   const forecast = new Forecast(rows, space, run.state)
   forecast.check(run.request, path)
   const budget = { bytes: Math.max(0, responseBytesMax - forecast.previousBytes) }
-  return new TxnRun(rows, space, { state: run.state, budget }).run(run.request, path)
+  return new TxnRun(rows, space, {
+    state: run.state,
+    budget,
+    allocate: run.allocate ?? allocateOwn,
+  }).run(run.request, path)
 }
 
 /** Appends which branch each transaction takes, in the order in which they run. */
@@ -252,6 +262,7 @@ class TxnRun {
   readonly #space: Space
   readonly #state: TxnState
   readonly #budget: ByteBudget
+  readonly #allocate: Allocate
   #at = 0
   #sub = 0
   #digestA = 0
@@ -262,12 +273,17 @@ class TxnRun {
   constructor(
     rows: Rows,
     space: Space,
-    options: { readonly state: TxnState; readonly budget: ByteBudget },
+    options: {
+      readonly state: TxnState
+      readonly budget: ByteBudget
+      readonly allocate: Allocate
+    },
   ) {
     this.#rows = rows
     this.#space = space
     this.#state = options.state
     this.#budget = options.budget
+    this.#allocate = options.allocate
   }
 
   run(request: TxnRequest, path: readonly boolean[]): TxnOutcome {
@@ -324,7 +340,7 @@ class TxnRun {
 
   #runPut(operation: Operation & { readonly kind: 'put' }): OperationResult {
     const { key, value } = operation
-    const rowKey = latestKey(this.#space, key)
+    const rowKey = latestKey(this.#space, key, this.#allocate)
     const before = this.#rows.get('latest', rowKey)
     const old = before === undefined ? undefined : decodeLatest(key, before)
     const live = old?.kind === 'tombstone' ? undefined : old
@@ -383,15 +399,20 @@ class TxnRun {
     readonly rowKey: Uint8Array
   }): void {
     const { key, version, old } = change
-    const historyKey = versionKey(this.#space, version.modRevision, version.sub)
+    const allocate = this.#allocate
+    const historyKey = versionKey(this.#space, version, allocate)
     const record = {
       ...version,
       key,
       previousRevision: old?.modRevision ?? 0,
       previousSub: old?.sub ?? 0,
     }
-    this.#rows.put('history', historyKey, encodeHistory(userKey(historyKey), record, change.value))
-    const latest = encodeLatest(key, version)
+    this.#rows.put(
+      'history',
+      historyKey,
+      encodeHistory(userKey(historyKey), record, { value: change.value, allocate }),
+    )
+    const latest = encodeLatest(key, version, allocate)
     this.#rows.put('latest', change.rowKey, latest)
     if (version.kind === 'long') {
       this.#rows.put('pending', historyKey, change.value)

@@ -34,6 +34,7 @@ import type {
   TxnRequest,
   TxnResponse,
 } from '../keyspace.ts'
+import { getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
 import { requestBytesMax } from './limits.ts'
 
 const entryVersion = 1
@@ -241,19 +242,28 @@ export type RequestId = {
 }
 export type WriteRequest = RequestId & { readonly txn: Uint8Array }
 
-const writeFields = message({
-  session: uint(1),
-  sequence: uint(2),
-  lowestOpen: uint(3),
-  txn: bytes(4),
-})
+const writeHeadBytes = 25
 
+/** version 1, session 8, sequence 8, lowestOpen 8, bytes of a TxnRequest. */
 export function encodeWrite(request: WriteRequest): Uint8Array {
-  return encodeBytes(writeFields, request)
+  const encoded = new Uint8Array(writeHeadBytes + request.txn.length)
+  encoded[0] = entryVersion
+  putUint64(encoded, 1, request.session)
+  putUint64(encoded, 9, request.sequence)
+  putUint64(encoded, 17, request.lowestOpen)
+  encoded.set(request.txn, writeHeadBytes)
+  return encoded
 }
 
+/** The transaction is a view of `encoded`. */
 export function decodeWrite(encoded: Uint8Array): WriteRequest {
-  return decodeBytes(writeFields, encoded)
+  checkHead(encoded, writeHeadBytes)
+  return {
+    session: readId(encoded, 1),
+    sequence: readId(encoded, 9),
+    lowestOpen: readId(encoded, 17),
+    txn: encoded.subarray(writeHeadBytes),
+  }
 }
 
 /** What the log carries. Exactly one of write and compactRevision is set. */
@@ -266,25 +276,41 @@ export type Entry = {
   readonly compactRevision: number
 }
 
-const entryFields = message({
-  version: uint(1),
-  timeMs: uint(2),
-  seed: uint(3),
-  write: bytes(4),
-  compactRevision: uint(5),
-})
+const entryHeadBytes = 21
 
+/** version 1, timeMs 8, seed 4, compactRevision 8 (0 for a write), bytes of a WriteRequest. */
 export function encodeEntry(entry: Entry): Uint8Array {
-  return encodeBytes(entryFields, { version: entryVersion, ...entry })
+  const encoded = new Uint8Array(entryHeadBytes + entry.write.length)
+  encoded[0] = entryVersion
+  putUint64(encoded, 1, entry.timeMs)
+  putUint32(encoded, 9, entry.seed)
+  putUint64(encoded, 13, entry.compactRevision)
+  encoded.set(entry.write, entryHeadBytes)
+  return encoded
 }
 
-/** Fault 'unsupported' for an entry of a newer version. */
+/** Fault 'unsupported' for an entry of a newer version. Views of `encoded`. */
 export function decodeEntry(encoded: Uint8Array): Entry {
-  const entry = decodeBytes(entryFields, encoded)
-  if (entry.version !== entryVersion) {
-    throw new Fault('unsupported', `entries of version ${entry.version} are not known here`)
+  checkHead(encoded, entryHeadBytes)
+  return {
+    timeMs: readId(encoded, 1),
+    seed: getUint32(encoded, 9),
+    compactRevision: readId(encoded, 13),
+    write: encoded.subarray(entryHeadBytes),
   }
-  return entry
+}
+
+function checkHead(encoded: Uint8Array, headBytes: number): void {
+  if (encoded[0] !== entryVersion) {
+    throw new Fault('unsupported', `entries of version ${encoded[0]} are not known here`)
+  }
+  if (encoded.length < headBytes) throw new Fault('corrupt', 'malformed entry: it is too short')
+}
+
+function readId(encoded: Uint8Array, at: number): number {
+  const value = getUint64(encoded, at)
+  if (Number.isSafeInteger(value)) return value
+  throw new Fault('corrupt', 'malformed entry: a number exceeds 2^53-1')
 }
 
 // ---- answers ----
@@ -372,8 +398,31 @@ export function encodeAnswer(
   response: TxnResponse,
   options: { readonly hasApart: boolean },
 ): Uint8Array {
+  const first = response.results[0]
+  if (response.results.length === 1 && first?.kind === 'put' && first.previous === undefined) {
+    if (response.succeeded) return encodePutAnswer(response.revision)
+  }
   return encodeBytes(outcomeFields, { ...responseToFields(response), hasApart: options.hasApart })
 }
+
+/** The same bytes as encodeAnswer gives for one plain put, which is most of all answers. */
+function encodePutAnswer(revision: number): Uint8Array {
+  let digits = 1
+  for (let rest = revision; rest > 0x7f; rest = Math.floor(rest / 128)) digits++
+  const encoded = new Uint8Array(digits + 1 + putAnswerTail.length)
+  encoded[0] = 1 * 8
+  let rest = revision
+  for (let i = 1; i < digits; i++) {
+    encoded[i] = (rest % 128) | 0x80
+    rest = Math.floor(rest / 128)
+  }
+  encoded[digits] = rest
+  encoded.set(putAnswerTail, digits + 1)
+  return encoded
+}
+
+/** succeeded: true; results: one, put, with nothing in it. */
+const putAnswerTail = Uint8Array.of(2 * 8, 1, 3 * 8 + 2, 2, 2 * 8 + 2, 0)
 
 export function encodeFaultAnswer(fault: Fault): Uint8Array {
   return encodeBytes(outcomeFields, { ...emptyOutcome, fault: faultCodec.encode(fault) })

@@ -1,0 +1,437 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import {
+  Fault,
+  groupId,
+  isFault,
+  logIndex,
+  seededRandom,
+  term,
+  toHex,
+  utf8Decode,
+  utf8Encode,
+} from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import type { Group } from '../raft/index.ts'
+import type { Store } from '../storage/index.ts'
+import { responseBytesMax } from './core/limits.ts'
+import { spaceOf, spaceTables, versionKey } from './core/rows.ts'
+import {
+  decodeAnswer,
+  decodeRangeResponse,
+  encodeEntry,
+  encodeRange,
+  encodeTxn,
+  encodeWrite,
+} from './core/wire.ts'
+import type { RangeRequest, RangeResponse, TxnRequest, TxnResponse } from './keyspace.ts'
+import { createMachine, type KeyspaceMachine } from './machine.ts'
+import { Replica } from './replica.ts'
+import { type TestDirectory, testDirectory, TestSegments, testStore } from './testing/doubles.ts'
+import { ModelKeyspace } from './testing/model.ts'
+import { randomRange, randomTxn } from './testing/requests.ts'
+import { ValueShelf } from './values.ts'
+
+const group = groupId(3)
+const text = utf8Encode
+let directory: TestDirectory
+let stores = 0
+before(() => {
+  directory = testDirectory()
+})
+after(() => directory.remove())
+
+/** One replica whose entries are applied directly. */
+class Bench {
+  readonly host: Host
+  readonly store: Store
+  readonly segments: TestSegments
+  readonly values: ValueShelf
+  readonly machine: KeyspaceMachine
+  readonly replica: Replica
+  sequence = 0
+  index = 0
+  timeMs = 1_000_000
+
+  constructor(host: Host, store: Store, segments: TestSegments) {
+    this.host = host
+    this.store = store
+    this.segments = segments
+    const onFatal = (error: unknown): void => {
+      throw error
+    }
+    this.values = new ValueShelf({ host, store, segments, onFatal })
+    this.machine = createMachine({ host, store, values: this.values, group, onFatal })
+    const raftGroup = { readBarrier: async () => {} } as unknown as Group
+    this.replica = new Replica({
+      host,
+      store,
+      values: this.values,
+      group: raftGroup,
+      machine: this.machine,
+    })
+  }
+
+  apply(payload: Uint8Array): Uint8Array {
+    const index = logIndex(++this.index)
+    const answers = this.store.transaction(() =>
+      this.machine.apply([{ index, term: term(1), payload }]),
+    )
+    return answers[0] as Uint8Array
+  }
+
+  applyTxn(
+    request: TxnRequest,
+    id: { session?: number; sequence?: number; lowestOpen?: number } = {},
+  ) {
+    const sequence = id.sequence ?? ++this.sequence
+    const { session = 9, lowestOpen = sequence } = id
+    const write = encodeWrite({ session, sequence, lowestOpen, txn: encodeTxn(request) })
+    return this.apply(encodeEntry({ timeMs: this.timeMs, seed: 1, write, compactRevision: 0 }))
+  }
+
+  put(key: string, value: string | Uint8Array): number {
+    const bytes = typeof value === 'string' ? text(value) : value
+    const request = { compares: [], failure: [] }
+    const success = [{ kind: 'put', key: text(key), value: bytes } as const]
+    return decodeAnswer(this.applyTxn({ ...request, success })).response.revision
+  }
+
+  compact(revision: number): void {
+    const write = new Uint8Array(0)
+    this.apply(encodeEntry({ timeMs: this.timeMs, seed: 1, write, compactRevision: revision }))
+  }
+
+  async txn(request: TxnRequest): Promise<TxnResponse> {
+    const answer = await this.replica.complete(this.applyTxn(request))
+    return decodeAnswer(answer).response
+  }
+
+  async range(request: RangeRequest): Promise<RangeResponse> {
+    const options = { isSerializable: true, signal: undefined }
+    return decodeRangeResponse(await this.replica.read('range', encodeRange(request), options))
+  }
+
+  rowCounts(): Record<string, number> {
+    const counts: Record<string, number> = {}
+    for (const table of spaceTables) {
+      const rows = this.store.keys(table, { start: new Uint8Array(0) }).length
+      counts[table] = table === 'pending' ? rows : rows - 2
+    }
+    return counts
+  }
+
+  async close(): Promise<void> {
+    await this.machine.close()
+    await this.values.close()
+    await this.store.close()
+  }
+}
+
+async function inBench(run: (bench: Bench) => Promise<void>): Promise<void> {
+  const store = await testStore(directory.host, `machine-${stores++}`)
+  const bench = new Bench(directory.host, store, new TestSegments())
+  addNeighbours(store)
+  try {
+    await run(bench)
+  } finally {
+    await bench.close()
+  }
+}
+
+/** Rows of other groups before and after, which nothing here may see or touch. */
+function addNeighbours(store: Store): void {
+  store.transaction(() => {
+    for (const table of spaceTables.filter((name) => name !== 'pending')) {
+      for (const other of [group - 1, group + 1]) {
+        store.put(
+          table,
+          versionKey(spaceOf(groupId(other), 0), { modRevision: 5, sub: 0 }),
+          text('?'),
+        )
+      }
+    }
+  })
+}
+
+const all = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) }
+
+describe('the transition against a naive model', () => {
+  for (const seed of [1, 2, 3, 4]) {
+    it(`random transactions, old revisions, compactions; seed ${seed}`, () =>
+      inBench(async (bench) => {
+        const random = seededRandom(seed)
+        const model = new ModelKeyspace()
+        let low = 1
+        let refused = 0
+        for (let round = 0; round < 250; round++) {
+          const request = randomTxn(random, { high: model.revision, depth: 0 })
+          try {
+            const response = await bench.txn(request)
+            assert.deepEqual(response, model.txn(request))
+          } catch (error) {
+            assert.ok(isFault(error, 'invalid'), String(error))
+            refused++
+          }
+          const range = randomRange(random, { low, high: model.revision })
+          assert.deepEqual(await bench.range(range), model.range(range, model.revision))
+          if (round % 40 === 39) {
+            low = Math.max(low, model.revision - random.integer(10))
+            bench.compact(low)
+            await bench.values.sync()
+            if (random.chance(0.7)) await bench.machine.sweep()
+          }
+        }
+        assert.ok(refused < 125, `${refused} refused`)
+        await assert.rejects(bench.range({ ...all, revision: low - 1 }), { code: 'compacted' })
+      }))
+  }
+})
+
+describe('compaction', () => {
+  it('leaves one row per live key and none of the deleted', () =>
+    inBench(async (bench) => {
+      for (let i = 0; i < 300; i++) bench.put(`k${i % 10}`, `v${i}`)
+      bench.put('long', new Uint8Array(5000).fill(7))
+      bench.put('long', new Uint8Array(6000).fill(8))
+      await bench.values.sync()
+      assert.equal(bench.segments.objects.size, 2)
+      await bench.txn({ compares: [], failure: [], success: [{ kind: 'delete', key: text('k0') }] })
+      assert.equal(bench.rowCounts().history, 303)
+      bench.compact(bench.machine.state.record.revision)
+      await bench.machine.sweep()
+      assert.deepEqual(bench.rowCounts(), { latest: 10, history: 10, sessions: 1, pending: 0 })
+      assert.equal(bench.segments.objects.size, 1)
+      assert.equal((await bench.range(all)).kvs.length, 10)
+    }))
+
+  it('keeps what a running read has pinned', () =>
+    inBench(async (bench) => {
+      bench.put('a', '1')
+      const unpin = bench.machine.pin(2)
+      bench.put('a', '2')
+      bench.put('a', '3')
+      bench.compact(4)
+      await bench.machine.sweep()
+      assert.equal(bench.rowCounts().history, 3)
+      unpin()
+      await bench.machine.sweep()
+      assert.equal(bench.rowCounts().history, 1)
+    }))
+})
+
+describe('once only', () => {
+  const put = (value: string): TxnRequest => ({
+    compares: [],
+    success: [{ kind: 'put', key: text('k'), value: text(value), previous: true }],
+    failure: [],
+  })
+
+  it('answers a repeated request as the first time, also after a reload', () =>
+    inBench(async (bench) => {
+      const first = bench.applyTxn(put('1'), { sequence: 1, lowestOpen: 1 })
+      bench.applyTxn(put('2'), { sequence: 2, lowestOpen: 1 })
+      assert.deepEqual(bench.applyTxn(put('1'), { sequence: 1, lowestOpen: 1 }), first)
+      bench.machine.state.reload()
+      assert.deepEqual(bench.applyTxn(put('1'), { sequence: 1, lowestOpen: 1 }), first)
+      assert.equal(bench.machine.state.record.revision, 3)
+      assert.equal(bench.machine.state.record.requests, 2)
+    }))
+
+  it('applies a request that comes twice in one turn once', () =>
+    inBench(async (bench) => {
+      const write = encodeWrite({
+        session: 1,
+        sequence: 1,
+        lowestOpen: 1,
+        txn: encodeTxn(put('1')),
+      })
+      const payload = encodeEntry({ timeMs: 5, seed: 1, write, compactRevision: 0 })
+      const entries = [1, 2].map((i) => ({ index: logIndex(i), term: term(1), payload }))
+      const answers = bench.store.transaction(() => bench.machine.apply(entries))
+      assert.deepEqual(answers[0], answers[1])
+      assert.equal(bench.machine.state.record.revision, 2)
+    }))
+
+  it('refuses another request under the same id, and one that was closed', () =>
+    inBench(async (bench) => {
+      bench.applyTxn(put('1'), { sequence: 1, lowestOpen: 1 })
+      const other = bench.applyTxn(put('other'), { sequence: 1, lowestOpen: 1 })
+      assert.throws(() => decodeAnswer(other), /used for another request/)
+      bench.applyTxn(put('3'), { sequence: 3, lowestOpen: 3 })
+      const closed = bench.applyTxn(put('1'), { sequence: 1, lowestOpen: 1 })
+      assert.throws(() => decodeAnswer(closed), /closed by its asker/)
+      assert.equal(bench.machine.state.record.revision, 3)
+    }))
+
+  it('prunes closed answers and forgets silent sessions', () =>
+    inBench(async (bench) => {
+      for (let i = 1; i <= 50; i++) bench.applyTxn(put('x'), { sequence: i, lowestOpen: i })
+      assert.equal(bench.rowCounts().sessions, 1)
+      bench.timeMs += 700_000
+      bench.applyTxn(put('y'), { session: 10, sequence: 1, lowestOpen: 1 })
+      bench.compact(1)
+      assert.equal(bench.machine.state.sessionCount, 1)
+      assert.equal(bench.rowCounts().sessions, 1)
+    }))
+})
+
+describe('state that did not commit', () => {
+  it('is forgotten with its transaction', () =>
+    inBench(async (bench) => {
+      bench.put('a', '1')
+      const write = encodeWrite({
+        session: 9,
+        sequence: ++bench.sequence,
+        lowestOpen: 1,
+        txn: encodeTxn({
+          compares: [],
+          success: [{ kind: 'put', key: text('a'), value: text('lost') }],
+          failure: [],
+        }),
+      })
+      const payload = encodeEntry({ timeMs: 5, seed: 1, write, compactRevision: 0 })
+      assert.throws(() =>
+        bench.store.transaction(() => {
+          bench.machine.apply([{ index: logIndex(9), term: term(1), payload }])
+          throw new Fault('no-space', 'the commit fails')
+        }),
+      )
+      assert.equal(bench.put('b', '2'), 3)
+      assert.equal(
+        utf8Decode((await bench.range({ key: text('a') })).kvs[0]?.value as Uint8Array),
+        '1',
+      )
+    }))
+})
+
+describe('long values', () => {
+  it('stay readable while the segments are full, and move when there is room', () =>
+    inBench(async (bench) => {
+      bench.segments.isFull = true
+      const value = seededRandom(1).bytes(20_000)
+      bench.put('k', value)
+      await bench.values.sync()
+      assert.equal(bench.rowCounts().pending, 1)
+      assert.deepEqual((await bench.range({ key: text('k') })).kvs[0]?.value, value)
+      bench.segments.isFull = false
+      await bench.values.sync()
+      assert.equal(bench.rowCounts().pending, 0)
+      assert.deepEqual((await bench.range({ key: text('k') })).kvs[0]?.value, value)
+    }))
+
+  it('that no row names are collected', () =>
+    inBench(async (bench) => {
+      bench.put('k', new Uint8Array(2000))
+      await bench.values.sync()
+      const named = versionKey(spaceOf(group, 0), { modRevision: 2, sub: 0 })
+      assert.deepEqual([...bench.segments.objects.keys()], [toHex(named)])
+      await bench.segments.put(
+        versionKey(spaceOf(group, 0), { modRevision: 2, sub: 1 }),
+        new Uint8Array(3),
+      )
+      await bench.machine.sweep()
+      assert.deepEqual([...bench.segments.objects.keys()], [toHex(named)])
+    }))
+
+  it('bound an answer at 1 MiB', () =>
+    inBench(async (bench) => {
+      for (let i = 0; i < 5; i++) bench.put(`k${i}`, new Uint8Array(400_000))
+      const response = await bench.range(all)
+      assert.equal(response.kvs.length, 2)
+      assert.equal(response.more, true)
+      bench.put('k5', new Uint8Array(responseBytesMax + 1))
+      const one = await bench.range({ key: text('k5') })
+      assert.equal(one.kvs[0]?.value.length, responseBytesMax + 1)
+      const request = {
+        kind: 'delete',
+        key: text('k'),
+        rangeEnd: text('l'),
+        previous: true,
+      } as const
+      const tooLarge = bench.txn({ compares: [], success: [request], failure: [] })
+      await assert.rejects(tooLarge, { code: 'too-large' })
+      assert.equal((await bench.range({ ...all, countOnly: true })).count, 6)
+    }))
+})
+
+describe('snapshots', () => {
+  async function fill(bench: Bench, seed: number): Promise<void> {
+    const random = seededRandom(seed)
+    for (let i = 0; i < 150; i++) {
+      bench.applyTxn(randomTxn(random, { high: bench.machine.state.record.revision, depth: 0 }))
+    }
+    bench.put('huge', random.bytes(700_000))
+    bench.compact(20)
+  }
+
+  async function chunksOf(bench: Bench): Promise<Uint8Array[]> {
+    const source = bench.machine.snapshot()
+    const chunks: Uint8Array[] = []
+    for await (const chunk of source.chunks) chunks.push(chunk.slice())
+    source.close()
+    return chunks
+  }
+
+  async function dump(bench: Bench): Promise<unknown> {
+    const ranges: RangeResponse[] = []
+    for (let revision = 20; revision <= bench.machine.state.record.revision; revision += 7) {
+      ranges.push(await bench.range({ ...all, revision, keysOnly: true }))
+    }
+    const huge = await bench.range({ key: text('huge') })
+    return { ranges, huge, digest: toHex(bench.machine.digest()), all: await bench.range(all) }
+  }
+
+  it('carry everything over to a replica that had another state', () =>
+    inBench((from) =>
+      inBench(async (to) => {
+        await fill(from, 5)
+        await from.values.sync()
+        await fill(to, 6)
+        const chunks = await chunksOf(from)
+        assert.ok(chunks.every((chunk) => chunk.length <= 256 * 1024))
+        const sink = to.machine.install()
+        for (const chunk of chunks) await sink.write(chunk)
+        to.store.transaction(() => sink.finish())
+        assert.deepEqual(await dump(to), await dump(from))
+        await to.machine.sweep()
+        await from.machine.sweep()
+        assert.deepEqual(await dump(to), await dump(from))
+        assert.equal(to.rowCounts().latest, from.rowCounts().latest)
+        assert.equal(to.rowCounts().history, from.rowCounts().history)
+        const again = { sequence: from.sequence, lowestOpen: from.sequence }
+        const request: TxnRequest = { compares: [], success: [], failure: [] }
+        assert.deepEqual(to.applyTxn(request, again), from.applyTxn(request, again))
+      }),
+    ))
+
+  it('that are cut, damaged or aborted leave the state as it was', () =>
+    inBench((from) =>
+      inBench(async (to) => {
+        await fill(from, 7)
+        await fill(to, 8)
+        const before = await dump(to)
+        const rows = to.rowCounts()
+        const whole = Buffer.concat(await chunksOf(from))
+        const random = seededRandom(9)
+        for (let round = 0; round < 20; round++) {
+          const sink = to.machine.install()
+          const damaged = new Uint8Array(whole)
+          const at = random.integer(damaged.length)
+          damaged[at] = (damaged[at] as number) ^ (1 + random.integer(255))
+          await assert.rejects(sink.write(damaged), { code: 'corrupt' }).catch(() => {
+            assert.throws(() => to.store.transaction(() => sink.finish()))
+          })
+          await sink.abort()
+        }
+        const cut = to.machine.install()
+        await cut.write(whole.subarray(0, whole.length >> 1))
+        assert.throws(() => to.store.transaction(() => cut.finish()), /complete/)
+        await cut.abort()
+        await to.machine.sweep()
+        assert.deepEqual(await dump(to), before)
+        assert.equal(to.rowCounts().latest, rows.latest)
+        assert.equal(to.rowCounts().sessions, rows.sessions)
+      }),
+    ))
+})
