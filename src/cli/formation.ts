@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { type ClusterId, clusterId, Fault, type NodeId, nodeId } from '../base/index.ts'
 import { planTopology, type Topology, topologyDefaults } from '../cluster/index.ts'
-import { makeAuthority, type PemPair } from './authority.ts'
+import type { PemPair } from './authority.ts'
 import { readText, requireText, writeText } from './files.ts'
 import { hasIdentity, readTopology, writeNodeDir, writeTopology } from './node-dir.ts'
 import { launcherPaths } from './paths.ts'
@@ -127,6 +127,7 @@ export async function formCluster(dataDir: string, plan: FormationPlan): Promise
   for (const { host, ports } of hosts) await requireFreePorts(host, ports)
   const topology = given ?? defaultTopology(plan, hosts)
   const own = clusterId(randomBytes(16).toString('hex'))
+  const { makeAuthority } = await import('./authority.ts')
   const authority = await makeAuthority(own)
   const adminToken = randomBytes(24).toString('base64url')
   const paths = launcherPaths(dataDir)

@@ -2,6 +2,7 @@
 // started directly. SIGTERM and SIGINT stop it cleanly; so does the loss of the launcher that started it.
 
 import { existsSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { Fault, isFault, toFault } from '../base/index.ts'
 import { createLoopThreads, createRealHost } from '../host/real/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
@@ -36,6 +37,7 @@ export async function runNode(options: NodeCommandOptions): Promise<number> {
     const node = await start(config, options, stopping)
     if (node !== undefined) {
       notify({ kind: 'ready' })
+      flushCompileCache()
       await stopped(stopping)
       await node.stop()
     }

@@ -14,7 +14,7 @@ import {
   type Topology,
 } from '../cluster/index.ts'
 import type { NodeConfig } from '../node/index.ts'
-import { issueNodeCertificate, issueServerCertificate, type PemPair } from './authority.ts'
+import type { PemPair } from './authority.ts'
 import { readText, requireText, writeText } from './files.ts'
 import { clusterFileNames, nodePaths } from './paths.ts'
 
@@ -46,6 +46,7 @@ export async function writeNodeDir(nodeDir: string, plan: NodeDirPlan): Promise<
   const entry = plan.topology.db.find((db) => db.id === plan.self)
   if (entry === undefined) throw new Fault('invalid', `no [[db]] entry for node ${plan.self}`)
   const { host } = entry
+  const { issueNodeCertificate, issueServerCertificate } = await import('./authority.ts')
   const own = await issueNodeCertificate(plan.authority, {
     clusterId: plan.clusterId,
     id: plan.self,
