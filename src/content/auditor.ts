@@ -70,8 +70,8 @@ export class Auditor {
       missing += seen.missing
       repairs.push(...seen.repairs)
     }
-    const repaired = await this.#runAll(keyspace, repairs)
-    return { chunks: page.length, repaired, missing: missing - repaired }
+    const { repaired, settled } = await this.#runAll(keyspace, repairs)
+    return { chunks: page.length, repaired, missing: missing - settled }
   }
 
   #auditChunk(
@@ -94,14 +94,20 @@ export class Auditor {
     return { missing, repairs }
   }
 
-  async #runAll(keyspace: Keyspace, repairs: readonly Repair[]): Promise<number> {
+  /** How many were made again, and how many are in order now, for whatever reason. */
+  async #runAll(
+    keyspace: Keyspace,
+    repairs: readonly Repair[],
+  ): Promise<{ readonly repaired: number; readonly settled: number }> {
     let repaired = 0
+    let settled = 0
     for (let at = 0; at < repairs.length && !this.#isStopped; at += repairsMax) {
       const some = repairs.slice(at, at + repairsMax)
       const outcomes = await Promise.all(some.map((repair) => this.#repair(keyspace, repair)))
-      repaired += outcomes.filter((outcome) => outcome !== 'failed').length
+      repaired += outcomes.filter((outcome) => outcome === 'repaired').length
+      settled += outcomes.filter((outcome) => outcome !== 'failed').length
     }
-    return repaired
+    return { repaired, settled }
   }
 
   async #repair(keyspace: Keyspace, { id, shard, kind }: Repair): Promise<RepairOutcome> {

@@ -45,6 +45,8 @@ export class ChunkReader {
   readonly #id: Uint8Array
   #record: ChunkRecord
   #isFresh = false
+  /** One hedge per chunk: on a cluster that is slow everywhere, more would only add load. */
+  #hasHedged = false
   #patience = 0
   #avoided: number | undefined
   /** Shards left out: up to which stripe, and why. */
@@ -254,7 +256,10 @@ export class ChunkReader {
     const isDamaged = trouble.why === 'damaged'
     const untilStripe = isDamaged ? trouble.stripe : Number.POSITIVE_INFINITY
     this.#left.set(trouble.shard, { ...trouble, untilStripe })
-    if (trouble.why === 'slow') this.#context.hedge.record(this.#context.hedge.limitMs)
+    if (trouble.why === 'slow') {
+      this.#hasHedged = true
+      this.#context.hedge.record(this.#context.hedge.limitMs)
+    }
     if (!isDamaged && trouble.why !== 'missing') return
     const { name: namespace } = this.#keyspace
     const holder = this.#holder(trouble.shard)
@@ -291,8 +296,7 @@ export class ChunkReader {
   #watch(sources: readonly ShardSource[]): { cancel(): void } {
     const { clock } = this.#context.host
     return clock.every(watchMs, () => {
-      const limitMs =
-        this.#patience === 0 ? this.#context.hedge.limitMs : this.#context.limits.stallMs
+      const limitMs = this.#hasHedged ? this.#context.limits.stallMs : this.#context.hedge.limitMs
       for (const source of sources) if (source.isSlow(limitMs)) source.giveUp()
     })
   }

@@ -214,6 +214,23 @@ describe('damage', () => {
       deepEqual(await cluster.load(reader, manifest), bytes)
   })
 
+  it('that only the checksum of the writer knows is repaired too', async () => {
+    const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
+    const bytes = seededRandom(20).bytes(20_000)
+    const manifest = await cluster.store(1, bytes)
+    const { segments, content } = cluster.node(2)
+    const [[name, { bytes: shard }]] = [...segments.objects] as unknown as [
+      [string, { bytes: Uint8Array }],
+    ]
+    const intact = shard.slice()
+    segments.checksUnits = false
+    segments.damage(name, 3_000)
+    for (let reader = 1; reader <= 3; reader++)
+      deepEqual(await cluster.load(reader, manifest), bytes)
+    deepEqual(await cluster.run(content.runScrub()), { verified: 1, damaged: 1 })
+    deepEqual(segments.objects.get(name)?.bytes, intact)
+  })
+
   it('of more shards than there is parity is a fault, not bytes', async () => {
     const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
     const manifest = await cluster.store(1, seededRandom(10).bytes(20_000))

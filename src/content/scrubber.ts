@@ -1,5 +1,5 @@
-// Scrub: reads every shard of this node from its disk and checks every unit, at a bounded rate, so that damage
-// is found without a read of the object.
+// Scrub: reads every shard of this node from its disk and checks every unit, at a bounded rate, against both the
+// segments' checksum and its writer's, so that damage is found without a read of the object.
 
 import type { Context } from './context.ts'
 import type { StoredShards } from './stored-shards.ts'
@@ -26,7 +26,7 @@ export async function scrubShards(
     const page = stored.segments.list(after, pageObjects)
     for (const { key, bytes } of page) {
       if (isStopped()) return { verified, damaged }
-      const found = await stored.segments.verify(key)
+      const found = await stored.verify(key)
       verified++
       if (found === 'damaged') {
         damaged++

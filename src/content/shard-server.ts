@@ -51,7 +51,7 @@ export function serveShards(rpc: Rpc, stored: StoredShards, options: ShardServer
     const { keys } = shardKeysCodec.decode(request)
     const isIntact = new Uint8Array(keys.length)
     for (const [i, key] of keys.entries()) {
-      if ((await stored.segments.verify(key)) === 'intact') isIntact[i] = 1
+      if ((await stored.verify(key)) === 'intact') isIntact[i] = 1
       else options.onDamaged(key)
     }
     return isIntact
@@ -99,7 +99,7 @@ async function sendShard(
   try {
     const sums = await stored.sums(key, layout)
     await stream.send(encodeSums(sums, first, last))
-    for await (const unit of stored.units(key, layout, { first, last, sums })) {
+    for await (const unit of stored.units(key, layout, { first, last })) {
       if (call.signal.aborted) throw new Fault('cancelled', 'the reader has gone')
       await stream.send(unit)
     }

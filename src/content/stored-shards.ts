@@ -5,16 +5,18 @@
 // same shard begins, or looks again after it. Otherwise: 1. the sweep sees an old stamp and no name; 2. a
 // writer touches the shard and is told that it is there; 3. the sweep deletes it; 4. the writer names it.
 
-import { assert, Fault } from '../base/index.ts'
+import { assert, Fault, isFault } from '../base/index.ts'
 import type { Segments } from '../storage/index.ts'
 import { type Layout, shardBytes, stripeCount, unitLength } from './core/layout.ts'
 import { parseShardKey } from './core/records.ts'
 import {
   checkUnit,
   encodeTrailer,
+  findTrailer,
   parseTrailer,
   storedBytes,
   trailerBytes,
+  trailerBytesMax,
 } from './core/shard-format.ts'
 
 /** A shard that is being written. */
@@ -69,11 +71,14 @@ export class StoredShards {
     return parseTrailer(await this.segments.read(key, range), layout, parseShardKey(key).shard)
   }
 
-  /** Units of stripes [first, last], each checked. A unit stays as it is: rpc may send it later. */
+  /**
+   * Units of stripes [first, last], as the segments have verified them; with `sums` each is also checked against
+   * its writer's checksum. A unit stays as it is: rpc may send it later.
+   */
   async *units(
     key: Uint8Array,
     layout: Layout,
-    stripes: { readonly first: number; readonly last: number; readonly sums: Uint32Array },
+    stripes: { readonly first: number; readonly last: number; readonly sums?: Uint32Array },
   ): AsyncGenerator<Uint8Array, void, void> {
     const at = stripes.first * layout.unitBytes
     const end = stripes.last * layout.unitBytes + unitLength(layout, stripes.last)
@@ -97,7 +102,8 @@ export class StoredShards {
           if (filled === length) unit = partial
         }
         if (unit === undefined) continue
-        checkUnit(layout, stripe, stripes.sums[stripe] as number, unit)
+        const sum = stripes.sums?.[stripe]
+        if (sum !== undefined) checkUnit(layout, stripe, sum, unit)
         yield unit
         partial = undefined
         filled = 0
@@ -105,6 +111,25 @@ export class StoredShards {
       }
     }
     if (stripe <= stripes.last) throw new Fault('corrupt', 'a shard ends before its last unit')
+  }
+
+  /** Reads the whole shard and checks each unit against its writer's checksum. */
+  async verify(key: Uint8Array): Promise<'intact' | 'damaged' | 'missing'> {
+    const found = this.segments.find(key)
+    if (found === undefined) return 'missing'
+    try {
+      const count = Math.min(found.bytes, trailerBytesMax)
+      const tail = await this.segments.read(key, { at: found.bytes - count, count })
+      const { layout, sums } = findTrailer(tail, parseShardKey(key).shard)
+      if (found.bytes !== storedBytes(layout)) return 'damaged'
+      const stripes = { first: 0, last: stripeCount(layout) - 1, sums }
+      for await (const unit of this.units(key, layout, stripes)) void unit
+      return 'intact'
+    } catch (error) {
+      if (isFault(error, 'corrupt')) return 'damaged'
+      if (isFault(error, 'not-found')) return 'missing'
+      throw error
+    }
   }
 
   /** Runs alone among touches and sweeps of this node. */

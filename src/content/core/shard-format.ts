@@ -140,6 +140,31 @@ export function parseTrailer(trailer: Uint8Array, layout: Layout, shard: number)
   return sums
 }
 
+/** Bytes at the end of a shard that hold any trailer. */
+export const trailerBytesMax: number = trailerFixedBytes + 4 * stripesMax + 4
+
+/** Finds the trailer that ends `tail` without knowing the chunk; Fault 'corrupt'. */
+export function findTrailer(
+  tail: Uint8Array,
+  shard: number,
+): { readonly layout: Layout; readonly sums: Uint32Array } {
+  const view = new DataView(tail.buffer, tail.byteOffset, tail.length)
+  for (let units = 1; units <= stripesMax; units++) {
+    const at = tail.length - trailerFixedBytes - 4 * units - 4
+    if (at < 0) break
+    if (view.getUint32(at, true) !== magic || view.getUint32(at + 16, true) !== units) continue
+    const layout = {
+      dataShards: view.getUint8(at + 5),
+      parityShards: view.getUint8(at + 6),
+      unitBytes: view.getUint32(at + 8, true),
+      length: view.getUint32(at + 12, true),
+    }
+    checkLayout(layout)
+    return { layout, sums: parseTrailer(tail.subarray(at), layout, shard) }
+  }
+  throw corrupt('a shard does not end with a trailer')
+}
+
 /** The checksums of stripes [first, last], as the message that opens a shard's stream to its reader. */
 export function encodeSums(sums: Uint32Array, first: number, last: number): Uint8Array {
   const message = new Uint8Array(4 * (last - first + 1))
