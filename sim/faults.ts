@@ -77,10 +77,7 @@ export class Faults {
         this.#later(4_000, () => this.#restart(node))
         break
       case 'power loss of all':
-        for (const one of this.#options.nodes) {
-          world.crash(one, 'power')
-          this.#later(2_000, () => this.#restart(one))
-        }
+        this.#losePowerOfAll()
         break
       case 'partition':
       case 'one-way partition':
@@ -124,6 +121,23 @@ export class Faults {
         break
     }
     world.count(`fault ${kind}`)
+  }
+
+  /**
+   * At once, or after a while in which all disks are slow: then much is acknowledged to clients, if
+   * anything is, that no disk holds yet.
+   */
+  #losePowerOfAll(): void {
+    const nodes = this.#options.nodes
+    const slowMs = this.#random.chance(0.5) ? 0 : this.#random.integer(600)
+    if (slowMs > 0) for (const node of nodes) this.#world.disk(node).slowness = 500
+    this.#later(slowMs, () => {
+      for (const node of nodes) {
+        this.#world.disk(node).slowness = 1
+        this.#world.crash(node, 'power')
+        this.#later(2_000, () => this.#restart(node))
+      }
+    })
   }
 
   /** One node against the others, one direction of its links or both. */
