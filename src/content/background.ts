@@ -76,7 +76,7 @@ export class Background {
       garbageBytes,
       ...this.#space,
       repairedShards: this.#repairedShards,
-      damagedShards: this.#damagedShards,
+      damagedShards: this.#damagedShards + this.#damaged.size,
       lastAuditMs: this.#lastAuditMs,
     }
   }
@@ -99,7 +99,6 @@ export class Background {
     const name = toHex(key)
     if (this.#damaged.has(name) || this.#damaged.size >= damagedMax) return
     this.#damaged.set(name, parseShardKey(key))
-    this.#damagedShards++
     this.#context.host.journal.event('warning', 'content.shard_damaged', { shard: name })
     if (this.#options.runsBackground === false) return
     if (!this.#timers.has('damage')) this.#later('damage', soonMs, () => this.#repairDamaged())
@@ -195,7 +194,10 @@ export class Background {
         if (this.#isClosed || namespaceTag(namespace) !== tag) continue
         const keyspace = await this.#context.table.open(namespace)
         const outcome = await this.#repairer.restoreOwn(keyspace, id, shard)
-        if (outcome === 'repaired') restored++
+        if (outcome === 'repaired') {
+          restored++
+          this.#damagedShards++
+        }
         if (outcome === 'failed') isDone = false
       }
       if (isDone) this.#damaged.delete(name)

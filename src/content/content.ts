@@ -92,7 +92,9 @@ export type ContentStatus = {
   readonly garbageBytes: number
   readonly freeBytes: number
   readonly totalBytes: number
+  /** Since this node started. */
   readonly repairedShards: number
+  /** Found damaged or lost on this node since it started, repaired or not yet. */
   readonly damagedShards: number
   /** By this node's monotonic clock; 0: none has ended yet. */
   readonly lastAuditMs: number
