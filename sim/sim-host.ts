@@ -17,7 +17,8 @@ import {
 import { SimClock } from './clock.ts'
 import { diskOf } from './disk-view.ts'
 import type { EventOwner } from './event-queue.ts'
-import { NodeStopped, type World } from './world.ts'
+import { NodeStopped } from './failures.ts'
+import type { World } from './world.ts'
 
 export class SimHost implements Host, EventOwner {
   readonly node: number

@@ -19,6 +19,7 @@ import {
 } from '../src/base/index.ts'
 import { SimDisk } from './disk.ts'
 import { EventQueue, type EventOwner, type SimEvent } from './event-queue.ts'
+import { NodeStopped, WorldFailure } from './failures.ts'
 import { SimNetwork } from './network.ts'
 import { SimHost } from './sim-host.ts'
 import { HttpServers } from './http.ts'
@@ -36,11 +37,6 @@ export type RealLoop = {
   macrotask(): Promise<void>
   /** Reports promises that fail unobserved, until the answer is called. */
   watchRejections(failed: (error: unknown) => void): () => void
-}
-
-/** Why a seed fails. */
-export class WorldFailure extends Error {
-  override name = 'WorldFailure'
 }
 
 const sameInstantMax = 2_000_000
@@ -213,11 +209,6 @@ export class World {
     this.#digest.update(utf8Encode(`${this.#digestLines.join('\n')}\n`))
     this.#digestLines = []
   }
-}
-
-/** Thrown by journal.fatal after the node was destroyed: unwinds the node's own stack. */
-export class NodeStopped extends Error {
-  override name = 'NodeStopped'
 }
 
 function linkCancellation(event: SimEvent, again: SimEvent): void {

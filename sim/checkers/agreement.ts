@@ -2,7 +2,7 @@
 // this life or an earlier one. The state of an index never changes once it was seen anywhere.
 
 import { type GroupId, toHex } from '../../src/base/index.ts'
-import { WorldFailure } from '../world.ts'
+import { WorldFailure } from '../failures.ts'
 
 export class Agreement {
   readonly #seen = new Map<string, { readonly digest: string; readonly node: number }>()

@@ -18,9 +18,10 @@ import { createRpc } from '../../src/rpc/index.ts'
 import { openLog, openStore, type Store } from '../../src/storage/index.ts'
 import { Agreement } from '../checkers/agreement.ts'
 import { isLinearizable, type RegisterOperation } from '../checkers/linearizability.ts'
+import { WorldFailure } from '../failures.ts'
 import { Faults, type FaultKind } from '../faults.ts'
 import type { SimHost } from '../sim-host.ts'
-import { type World, WorldFailure } from '../world.ts'
+import type { World } from '../world.ts'
 import {
   createRegisters,
   decodeAnswer,

@@ -17,10 +17,11 @@ import type { Topology } from '../../src/cluster/index.ts'
 import type { Address, NodeIdentity } from '../../src/host/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../../src/node/index.ts'
 import { isLinearizable, type RegisterOperation } from '../checkers/linearizability.ts'
+import { WorldFailure } from '../failures.ts'
 import { Faults, type FaultKind } from '../faults.ts'
 import type { SimResponse } from '../http.ts'
 import type { SimHost } from '../sim-host.ts'
-import { type World, WorldFailure } from '../world.ts'
+import type { World } from '../world.ts'
 import { basicTimestamp, signedHeaders } from './s3-signing.ts'
 
 type Recorded = RegisterOperation & { readonly key: string; readonly node: number }
