@@ -1,67 +1,78 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { isFault, nodeId, utf8Decode, utf8Encode } from '../base/index.ts'
-import { createLoopPorts } from '../host/index.ts'
-import type { Host } from '../host/index.ts'
+import { type Fault, nodeId, utf8Decode, utf8Encode } from '../base/index.ts'
+import { createLoopPorts, type Host } from '../host/index.ts'
 import type { Keyspace, Keyspaces } from './keyspace.ts'
 import { type CoreKeyspaces, createKeyspaces, serveKeyspaces } from './keyspaces.ts'
 import { createLaneKeyspaces } from './lane-client.ts'
 import {
-  type TestDirectory,
   TestConsensus,
+  type TestDirectory,
+  TestNetwork,
+  TestSegments,
   testDirectory,
   testGroup,
-  TestNetwork,
   testRaft,
-  TestSegments,
   testStore,
 } from './testing/doubles.ts'
 
 const name = '/raft/test'
 const key = utf8Encode('k')
-const text = (value: string): Uint8Array => utf8Encode(value)
+const text = utf8Encode
 
+/** Nodes 1 to 3 have replicas, 4 has none; 1 leads. */
 class World {
   readonly consensus = new TestConsensus()
   readonly network = new TestNetwork()
-  readonly nodes = new Map<number, { keyspaces: CoreKeyspaces; keyspace: Keyspace }>()
   readonly host: Host
+  readonly #nodes: { readonly keyspaces: CoreKeyspaces; readonly keyspace: Keyspace }[] = []
 
   constructor(host: Host) {
     this.host = host
   }
 
-  async start(id: number, options: { readonly hasReplica: boolean }): Promise<Keyspace> {
-    const store = await testStore(this.host, `store-${id}-${worlds}`)
+  async start(): Promise<void> {
+    for (const id of [1, 2, 3, 4]) await this.#startNode(id)
+    this.consensus.elect(1)
+  }
+
+  at(id: number): Keyspace {
+    return this.#node(id).keyspace
+  }
+
+  keyspacesAt(id: number): CoreKeyspaces {
+    return this.#node(id).keyspaces
+  }
+
+  async close(): Promise<void> {
+    for (const { keyspaces } of this.#nodes) await keyspaces.close()
+  }
+
+  #node(id: number) {
+    const node = this.#nodes[id - 1]
+    assert.ok(node)
+    return node
+  }
+
+  async #startNode(id: number): Promise<void> {
     const self = nodeId(id)
+    const store = await testStore(this.host, `store-${id}-${worlds}`)
+    const raft = testRaft(this.host, this.consensus, { self, store })
+    const rpc = this.network.rpc(self)
+    const founders = { voters: [1, 2, 3].map(nodeId) }
     const keyspaces = await createKeyspaces(
       {
         host: this.host,
-        raft: testRaft(this.host, this.consensus, { self, store }),
-        rpc: this.network.rpc(self),
+        raft,
+        rpc,
         store,
         values: new TestSegments(),
         self,
         session: { number: 1000 + id },
       },
-      {
-        namespaces: [
-          {
-            name,
-            group: testGroup,
-            founders: { voters: [1, 2, 3].map(nodeId) },
-            hasReplica: options.hasReplica,
-          },
-        ],
-      },
+      { namespaces: [{ name, group: testGroup, founders }] },
     )
-    const keyspace = await keyspaces.open(name)
-    this.nodes.set(id, { keyspaces, keyspace })
-    return keyspace
-  }
-
-  async close(): Promise<void> {
-    for (const { keyspaces } of this.nodes.values()) await keyspaces.close()
+    this.#nodes.push({ keyspaces, keyspace: await keyspaces.open(name) })
   }
 }
 
@@ -72,16 +83,12 @@ before(() => {
 })
 after(() => directory.remove())
 
-async function inWorld(
-  run: (world: World, at: (id: number) => Keyspace) => Promise<void>,
-): Promise<void> {
+async function inWorld(run: (world: World) => Promise<void>): Promise<void> {
   worlds++
   const world = new World(directory.host)
-  for (const id of [1, 2, 3]) await world.start(id, { hasReplica: true })
-  await world.start(4, { hasReplica: false })
-  world.consensus.elect(1)
+  await world.start()
   try {
-    await run(world, (id) => world.nodes.get(id)?.keyspace as Keyspace)
+    await run(world)
   } finally {
     await world.close()
   }
@@ -93,20 +100,188 @@ async function valueAt(keyspace: Keyspace): Promise<string> {
 
 describe('routing', () => {
   it('writes and reads at the leader, a follower and a node without a replica', () =>
-    inWorld(async (_world, at) => {
-      assert.equal(await at(1).put(key, text('a')), 2)
-      assert.equal(await at(2).put(key, text('b')), 3)
-      assert.equal(await at(4).put(key, text('c')), 4)
-      for (const id of [1, 2, 3, 4]) assert.equal(await valueAt(at(id)), 'c')
-      assert.equal(await at(4).delete(key), 1)
-      assert.equal(await at(3).delete(key), 0)
-      assert.equal(await valueAt(at(4)), '(none)')
+    inWorld(async (world) => {
+      assert.equal(await world.at(1).put(key, text('a')), 2)
+      assert.equal(await world.at(2).put(key, text('b')), 3)
+      assert.equal(await world.at(4).put(key, text('c')), 4)
+      for (const id of [1, 2, 3, 4]) assert.equal(await valueAt(world.at(id)), 'c')
+      assert.equal(await world.at(4).delete(key), 1)
+      assert.equal(await world.at(3).delete(key), 0)
+      assert.equal(await valueAt(world.at(4)), '(none)')
+    }))
+
+  it('carries long values over nodes', () =>
+    inWorld(async (world) => {
+      const value = new Uint8Array(100_000).fill(5)
+      await world.at(3).put(key, value)
+      assert.deepEqual((await world.at(4).range({ key })).kvs[0]?.value, value)
+      const response = await world.at(2).txn({
+        compares: [{ key, target: 'value', result: 'equal', operand: value }],
+        success: [{ kind: 'put', key, value: text('short'), previous: true }],
+        failure: [],
+      })
+      const [result] = response.results
+      assert.ok(response.succeeded && result?.kind === 'put')
+      assert.deepEqual(result.previous?.value, value)
+    }))
+
+  it('finds the leader again after it moved', () =>
+    inWorld(async (world) => {
+      await world.at(4).put(key, text('a'))
+      world.consensus.elect(3)
+      for (const id of [1, 2, 3, 4]) await world.at(id).put(key, text(`b${id}`))
+      assert.equal(await valueAt(world.at(4)), 'b4')
+    }))
+
+  it('waits while there is no leader', () =>
+    inWorld(async (world) => {
+      world.consensus.elect(undefined)
+      const writes = [1, 2, 4].map((id) => world.at(id).put(key, text('x')))
+      const read = world.at(2).range({ key, countOnly: true })
+      setImmediate(() => world.consensus.elect(2))
+      assert.deepEqual((await Promise.all(writes)).sort(), [2, 3, 4])
+      assert.ok((await read).count <= 1)
+    }))
+
+  it('applies a write once though its outcome was unknown each time', () =>
+    inWorld(async (world) => {
+      const count = async (id: number): Promise<void> => {
+        world.consensus.fates.push('applied-then-lost', 'lost', 'refused')
+        const response = await world.at(id).txn({
+          compares: [{ key, target: 'version', result: 'equal', operand: 0 }],
+          success: [{ kind: 'put', key, value: text('won') }],
+          failure: [],
+        })
+        assert.equal(response.succeeded, true)
+        assert.equal(await world.at(id).delete(key), 1)
+      }
+      for (const id of [1, 2, 4]) await count(id)
+      world.network.answersLost = 2
+      await count(3)
+      assert.equal((await world.at(1).range({ key })).revision, 9)
+    }))
+
+  it('says that the outcome is unknown when the deadline passes in doubt', () =>
+    inWorld(async (world) => {
+      world.consensus.fates.push('applied-then-lost')
+      const write = world.at(1).put(key, text('x'), { deadlineMs: 40 })
+      world.consensus.elect(undefined)
+      await assert.rejects(write, (error: Fault) => {
+        return error.code === 'deadline' && error.outcome === 'unknown'
+      })
+      const never = world.at(1).put(key, text('y'), { deadlineMs: 20 })
+      await assert.rejects(never, (error: Fault) => error.outcome === 'failed')
+    }))
+
+  it('gives up a node that does not answer when another leads', () =>
+    inWorld(async (world) => {
+      const hung = new Promise<never>(() => {})
+      world.network.holds.set(nodeId(1), hung)
+      const write = world.at(2).put(key, text('x'))
+      setImmediate(() => world.consensus.elect(3))
+      assert.equal(await write, 2)
+    }))
+
+  it('ends with the signal, and refuses beyond its bound', () =>
+    inWorld(async (world) => {
+      world.consensus.elect(undefined)
+      const controller = new AbortController()
+      const { signal } = controller
+      const cancelled = world.at(1).put(key, text('x'), { signal })
+      controller.abort()
+      await assert.rejects(cancelled, { code: 'cancelled' })
+      const options = { deadlineMs: 30 }
+      const many = Array.from({ length: 4097 }, () => world.at(1).put(key, text('x'), options))
+      const settled = await Promise.allSettled(many)
+      const refused = settled.filter((result) => {
+        return result.status === 'rejected' && (result.reason as Fault).code === 'overloaded'
+      })
+      assert.equal(refused.length, 1)
+    }))
+
+  it('gives faults of the request as they are', () =>
+    inWorld(async (world) => {
+      for (const id of [1, 2, 4]) {
+        await assert.rejects(world.at(id).range({ key, revision: 99 }), { code: 'invalid' })
+        await assert.rejects(world.at(id).put(new Uint8Array(0), key), /key is not provided/)
+        const put = { kind: 'put', key, value: key } as const
+        const twice = world.at(id).txn({ compares: [], success: [put, put], failure: [] })
+        await assert.rejects(twice, /duplicate key given in txn request/)
+        const large = world.at(id).put(key, new Uint8Array(1_600_000))
+        await assert.rejects(large, /request is too large/)
+      }
+      await assert.rejects(world.keyspacesAt(1).open('/raft/other'), { code: 'not-found' })
+    }))
+
+  it('serves a transaction of ranges without a proposal', () =>
+    inWorld(async (world) => {
+      await world.at(2).put(key, text('x'))
+      const { proposals } = world.consensus
+      const response = await world.at(4).txn({
+        compares: [{ key, target: 'mod', result: 'greater', operand: 0 }],
+        success: [{ kind: 'range', request: { key } }],
+        failure: [],
+      })
+      assert.equal(response.succeeded, true)
+      assert.equal(world.consensus.proposals, proposals)
     }))
 })
 
-void isFault
-void createLoopPorts
-void serveKeyspaces
-void createLaneKeyspaces
-type Unused = Keyspaces
-void (undefined as Unused | undefined)
+describe('data threads', () => {
+  async function inLane(
+    run: (world: World, lane: { keyspace: Keyspace; keyspaces: Keyspaces }) => Promise<void>,
+  ): Promise<void> {
+    await inWorld(async (world) => {
+      const [ours, theirs] = createLoopPorts((next) => world.host.clock.soon(next))
+      serveKeyspaces(ours, world.keyspacesAt(2))
+      const keyspaces = createLaneKeyspaces(world.host, theirs)
+      await run(world, { keyspaces, keyspace: await keyspaces.open(name) })
+      await keyspaces.close()
+    })
+  }
+
+  it('see the same keyspace, its faults and its freshness', () =>
+    inLane(async (world, { keyspace, keyspaces }) => {
+      const revisions = await Promise.all(
+        Array.from({ length: 50 }, (_, i) => keyspace.put(key, text(`v${i}`))),
+      )
+      assert.equal(new Set(revisions).size, 50)
+      assert.deepEqual(await keyspace.range({ key }), await world.at(1).range({ key }))
+      const value = new Uint8Array(50_000).fill(1)
+      await keyspace.put(key, value)
+      assert.deepEqual((await keyspace.range({ key })).kvs[0]?.value, value)
+      await assert.rejects(keyspace.range({ key, revision: 999 }), /future revision/)
+      await assert.rejects(keyspaces.open('/raft/none'), { code: 'not-found' })
+      assert.equal(await keyspaces.open(name), keyspace)
+      const { heardMsAgo, revision } = keyspace.freshness()
+      assert.ok(revision >= 1 && heardMsAgo < 60_000)
+    }))
+
+  it('cancel, and fail when the core closes', () =>
+    inLane(async (world, { keyspace }) => {
+      world.consensus.elect(undefined)
+      const controller = new AbortController()
+      const { signal } = controller
+      const cancelled = keyspace.put(key, text('x'), { signal })
+      setImmediate(() => controller.abort())
+      await assert.rejects(cancelled, { code: 'cancelled' })
+      const pending = keyspace.put(key, text('y'))
+      const closed = assert.rejects(pending, { code: 'unavailable' })
+      setImmediate(() => void world.keyspacesAt(2).close())
+      await closed
+      await assert.rejects(keyspace.put(key, text('z')), { code: 'unavailable' })
+    }))
+})
+
+describe('compaction by the leader', () => {
+  it('keeps the window of revisions', async () => {
+    const world = new World(directory.host)
+    worlds++
+    await world.start()
+    for (let i = 0; i < 30; i++) await world.at(1).put(key, text(`${i}`))
+    await world.keyspacesAt(1).compactNow({ ageMs: 1e9, revisionsMax: 5 })
+    await assert.rejects(world.at(3).range({ key, revision: 20 }), { code: 'compacted' })
+    assert.equal((await world.at(3).range({ key, revision: 26 })).kvs.length, 1)
+    await world.close()
+  })
+})

@@ -46,12 +46,16 @@ export type KeyspacesOptions = {
   readonly historyRevisionsMax?: number
 }
 
+export type HistoryWindow = { readonly ageMs: number; readonly revisionsMax: number }
+
 /** What the core thread has beside the contract of Keyspaces. */
 export type CoreKeyspaces = Keyspaces & {
   /** Opens a namespace that was not known at start. Fault 'exists' for a name or group in use. */
   add(namespace: NamespaceOptions): Promise<void>
   /** The way to a namespace for threads that send encoded requests. Fault 'not-found'. */
   transport(name: string): Transport
+  /** Proposes, where this node leads, to forget what is outside the window. */
+  compactNow(window: HistoryWindow): Promise<void>
   /** Physical compaction at once, instead of in the background; for tests and orderly stops. */
   sweep(): Promise<void>
 }
@@ -89,7 +93,6 @@ export function serveKeyspaces(port: Port, keyspaces: Keyspaces): void {
 
 class NodeKeyspaces implements CoreKeyspaces {
   readonly #dependencies: KeyspaceDependencies
-  readonly #options: KeyspacesOptions
   readonly #values: ValueShelf
   readonly #byName = new Map<string, Namespace>()
   readonly #byGroup = new Map<number, Namespace>()
@@ -98,7 +101,6 @@ class NodeKeyspaces implements CoreKeyspaces {
 
   constructor(dependencies: KeyspaceDependencies, options: KeyspacesOptions) {
     this.#dependencies = dependencies
-    this.#options = options
     const { host, store, values, rpc } = dependencies
     this.#values = new ValueShelf({
       host,
@@ -107,7 +109,11 @@ class NodeKeyspaces implements CoreKeyspaces {
       onFatal: (error) => this.#stop(error),
     })
     rpc.serve(controlMethod.keyspaceRequest, (call) => this.#answer(call))
-    this.#timer = host.clock.every(compactionMs, () => this.#compactAll())
+    const window = {
+      ageMs: options.historyMs ?? historyMsDefault,
+      revisionsMax: options.historyRevisionsMax ?? historyRevisionsDefault,
+    }
+    this.#timer = host.clock.every(compactionMs, () => void this.compactNow(window))
   }
 
   async add(options: NamespaceOptions): Promise<void> {
@@ -153,6 +159,10 @@ class NodeKeyspaces implements CoreKeyspaces {
   serve(port: Port): void {
     const find = (name: string): Transport => this.transport(name)
     this.#lanes.push(new LaneServer(this.#dependencies.host, port, { find }))
+  }
+
+  async compactNow(window: HistoryWindow): Promise<void> {
+    for (const namespace of this.#byName.values()) await this.#compact(namespace, window)
   }
 
   async sweep(): Promise<void> {
@@ -203,21 +213,14 @@ class NodeKeyspaces implements CoreKeyspaces {
     return replica.read(request.kind, request.body, { isSerializable, signal: call.signal })
   }
 
-  #compactAll(): void {
-    for (const namespace of this.#byName.values()) void this.#compact(namespace)
-  }
-
   /** Never rejects: a compaction that fails is proposed again later. */
-  async #compact(namespace: Namespace): Promise<void> {
+  async #compact(namespace: Namespace, window: HistoryWindow): Promise<void> {
     const { replica } = namespace
     if (replica === undefined || namespace.isCompacting) return
     if (replica.group.status().role !== 'leader') return
     namespace.isCompacting = true
     try {
-      await replica.compact({
-        ageMs: this.#options.historyMs ?? historyMsDefault,
-        revisionsMax: this.#options.historyRevisionsMax ?? historyRevisionsDefault,
-      })
+      await replica.compact(window)
     } catch (error) {
       if (!isFault(error)) this.#stop(error)
     } finally {

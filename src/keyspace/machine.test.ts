@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import {
   Fault,
-  groupId,
   isFault,
   logIndex,
   seededRandom,
@@ -11,28 +10,15 @@ import {
   utf8Decode,
   utf8Encode,
 } from '../base/index.ts'
-import type { Host } from '../host/index.ts'
-import type { Group } from '../raft/index.ts'
-import type { Store } from '../storage/index.ts'
 import { responseBytesMax } from './core/limits.ts'
-import { spaceOf, spaceTables, versionKey } from './core/rows.ts'
-import {
-  decodeAnswer,
-  decodeRangeResponse,
-  encodeEntry,
-  encodeRange,
-  encodeTxn,
-  encodeWrite,
-} from './core/wire.ts'
-import type { RangeRequest, RangeResponse, TxnRequest, TxnResponse } from './keyspace.ts'
-import { createMachine, type KeyspaceMachine } from './machine.ts'
-import { Replica } from './replica.ts'
+import { spaceOf, versionKey } from './core/rows.ts'
+import { decodeAnswer, encodeEntry, encodeTxn, encodeWrite } from './core/wire.ts'
+import type { RangeResponse, TxnRequest } from './keyspace.ts'
 import { type TestDirectory, testDirectory, TestSegments, testStore } from './testing/doubles.ts'
+import { addNeighbours, Bench, group } from './testing/bench.ts'
 import { ModelKeyspace } from './testing/model.ts'
 import { randomRange, randomTxn } from './testing/requests.ts'
-import { ValueShelf } from './values.ts'
 
-const group = groupId(3)
 const text = utf8Encode
 let directory: TestDirectory
 let stores = 0
@@ -40,93 +26,6 @@ before(() => {
   directory = testDirectory()
 })
 after(() => directory.remove())
-
-/** One replica whose entries are applied directly. */
-class Bench {
-  readonly host: Host
-  readonly store: Store
-  readonly segments: TestSegments
-  readonly values: ValueShelf
-  readonly machine: KeyspaceMachine
-  readonly replica: Replica
-  sequence = 0
-  index = 0
-  timeMs = 1_000_000
-
-  constructor(host: Host, store: Store, segments: TestSegments) {
-    this.host = host
-    this.store = store
-    this.segments = segments
-    const onFatal = (error: unknown): void => {
-      throw error
-    }
-    this.values = new ValueShelf({ host, store, segments, onFatal })
-    this.machine = createMachine({ host, store, values: this.values, group, onFatal })
-    const raftGroup = { readBarrier: async () => {} } as unknown as Group
-    this.replica = new Replica({
-      host,
-      store,
-      values: this.values,
-      group: raftGroup,
-      machine: this.machine,
-    })
-  }
-
-  apply(payload: Uint8Array): Uint8Array {
-    const index = logIndex(++this.index)
-    const answers = this.store.transaction(() =>
-      this.machine.apply([{ index, term: term(1), payload }]),
-    )
-    return answers[0] as Uint8Array
-  }
-
-  applyTxn(
-    request: TxnRequest,
-    id: { session?: number; sequence?: number; lowestOpen?: number } = {},
-  ) {
-    const sequence = id.sequence ?? ++this.sequence
-    const { session = 9, lowestOpen = sequence } = id
-    const write = encodeWrite({ session, sequence, lowestOpen, txn: encodeTxn(request) })
-    return this.apply(encodeEntry({ timeMs: this.timeMs, seed: 1, write, compactRevision: 0 }))
-  }
-
-  put(key: string, value: string | Uint8Array): number {
-    const bytes = typeof value === 'string' ? text(value) : value
-    const request = { compares: [], failure: [] }
-    const success = [{ kind: 'put', key: text(key), value: bytes } as const]
-    return decodeAnswer(this.applyTxn({ ...request, success })).response.revision
-  }
-
-  compact(revision: number): void {
-    const write = new Uint8Array(0)
-    this.apply(encodeEntry({ timeMs: this.timeMs, seed: 1, write, compactRevision: revision }))
-  }
-
-  async txn(request: TxnRequest): Promise<TxnResponse> {
-    const answer = await this.replica.complete(this.applyTxn(request))
-    return decodeAnswer(answer).response
-  }
-
-  async range(request: RangeRequest): Promise<RangeResponse> {
-    const options = { isSerializable: true, signal: undefined }
-    return decodeRangeResponse(await this.replica.read('range', encodeRange(request), options))
-  }
-
-  rowCounts(): Record<string, number> {
-    const counts: Record<string, number> = {}
-    for (const table of spaceTables) {
-      const rows = this.store.keys(table, { start: new Uint8Array(0) }).length
-      counts[table] = table === 'pending' ? rows : rows - 2
-    }
-    return counts
-  }
-
-  async close(): Promise<void> {
-    await this.machine.close()
-    await this.values.close()
-    await this.store.close()
-  }
-}
 
 async function inBench(run: (bench: Bench) => Promise<void>): Promise<void> {
   const store = await testStore(directory.host, `machine-${stores++}`)
@@ -137,21 +36,6 @@ async function inBench(run: (bench: Bench) => Promise<void>): Promise<void> {
   } finally {
     await bench.close()
   }
-}
-
-/** Rows of other groups before and after, which nothing here may see or touch. */
-function addNeighbours(store: Store): void {
-  store.transaction(() => {
-    for (const table of spaceTables.filter((name) => name !== 'pending')) {
-      for (const other of [group - 1, group + 1]) {
-        store.put(
-          table,
-          versionKey(spaceOf(groupId(other), 0), { modRevision: 5, sub: 0 }),
-          text('?'),
-        )
-      }
-    }
-  })
 }
 
 const all = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) }

@@ -243,6 +243,8 @@ export function testRaft(
 export class TestNetwork {
   readonly #handlers = new Map<NodeId, Map<number, (call: IncomingCall) => Promise<Uint8Array>>>()
   readonly down = new Set<NodeId>()
+  /** Calls to these nodes wait for this first. */
+  readonly holds = new Map<NodeId, Promise<void>>()
   /** Answers of the next calls that are lost on the way back. */
   answersLost = 0
   calls = 0
@@ -278,6 +280,7 @@ export class TestNetwork {
     this.calls++
     const handler = this.#handlers.get(to)?.get(call.method)
     await new Promise<void>((resolve) => setImmediate(resolve))
+    await this.holds.get(to)
     if (handler === undefined || this.down.has(to)) {
       throw new Fault('unavailable', `node ${to} cannot be reached`)
     }
