@@ -85,6 +85,14 @@ function fileTests(make: () => Promise<Disk>): Record<string, () => Promise<void
       assert.deepEqual(await file.read(0, 5), new Uint8Array(5))
       await file.close()
     },
+    'a write of very many parts is whole': async () => {
+      const file = await (await make()).open('file', { create: true })
+      const parts = Array.from({ length: 3000 }, (_, i) => new Uint8Array([i, i >> 8]))
+      await file.write(1, parts)
+      const back = await file.read(1, 6000)
+      assert.ok(parts.every((part, i) => back[2 * i] === part[0] && back[2 * i + 1] === part[1]))
+      await file.close()
+    },
     'preallocate grows with zeros and keeps what is there': async () => {
       const file = await (await make()).open('file', { create: true })
       await file.write(0, [text('keep')])

@@ -4,11 +4,22 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { after, describe, test } from 'node:test'
-import { Fault, isFault, type NodeId, nodeId, utf8Decode, utf8Encode } from '../base/index.ts'
+import {
+  Fault,
+  isFault,
+  type NodeId,
+  nodeId,
+  seededRandom,
+  utf8Decode,
+  utf8Encode,
+} from '../base/index.ts'
 import type { Address, Host, Network } from '../host/index.ts'
 import { createRealHost } from '../host/real/index.ts'
 import { createTestAuthority, settled, type TestAuthority } from '../host/testing/index.ts'
-import { createRpc, type Rpc, type RpcLimits, type RpcStream } from './index.ts'
+import { type Frame, frameType, headerBytes, writeHeader } from './core/frame.ts'
+import { createHello, helloCodec } from './core/hello.ts'
+import { createRpc, defaultLimits } from './rpc-node.ts'
+import type { Rpc, RpcLimits, RpcStream } from './rpc.ts'
 import { createMemoryNetwork, type MemoryNetwork } from './testing/memory-network.ts'
 
 const root = mkdtempSync(`${tmpdir()}/atoll-rpc-`)
@@ -87,6 +98,13 @@ async function faultOf(work: Promise<unknown>): Promise<Fault> {
     return error
   }
   assert.fail('expected a fault')
+}
+
+function frameBytes(frame: Frame, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(headerBytes + payload.length)
+  writeHeader(bytes, 0, { frame, length: payload.length })
+  bytes.set(payload, headerBytes)
+  return bytes
 }
 
 function gate(): { readonly opened: Promise<void>; open(): void } {
@@ -456,7 +474,7 @@ describe('rpc and a bad network', () => {
     await world.close()
   })
 
-  test('garbage, a false hello and credit overrun cut the peer, and only it', async () => {
+  test('garbage and a false hello cut the connection, and only it', async () => {
     const network = createMemoryNetwork()
     const world = await createWorld(network)
     const a = await world.node(one, { serve: (rpc) => rpc.serve(1, async () => text('fine')) })
@@ -480,6 +498,51 @@ describe('rpc and a bad network', () => {
       await closed
     }
     assert.equal(utf8Decode(await b.call(one, 1, text(''), soon)), 'fine')
+    await world.close()
+  })
+
+  test('random frames of a greeted member never break more than its connection', async () => {
+    const network = createMemoryNetwork()
+    const world = await createWorld(network)
+    const serve = (rpc: Rpc) => {
+      rpc.serve(1, async ({ request }) => request)
+      rpc.serveStream(1, measureStream)
+      rpc.onMessage(1, (_, message) => {
+        if (message[0] === 0) throw new Fault('corrupt', 'not a message')
+      })
+    }
+    const a = await world.node(one, { serve })
+    const b = await world.node(two)
+    await connected(a, b)
+    const random = seededRandom(5)
+    const identity = await world.authority.identity(2)
+    const address = world.addresses.get(one) as Address
+    for (let round = 0; round < 60; round++) {
+      const connection = await network.connect(address, { identity, timeoutMs: 1_000 })
+      let isClosed = false
+      connection.onClose = () => {
+        isClosed = true
+      }
+      connection.onBytes = () => undefined
+      const instance = random.bytes(8)
+      const hello = createHello({ ...identity, instance }, defaultLimits)
+      connection.send([frameBytes({ type: frameType.hello }, helloCodec.encode(hello))])
+      for (let i = 0; i < 30; i++) {
+        const frame = {
+          type: 2 + random.integer(12),
+          method: random.integer(3),
+          flags: random.integer(2),
+          id: 1 + random.integer(6),
+          argument: random.integer(2 ** 32),
+        }
+        const hasPayload = frame.type <= 6 || (frame.type >= 9 && frame.type <= 12)
+        const payload = random.bytes(hasPayload ? random.integer(300) : 0)
+        connection.send([frameBytes(frame, payload)])
+      }
+      connection.send([random.bytes(64)])
+      await settled(() => isClosed)
+    }
+    assert.equal(utf8Decode(await b.call(one, 1, text('fine'), soon)), 'fine')
     await world.close()
   })
 

@@ -35,7 +35,7 @@ export function createHttp(journal: Journal): Http {
 class HttpServer {
   readonly #options: HttpServerOptions
   readonly #journal: Journal
-  readonly #server: Server & { closeIdleConnections(): void; closeAllConnections(): void }
+  readonly #server: Server
   readonly #connectionsMax: number
   /** The request in progress on a connection. */
   readonly #exchanges = new WeakMap<Duplex, Exchange>()
@@ -43,7 +43,8 @@ class HttpServer {
   readonly #idle = new Set<Duplex>()
   /** Connections whose last request made no sense. */
   readonly #refused = new WeakSet<Duplex>()
-  #connectionCount = 0
+  /** Every connection, below TLS: one in its handshake counts. */
+  readonly #sockets = new Set<Socket>()
 
   constructor(options: HttpServerOptions, journal: Journal) {
     this.#options = options
@@ -73,9 +74,12 @@ class HttpServer {
           })
     server.maxHeadersCount = 0
     this.#server = server
-    server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
-      this.#onConnection(socket),
-    )
+    server.on('connection', (socket: Socket) => this.#onSocket(socket))
+    server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+      if (socket.destroyed) return
+      this.#idle.add(socket)
+      socket.once('close', () => this.#idle.delete(socket))
+    })
     server.on('request', (request, response) => this.#onRequest(request, response, false))
     server.on('checkContinue', (request, response) => this.#onRequest(request, response, true))
     server.on('clientError', (error, socket) => this.#onClientError(error, socket))
@@ -88,7 +92,9 @@ class HttpServer {
 
   #close(): Promise<void> {
     return new Promise((resolve) => {
-      const late = setTimeout(() => this.#server.closeAllConnections(), closeGraceMs)
+      const late = setTimeout(() => {
+        for (const socket of this.#sockets) socket.destroy()
+      }, closeGraceMs)
       this.#server.close(() => {
         clearTimeout(late)
         resolve()
@@ -97,20 +103,18 @@ class HttpServer {
     })
   }
 
-  #onConnection(socket: Socket): void {
-    this.#connectionCount++
-    socket.once('close', () => {
-      this.#connectionCount--
-      this.#idle.delete(socket)
-    })
-    if (this.#connectionCount > this.#connectionsMax) {
+  #onSocket(socket: Socket): void {
+    if (this.#sockets.size >= this.#connectionsMax) {
       const [oldest] = this.#idle
-      const victim = oldest ?? socket
-      this.#idle.delete(victim)
-      victim.destroy()
-      if (victim === socket) return
+      if (oldest === undefined) {
+        socket.destroy()
+        return
+      }
+      this.#idle.delete(oldest)
+      oldest.destroy()
     }
-    this.#idle.add(socket)
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {

@@ -5,6 +5,7 @@
 // In TLS 1.3 the dialling side is done before the other has judged its certificate: a refusal there
 // shows as a close soon after connect().
 
+import type { Socket } from 'node:net'
 import { connect as tlsConnect, createServer, type Server, type TLSSocket } from 'node:tls'
 import { clusterId, Fault, nodeId } from '../../base/index.ts'
 import type {
@@ -42,7 +43,7 @@ async function listen(
   options: ListenOptions,
   refuse: (remote: string, why: string) => void,
 ): Promise<Listener> {
-  const connections = new Set<TLSSocket>()
+  const sockets = new Set<Socket>()
   const server = createServer({
     ...tlsOptions(options.identity),
     requestCert: true,
@@ -50,6 +51,10 @@ async function listen(
     noDelay: true,
   })
   server.maxConnections = connectionsMax
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   server.on('secureConnection', (socket) => {
     const remote = socket.remoteAddress ?? ''
     const peer = peerIdentity(socket)
@@ -59,8 +64,6 @@ async function listen(
       socket.destroy()
       return
     }
-    connections.add(socket)
-    socket.once('close', () => connections.delete(socket))
     options.onConnection(new RealConnection(socket, peer))
   })
   server.on('tlsClientError', (error, socket) => {
@@ -68,13 +71,14 @@ async function listen(
     socket.destroy()
   })
   const bound = await listenOn(server, address, options.sharesPort)
-  return { address: bound, close: () => closeServer(server, connections) }
+  return { address: bound, close: () => closeServer(server, sockets) }
 }
 
-function closeServer(server: Server, connections: ReadonlySet<TLSSocket>): Promise<void> {
+/** `sockets` are those below TLS, so that one in its handshake ends as well. */
+function closeServer(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve())
-    for (const socket of connections) socket.destroy()
+    for (const socket of sockets) socket.destroy()
   })
 }
 

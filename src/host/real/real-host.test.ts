@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -93,6 +93,24 @@ test('preallocate takes real blocks', async () => {
   await file.sync()
   await file.close()
   assert.ok(statSync(`${disk.rootPath}/file`).blocks * 512 >= 3_000_000)
+})
+
+test('a full disk is no-space, and a failed sync says that it is fatal', async () => {
+  for (const blockingDisk of [false, true]) {
+    const { disk } = newHost({ blockingDisk })
+    symlinkSync('/dev/full', `${disk.rootPath}/full`)
+    const file = await disk.open('full')
+    for (const size of [10, 300_000]) {
+      await assert.rejects(file.write(0, [new Uint8Array(size)]), (error) =>
+        isFault(error, 'no-space'),
+      )
+    }
+    await assert.rejects(
+      file.sync(),
+      (error) => isFault(error, 'internal') && error.fields.fatal === 'sync',
+    )
+    await file.close()
+  }
 })
 
 test('a port that its holder shares is taken all the same', async () => {
