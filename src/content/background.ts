@@ -19,6 +19,8 @@ import { Sweeper } from './sweeper.ts'
 
 const damagedMax = 4_096
 const soonMs = 1_000
+/** Rest between audits while shards are missing: others repair their share of them meanwhile. */
+const recheckMs = 2_000
 const scrubPauseMs = 60_000
 const freedEveryMs = 30_000
 /** An audit takes at most this share of the time. */
@@ -117,7 +119,9 @@ export class Background {
         return { repaired: restored + report.repaired, missing: report.missing }
       } finally {
         const tookMs = this.#context.host.clock.monotonicMs() - startMs
-        const everyMs = Math.max(this.#options.auditEveryMs ?? 60_000, auditShare * tookMs)
+        const restMs =
+          this.#lastAudit.missing > 0 ? recheckMs : (this.#options.auditEveryMs ?? 60_000)
+        const everyMs = Math.max(restMs, auditShare * tookMs)
         this.#later('audit', everyMs, () => this.runRepair())
       }
     })
