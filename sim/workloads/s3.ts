@@ -39,6 +39,7 @@ const s3FaultKinds: readonly FaultKind[] = [
   'full disk',
   'clock jump',
   'pause',
+  'flipped bit',
 ]
 const countedEvents = [
   ['raft.leader_elected', 'elections'],
@@ -57,6 +58,7 @@ export const s3Promises: readonly string[] = [
   'objects deleted',
   'outcomes unknown',
   'repaired shards',
+  'snapshots installed',
 ]
 
 const bucket = 'simulated'
@@ -84,6 +86,7 @@ class S3Workload {
   readonly #living = new Map<number, Living>()
   readonly #history: Recorded[] = []
   #isOver = false
+  #missingShards = 0
 
   constructor(world: World, options: { readonly nodes: number; readonly durationMs: number }) {
     this.#world = world
@@ -100,12 +103,14 @@ class S3Workload {
       nodes: this.#nodes,
       kinds: s3FaultKinds,
       restart: (node) => this.#start(node),
+      mayFlip: isShardSegment,
       everyMs: 1_500,
     })
+    const monitor = this.#monitor()
     const clients = Array.from({ length: clientCount }, () => this.#client())
     await faults.run(this.#durationMs)
     this.#isOver = true
-    await Promise.all(clients)
+    await Promise.all([...clients, monitor])
     await this.#until('every node serves after the heal', startedWithinMs, () => this.#allServe())
     for (const objectKey of objectKeys) await this.#readEverywhere(objectKey)
     await this.#redundancyReturns()
@@ -261,11 +266,33 @@ class S3Workload {
         if (first?.running === undefined || !first.host.isAlive) return false
         const status = await this.#ask(first.host, first.running)
         const { underReplicatedShards, damagedShards } = status
+        this.#noteMissing(underReplicatedShards)
         seen = `under-replicated ${underReplicatedShards}, damaged ${damagedShards}`
         return underReplicatedShards === 0
       },
       () => seen,
     )
+  }
+
+  /** Watches redundancy while faults run; repairs show as fewer missing shards. */
+  async #monitor(): Promise<void> {
+    while (!this.#isOver) {
+      await this.#world.sleep(1_000)
+      const living = [...this.#living.values()].find(({ host, running }) => {
+        return host.isAlive && running !== undefined
+      })
+      if (living?.running === undefined) continue
+      const answer = this.#ask(living.host, living.running).catch(asUndefined)
+      const status = await Promise.race([answer, this.#world.sleep(5_000)])
+      if (status !== undefined) this.#noteMissing(status.underReplicatedShards)
+    }
+  }
+
+  #noteMissing(shards: number): void {
+    if (shards < this.#missingShards) {
+      this.#world.count('repaired shards', this.#missingShards - shards)
+    }
+    this.#missingShards = Math.max(0, shards)
   }
 
   #ask(host: SimHost, running: RunningNode): ReturnType<RunningNode['status']> {
@@ -319,8 +346,8 @@ class S3Workload {
       dataThreads: 0,
       ownLogThread: false,
       reserveBytes: 1024 * 1024,
-      raft: { logBytesMax: 2 * 1024 * 1024 },
-      content: { auditEveryMs: 5_000 },
+      raft: { logBytesMax: 256 * 1024 },
+      content: { auditEveryMs: 5_000, scrubBytesPerSecond: 16 * 1024 * 1024 },
     }
   }
 }
@@ -359,6 +386,11 @@ function drawLength(random: Random): number {
 function identityOf(node: number): NodeIdentity {
   const pem = { authorityPem: '', certificatePem: '', privateKeyPem: '' }
   return { nodeId: nodeId(node), clusterId: cluster, ...pem }
+}
+
+/** Shards may rot on one node: the code of every object survives it, and the scrub finds it. */
+function isShardSegment(path: string): boolean {
+  return path.startsWith('distributed/nodes/')
 }
 
 function hostOf(node: number): string {
