@@ -10,8 +10,9 @@ import {
   utf8Decode,
   utf8Encode,
 } from '../base/index.ts'
+import { openSegments, openStore } from '../storage/index.ts'
 import { responseBytesMax } from './core/limits.ts'
-import { spaceOf, versionKey } from './core/rows.ts'
+import { keyspaceTables, spaceOf, versionKey } from './core/rows.ts'
 import { decodeAnswer, encodeEntry, encodeTxn, encodeWrite } from './core/wire.ts'
 import type { RangeResponse, TxnRequest } from './keyspace.ts'
 import { type TestDirectory, testDirectory, TestSegments, testStore } from './testing/doubles.ts'
@@ -27,7 +28,7 @@ before(() => {
 })
 after(() => directory.remove())
 
-async function inBench(run: (bench: Bench) => Promise<void>): Promise<void> {
+async function inBench(run: (bench: Bench<TestSegments>) => Promise<void>): Promise<void> {
   const store = await testStore(directory.host, `machine-${stores++}`)
   const bench = new Bench(directory.host, store, new TestSegments())
   addNeighbours(store)
@@ -70,6 +71,39 @@ describe('the transition against a naive model', () => {
         await assert.rejects(bench.range({ ...all, revision: low - 1 }), { code: 'compacted' })
       }))
   }
+})
+
+describe('on SQLite and segment files', () => {
+  it('agrees with the memory store, and has everything after it is opened again', async () => {
+    const { host } = directory
+    const open = async (): Promise<Bench> => {
+      const store = await openStore(host, { path: 'real/store.sqlite', tables: keyspaceTables })
+      return new Bench(host, store, await openSegments(host, { path: 'real/values' }))
+    }
+    const random = seededRandom(21)
+    const model = new ModelKeyspace()
+    let bench = await open()
+    for (let round = 0; round < 120; round++) {
+      const request = randomTxn(random, { high: model.revision, depth: 0 })
+      const response = await bench.txn(request).catch((error: unknown) => {
+        assert.ok(isFault(error, 'invalid'), String(error))
+      })
+      if (response !== undefined) assert.deepEqual(response, model.txn(request))
+      if (round % 30 !== 29) continue
+      const { sequence, index } = bench
+      if (round % 60 === 29) await bench.values.sync()
+      bench.compact(model.revision - 5)
+      await bench.close()
+      bench = await open()
+      Object.assign(bench, { sequence, index })
+      const at = { ...all, revision: model.revision - 5 }
+      assert.deepEqual(await bench.range(at), model.range(at, model.revision))
+    }
+    assert.deepEqual(await bench.range(all), model.range(all, model.revision))
+    await bench.machine.sweep()
+    assert.deepEqual(await bench.range(all), model.range(all, model.revision))
+    await bench.close()
+  })
 })
 
 describe('compaction', () => {

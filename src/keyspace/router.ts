@@ -24,6 +24,8 @@ import type { Replica } from './replica.ts'
 const attemptMsMax = 2500
 const backoffMsMin = 4
 const backoffMsMax = 128
+/** Attempts that follow one another without a pause, each where the last one pointed. */
+const hopsMax = 2
 export const inFlightMax = 4096
 const jitterLimit = 1000
 /** What may pass by itself soon. A full disk or a conflict is the asker's to hear of at once. */
@@ -138,7 +140,7 @@ export class Router implements Transport {
         if (!this.#note(call, target, fault)) throw asOutcome(fault, call.wasUnknown)
       }
       call.attempts++
-      if (target === undefined || !this.#hasBetterTarget(target)) await this.#pause(call)
+      if (target === undefined || !this.#hasBetterTarget(call, target)) await this.#pause(call)
     }
   }
 
@@ -167,8 +169,9 @@ export class Router implements Transport {
     return this.#members[this.#turn++ % this.#members.length]
   }
 
-  /** A target other than the one that failed is known: no need to pause. */
-  #hasBetterTarget(failed: NodeId): boolean {
+  /** Another target is known: no need to pause, unless nodes only point at one another. */
+  #hasBetterTarget(call: Call, failed: NodeId): boolean {
+    if (call.attempts > hopsMax) return false
     return this.#leader !== undefined && this.#leader !== failed
   }
 

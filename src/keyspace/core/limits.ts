@@ -8,10 +8,13 @@ export const nestingMax = 6
 export const keyBytesMax = 8192
 /** Keys that the range deletes of one transaction may remove together. */
 export const deletedKeysMax = 16_384
-/** Keys and values of one answer; ranges are cut there (`more`), previous values are refused beyond. */
-export const responseBytesMax = 1_048_576
-/** What a pair weighs in an answer beside its key and value. */
-export const pairOverheadBytes = 32
+/**
+ * Keys and values of one answer; ranges are cut there (`more`), previous values are refused beyond. Below
+ * 1 MiB, so that the encoded answer fits in one call between nodes.
+ */
+export const responseBytesMax = 983_040
+/** What a pair weighs in an answer beside its key and value, at most. */
+export const pairOverheadBytes = 64
 
 /** Values up to this length are kept in 'latest' as well, so that a point read takes one look-up. */
 export const inlineBytesMax = 256

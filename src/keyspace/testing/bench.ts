@@ -3,7 +3,7 @@
 import { groupId, logIndex, term, utf8Encode } from '../../base/index.ts'
 import type { Host } from '../../host/index.ts'
 import type { Group } from '../../raft/index.ts'
-import type { Store } from '../../storage/index.ts'
+import type { Segments, Store } from '../../storage/index.ts'
 import { spaceOf, spaceTables, versionKey } from '../core/rows.ts'
 import {
   decodeAnswer,
@@ -17,16 +17,15 @@ import type { RangeRequest, RangeResponse, TxnRequest, TxnResponse } from '../ke
 import { createMachine, type KeyspaceMachine } from '../machine.ts'
 import { Replica } from '../replica.ts'
 import { ValueShelf } from '../values.ts'
-import type { TestSegments } from './doubles.ts'
 
 export const group = groupId(3)
 const text = utf8Encode
 
 /** One replica whose entries are applied directly. */
-export class Bench {
+export class Bench<Values extends Segments = Segments> {
   readonly host: Host
   readonly store: Store
-  readonly segments: TestSegments
+  readonly segments: Values
   readonly values: ValueShelf
   readonly machine: KeyspaceMachine
   readonly replica: Replica
@@ -34,7 +33,7 @@ export class Bench {
   index = 0
   timeMs = 1_000_000
 
-  constructor(host: Host, store: Store, segments: TestSegments) {
+  constructor(host: Host, store: Store, segments: Values) {
     this.host = host
     this.store = store
     this.segments = segments
@@ -105,6 +104,7 @@ export class Bench {
   async close(): Promise<void> {
     await this.machine.close()
     await this.values.close()
+    await this.segments.close()
     await this.store.close()
   }
 }
