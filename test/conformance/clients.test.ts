@@ -71,6 +71,8 @@ function environment(): Record<string, string> {
     AWS_SECRET_ACCESS_KEY: cluster.line.secretAccessKey,
     AWS_DEFAULT_REGION: cluster.line.region,
     AWS_EC2_METADATA_DISABLED: 'true',
+    // rclone refuses to start beside a bundle of its own.
+    AWS_CA_BUNDLE: '',
     HOME: work,
   }
 }
