@@ -62,15 +62,21 @@ program
   .option('--node <id>', 'ask this node (default: the first that answers)')
   .option('--json', 'print JSON')
   .addHelpText('after', '\nExamples:\n  atoll status\n  atoll status --node 2 --json\n')
-  .action(async (flags: { dataDir: string; node?: string; json?: boolean }) => {
+  .action(async (flags: StatusFlags) => {
     const { status } = await import('./status.ts')
-    await finish(() =>
-      status({
-        dataDir: resolve(flags.dataDir),
-        node: flags.node === undefined ? undefined : readId(flags.node),
-        isJson: flags.json === true,
-      }),
-    )
+    await finish(() => status(readStatus(flags)))
+  })
+
+program
+  .command('scrub')
+  .description('Read and verify every shard now; damaged ones are made again from the others.')
+  .option('--data-dir <dir>', 'the directory that `atoll up` uses', defaultDataDir)
+  .option('--node <id>', 'only this node (default: all, one after the other)')
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExamples:\n  atoll scrub\n  atoll scrub --node 2 --json\n')
+  .action(async (flags: StatusFlags) => {
+    const { scrub } = await import('./scrub.ts')
+    await finish(() => scrub(readStatus(flags)))
   })
 
 program
@@ -95,6 +101,16 @@ Examples:
     const { runNode } = await import('./node-command.ts')
     await finish(() => runNode(readNode(flags)))
   })
+
+type StatusFlags = { readonly dataDir: string; readonly node?: string; readonly json?: boolean }
+
+function readStatus(flags: StatusFlags) {
+  return {
+    dataDir: resolve(flags.dataDir),
+    node: flags.node === undefined ? undefined : readId(flags.node),
+    isJson: flags.json === true,
+  }
+}
 
 type Flags = Record<string, string | boolean | undefined>
 

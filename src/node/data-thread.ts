@@ -42,7 +42,7 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   if (keyspacePort === undefined || control === undefined) return
   const closers = new Closers()
   try {
-    const status = await serve(host, { config, keyspacePort, closers })
+    const { status, scrub } = await serve(host, { config, keyspacePort, closers })
     control.onMessage = (bytes) => {
       const asked = laneMessageCodec.decode(bytes)
       if (asked.kind === 'status-wanted') {
@@ -50,6 +50,13 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
         void status().then((found) =>
           control.send(laneMessageCodec.encode({ kind: 'status', request, status: found })),
         )
+      } else if (asked.kind === 'scrub-wanted') {
+        const { request } = asked
+        void scrub()
+          .catch(toFault)
+          .then((result) =>
+            control.send(laneMessageCodec.encode({ kind: 'scrubbed', request, result })),
+          )
       } else if (asked.kind === 'stop') {
         closers.closeAll().then(
           () => control.send(laneMessageCodec.encode({ kind: 'stopped' })),
@@ -70,7 +77,7 @@ type Lane = {
   readonly closers: Closers
 }
 
-/** Builds everything of this thread; answers how to ask it for its status. */
+/** Builds everything of this thread; answers how to ask it for its status and for a scrub. */
 async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   const { self } = config
   const keyspaces = createLaneKeyspaces(host, keyspacePort)
@@ -110,7 +117,7 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   if (s3Tls !== undefined) {
     closers.add(await listen(host, s3Tls, { ...server, tls: config.serverTls }))
   }
-  return async (): Promise<LaneStatus> => {
+  const status = async (): Promise<LaneStatus> => {
     const deadline = host.clock.sleep(totalsDeadlineMs).then(() => 0)
     const counted = objects.totals().then(
       (totals) => totals.objects + 1,
@@ -122,6 +129,7 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
       objects: counts,
     }
   }
+  return { status, scrub: () => content.runScrub() }
 }
 
 async function listen(

@@ -173,7 +173,7 @@ async function openServers(core: Core): Promise<RunningNode> {
   })
   const status = (): Promise<ClusterStatus> => clusterStatus(core, { cluster, lane: core.lane })
   if (config.listen.admin !== undefined)
-    await serveAdmin(core, { status, admin: config.listen.admin })
+    await serveAdmin(core, { status, lane, admin: config.listen.admin })
   return { id: self, status, stop: () => closers.closeAll() }
 }
 
@@ -192,11 +192,16 @@ function sameAddress(a: Address, b: Address): boolean {
 
 async function serveAdmin(
   { config, host, closers, system }: Core,
-  serving: { readonly admin: Address; readonly status: () => Promise<ClusterStatus> },
+  serving: {
+    readonly admin: Address
+    readonly status: () => Promise<ClusterStatus>
+    readonly lane: Lane
+  },
 ): Promise<void> {
   const actions = {
     status: serving.status,
     replaceMember: (old: NodeId) => replaceMember(system, old),
+    scrub: () => serving.lane.scrub(),
   }
   const handler = createAdminHandler({ host, actions }, { token: config.adminToken })
   const listener = await host.http.serve(serving.admin, {

@@ -18,6 +18,7 @@ const handler = createAdminHandler(
     host,
     actions: {
       status: async () => ({ nodes: [] }),
+      scrub: async () => ({ verified: 7, damaged: 1 }),
       async replaceMember(old) {
         if (old === 9) throw new Fault('not-found', 'no member 9', { next: 'look' })
         return { id: nodeId(4), replaces: old, founders: [1, 2, 3].map(nodeId) }
@@ -53,6 +54,13 @@ test('health is for anybody, the rest needs the token', async () => {
   }
   const answer = await ask('GET', '/v1/status?x=1', { token: 'right' })
   assert.deepEqual(answer, { status: 200, json: { nodes: [] } })
+})
+
+test('a scrub is asked for by POST with the token', async () => {
+  const answer = await ask('POST', '/v1/scrub', { token: 'right' })
+  assert.deepEqual(answer, { status: 200, json: { verified: 7, damaged: 1 } })
+  assert.equal((await ask('POST', '/v1/scrub')).status, 403)
+  assert.equal((await ask('GET', '/v1/scrub', { token: 'right' })).status, 404)
 })
 
 test('a replacement, and every way to ask for it wrongly', async () => {

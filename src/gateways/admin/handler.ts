@@ -3,6 +3,8 @@
 //
 //   GET  /health               200 {"status":"ok"} while this node serves
 //   GET  /v1/status            the cluster as this node and its peers see it
+//   POST /v1/scrub             {"verified", "damaged"}: reads every shard of this node now; damaged ones are made
+//                              again from the others
 //   POST /v1/members/replace   {"old": id} -> {"id", "replaces", "founders"}: gives the place of a member
 //                              whose disk is lost to a new identity
 //
@@ -24,6 +26,7 @@ import type { Host, HttpHandler, HttpRequest, HttpResponse } from '../../host/in
 export type AdminActions = {
   /** Plain JSON values. */
   status(): Promise<unknown>
+  scrub(): Promise<{ readonly verified: number; readonly damaged: number }>
   replaceMember(old: NodeId): Promise<{
     readonly id: NodeId
     readonly replaces: NodeId
@@ -63,6 +66,10 @@ async function route(
   if (name === 'GET /health') return json(200, { status: 'ok' })
   requireToken(request, expected)
   if (name === 'GET /v1/status') return json(200, await actions.status())
+  if (name === 'POST /v1/scrub') {
+    const { verified, damaged } = await actions.scrub()
+    return json(200, { verified, damaged })
+  }
   if (name === 'POST /v1/members/replace') {
     const old = readOld(await readBody(request))
     const { id, replaces, founders } = await actions.replaceMember(old)

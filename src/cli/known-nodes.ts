@@ -1,0 +1,27 @@
+// The nodes of a data directory and how to ask their admin API.
+
+import { Fault } from '../base/index.ts'
+import type { AdminEndpoint } from './admin-client.ts'
+import { readAdminToken, readAuthority, readFormation } from './formation.ts'
+
+export type KnownNode = { readonly id: number; readonly endpoint: AdminEndpoint }
+
+/** All nodes, or the one that `node` names by id or position. Fault 'not-found'. */
+export function findNodes(dataDir: string, node: number | undefined): readonly KnownNode[] {
+  const formation = readFormation(dataDir)
+  if (formation === undefined) {
+    throw new Fault('not-found', `${dataDir} holds no cluster`, {
+      next: 'give the directory that `atoll up` uses with --data-dir, or start one: atoll up',
+    })
+  }
+  const chosen = formation.slots.filter(
+    (slot) => node === undefined || slot.id === node || slot.slot === node,
+  )
+  if (chosen.length === 0) throw new Fault('not-found', `no node ${node} in ${dataDir}`)
+  const authorityPem = readAuthority(dataDir).certificatePem
+  const token = readAdminToken(dataDir)
+  return chosen.map(({ id, host, ports }) => ({
+    id,
+    endpoint: { host, port: ports.admin, authorityPem, token },
+  }))
+}
