@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -136,12 +136,18 @@ test('a single node writes no id, and a given cluster.toml is the plan', async (
   const given = join(dir, 'given')
   const text = readFileSync(join(single, 'cluster.toml'), 'utf8').replace('predastore', 'mine')
   rmSync(given, { recursive: true, force: true })
-  const { mkdirSync } = await import('node:fs')
   mkdirSync(given)
   writeFileSync(join(given, 'predastore.toml'), text)
   const formation = await formCluster(given, { nodes: 3, rs: { data: 2, parity: 1 }, ports })
   assert.equal(formation.slots.length, 1)
   assert.equal(requireTopology(given).buckets[0]?.name, 'mine')
+})
+
+test('forming never overwrites a node that holds data', async () => {
+  const kept = join(dir, 'kept')
+  mkdirSync(join(kept, 'node-2', 'distributed'), { recursive: true })
+  const plan = { nodes: 3, rs: { data: 2, parity: 1 }, ports: planPorts(32_000, {}) }
+  await assert.rejects(formCluster(kept, plan), (error) => isFault(error, 'exists'))
 })
 
 test('sizes, durations and tables for people', () => {

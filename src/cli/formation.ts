@@ -9,7 +9,7 @@
 // So a slot that ever ran and whose state is gone is *lost*: it gets a new identity (replace.ts).
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type ClusterId, clusterId, Fault, type NodeId, nodeId } from '../base/index.ts'
@@ -122,6 +122,7 @@ export type FormationPlan = {
  * the plan then, instead of the flags.
  */
 export async function formCluster(dataDir: string, plan: FormationPlan): Promise<Formation> {
+  requireNoState(dataDir)
   const given = readTopology(dataDir)
   const hosts = given === undefined ? await planHosts(plan) : hostsOf(given, plan.ports)
   for (const { host, ports } of hosts) await requireFreePorts(host, ports)
@@ -143,7 +144,6 @@ export async function formCluster(dataDir: string, plan: FormationPlan): Promise
   await Promise.all(
     slots.map(({ slot, id, ports }) => {
       const nodeDir = paths.node(slot)
-      rmSync(nodeDir, { recursive: true, force: true })
       return writeNodeDir(nodeDir, {
         clusterId: own,
         authority,
@@ -157,6 +157,18 @@ export async function formCluster(dataDir: string, plan: FormationPlan): Promise
   const formation = { clusterId: own, slots }
   writeFormation(dataDir, formation)
   return formation
+}
+
+/** A formation overwrites what an interrupted one left behind, but never a node's state. */
+function requireNoState(dataDir: string): void {
+  const names = existsSync(dataDir) ? readdirSync(dataDir) : []
+  for (const name of names.filter((name) => /^node-\d+$/.test(name))) {
+    const nodeDir = join(dataDir, name)
+    if (!existsSync(join(nodeDir, 'distributed'))) continue
+    throw new Fault('exists', `${nodeDir} holds a node's data, but ${dataDir} knows no cluster`, {
+      next: `bring back ${launcherPaths(dataDir).formation}, or move the data elsewhere`,
+    })
+  }
 }
 
 export function nodeFileOf(

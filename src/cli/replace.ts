@@ -2,7 +2,8 @@
 // a new identity, the launcher signs a certificate for that, and the node starts empty and is rebuilt.
 // The reason is told in formation.ts.
 
-import { rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { Fault, nodeId } from '../base/index.ts'
 import { replaceInTopology, type Topology } from '../cluster/index.ts'
@@ -43,7 +44,7 @@ export async function replaceLostSlot(
     slots: formation.slots.map((kept) => (kept.slot === slot.slot ? slot : kept)),
   }
   const nodeDir = launcherPaths(dataDir).node(slot.slot)
-  rmSync(nodeDir, { recursive: true, force: true })
+  moveAside(nodeDir, `lost-node-${lost.id}`)
   await writeNodeDir(nodeDir, {
     clusterId: formation.clusterId,
     authority: readAuthority(dataDir),
@@ -56,6 +57,17 @@ export async function replaceLostSlot(
   writeFormation(dataDir, changed)
   tell(`atoll: node ${fresh} takes the place of node ${lost.id} and is being rebuilt`)
   return changed
+}
+
+/** Whatever is left of the lost node stays on its disk under another name; nothing is deleted. */
+function moveAside(nodeDir: string, name: string): void {
+  const left = existsSync(nodeDir) ? readdirSync(nodeDir) : []
+  const remains = left.filter((entry) => !/^lost(-node-|\+found)/.test(entry))
+  if (remains.length === 0) return
+  const aside = join(nodeDir, name)
+  mkdirSync(aside, { recursive: true })
+  for (const entry of remains) renameSync(join(nodeDir, entry), join(aside, entry))
+  tell(`atoll: what was left in ${nodeDir} is now in ${aside}; delete it when you do not need it`)
 }
 
 /** The same bytes everywhere; running nodes follow the member list and read the file at their next start. */
