@@ -9,6 +9,8 @@ import type { World } from './world.ts'
 /** 2026-01-01 00:00 UTC. */
 const epochMs = 1_767_225_600_000
 const driftRange = 0.002
+/** As the system's: a wait for the rounding error of a deadline must not stop time. */
+const timerMsMin = 1
 
 export class SimClock implements Clock {
   readonly #host: SimHost
@@ -54,7 +56,7 @@ export class SimClock implements Clock {
   }
 
   after(ms: number, run: () => void): Timer {
-    return this.#host.schedule(Math.max(0, ms) / this.#rate, 'timer', run)
+    return this.#host.schedule(Math.max(timerMsMin, ms) / this.#rate, 'timer', run)
   }
 
   every(ms: number, run: () => void): Timer {

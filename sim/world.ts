@@ -39,7 +39,7 @@ export type RealLoop = {
   watchRejections(failed: (error: unknown) => void): () => void
 }
 
-const sameInstantMax = 2_000_000
+const sameInstantMax = 200_000
 const digestEveryEvents = 512
 
 export class World {

@@ -5,6 +5,8 @@
 // Operations whose outcome is unknown end at infinity: they may take effect at any time after their
 // start, or never (then they are tried after everything else, where they cannot matter).
 
+import { WorldFailure } from '../failures.ts'
+
 export type RegisterOperation = {
   readonly kind: 'read' | 'write' | 'compare-and-set'
   readonly startMs: number
@@ -27,7 +29,9 @@ type Node = {
   next: Node | undefined
 }
 
-/** The operations may come in any order. */
+const visitedMax = 2_000_000
+
+/** The operations may come in any order. WorldFailure when too many of them are concurrent. */
 export function isLinearizable(operations: readonly RegisterOperation[]): boolean {
   const head = buildList(operations)
   const done = new Uint8Array(Math.ceil(operations.length / 8))
@@ -43,6 +47,7 @@ export function isLinearizable(operations: readonly RegisterOperation[]): boolea
         const key = `${next.value ?? '\u0000'} ${String.fromCharCode(...done)}`
         if (!visited.has(key)) {
           visited.add(key)
+          if (visited.size > visitedMax) throw new WorldFailure('a history is too wide to judge')
           taken.push({ call: at, value })
           value = next.value
           lift(at)
