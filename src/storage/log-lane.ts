@@ -69,6 +69,8 @@ export class LogLane {
   #running: Promise<void> | undefined
   #isDead = false
   #isRewriting = true
+  /** Bytes that may be written again: no more than were appended, so that rewriting always ends. */
+  #rewriteCredit = 0
   #syncs = 0
   #lastSyncMs = 0
 
@@ -91,6 +93,7 @@ export class LogLane {
     const entered: LaneRecord[] = []
     for (const { segment, records } of found.segments) {
       lane.#segments.push(segment)
+      lane.#rewriteCredit += segment.end
       for (const { at, payload } of records) {
         const length = recordHeaderBytes + payload.length
         const record: LaneRecord = { segment, at, length, payload }
@@ -179,6 +182,7 @@ export class LogLane {
       while (this.#waiting.length > 0) {
         const buffers = this.#waiting
         this.#waiting = []
+        for (const { length } of buffers) this.#rewriteCredit += length
         await this.#writeAll(recordsOf(buffers))
         await this.#tidy()
       }
@@ -216,10 +220,11 @@ export class LogLane {
 
   async #writeSome(segment: LogSegment, records: readonly Pending[]): Promise<void> {
     const oldest = segment.sequence - (this.#segments[0] as LogSegment).sequence
+    const written = new Map<GroupId, number>()
     for (const [i, { buffer, at, length }] of records.entries()) {
       const payload = payloadOf(buffer, at)
       if (length > recordHeaderBytes) {
-        markRestarts(payload, (group, cut) => this.#index.isRestart(group, cut))
+        markRestarts(payload, written, (group, cut) => this.#index.isRestart(group, cut))
       }
       const number = this.#nextRecord + i
       stampRecord(buffer, at, { salt: segment.salt, number, unsynced: i, oldest })
@@ -344,6 +349,7 @@ export class LogLane {
       const rewrite = this.#mustRewrite() ? await this.#encodeRewrite() : undefined
       const isMarkNeeded = this.#released.some(({ after }) => after >= this.#nextRecord)
       if (rewrite === undefined && !isMarkNeeded) break
+      this.#rewriteCredit -= rewrite?.length ?? 0
       if (!(await this.#writeAll(recordsOf([rewrite ?? emptyRecord()])))) break
     }
     await this.#recycle()
@@ -361,11 +367,12 @@ export class LogLane {
 
   /** When closed segments hold more than twice what is live, and one more. */
   #mustRewrite(): boolean {
-    if (!this.#isRewriting || this.#active === undefined) return false
+    if (!this.#isRewriting || this.#active === undefined || this.#rewriteCredit <= 0) return false
     let liveBytes = 0
     for (const segment of this.#segments) liveBytes += segment.liveBytes
     const closed = this.#segments.length - 1
-    return closed > 1 + Math.floor((2 * liveBytes) / this.#options.segmentBytes)
+    const room = this.#options.segmentBytes - segmentHeaderBytes
+    return closed > 1 + Math.floor((2 * liveBytes) / room)
   }
 
   async #encodeRewrite(): Promise<Uint8Array | undefined> {

@@ -67,16 +67,11 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
 
   onCut(group: GroupId, cut: Cut, isRestart: boolean): void {
     const state = this.#state(group)
-    if (isRestart || cut.index >= state.last) {
+    if (isRestart || cut.index >= state.last || this.isRestart(group, cut)) {
       for (const slot of state.slots.values()) dropSlot(slot)
       state.slots.clear()
       state.last = cut.index
-    } else if (cut.index - state.cut.index > state.slots.size) {
-      for (const index of [...state.slots.keys()]) if (index <= cut.index) this.#drop(state, index)
-    } else {
-      for (let index: number = state.cut.index + 1; index <= cut.index; index++)
-        this.#drop(state, index)
-    }
+    } else this.#dropBetween(state, state.cut.index + 1, cut.index)
     state.cut = cut
     this.#dropState(state.cutIn)
     state.cutIn = this.#keepState()
@@ -84,7 +79,7 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
 
   onTruncate(group: GroupId, first: LogIndex): void {
     const state = this.#state(group)
-    for (let index: number = first; index <= state.last; index++) this.#drop(state, index)
+    this.#dropBetween(state, first, state.last)
     state.last = Math.max(state.cut.index, first - 1)
   }
 
@@ -183,6 +178,15 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
     if (slot === undefined) return
     dropSlot(slot)
     state.slots.delete(index)
+  }
+
+  /** Both inclusive. Takes no longer than there are entries, however far apart the two are. */
+  #dropBetween(state: GroupState<R>, low: number, high: number): void {
+    if (high - low > state.slots.size) {
+      for (const index of [...state.slots.keys()]) {
+        if (index >= low && index <= high) this.#drop(state, index)
+      }
+    } else for (let index = low; index <= high; index++) this.#drop(state, index)
   }
 
   #keepState(): R {

@@ -223,24 +223,33 @@ export function entryAt(payload: Uint8Array, at: number, index: LogIndex): LogEn
 }
 
 /**
- * Marks every cut that `isRestart` says leaves nothing behind. Done before the record is stamped, while
- * the entries of that moment are known: at recovery they may be in a segment that is gone.
+ * Marks every cut that `isRestart` says leaves nothing behind. Done before the records of one write are
+ * stamped, while the entries before that write are known: at recovery they may be in a segment that is
+ * gone. `written` spans the records of one write: per group the lowest index that the write itself puts
+ * an entry at. What is from there on is in the log beside the cut, and needs no mark.
  */
 export function markRestarts(
   payload: Uint8Array,
+  written: Map<GroupId, number>,
   isRestart: (group: GroupId, cut: Cut) => boolean,
 ): void {
   const view = viewOf(payload)
   for (let at = 0; at < payload.length; at = operationEnd(view, at)) {
     const flags = view.getUint8(at + 4)
-    if ((flags & flag.cut) === 0 || (flags & flag.restated) !== 0) continue
+    if ((flags & flag.restated) !== 0) continue
+    const group = getUint64(view, at + 5) as GroupId
+    if ((flags & flag.remove) !== 0) written.set(group, 0)
     const cutAt = at + operationHeaderBytes + ((flags & flag.hardState) !== 0 ? hardStateBytes : 0)
-    const cut = {
-      index: getUint64(view, cutAt) as LogIndex,
-      term: getUint64(view, cutAt + 8) as Term,
+    const entriesAt = cutAt + ((flags & flag.cut) !== 0 ? cutBytes : 0)
+    const lowest = written.get(group) ?? Number.POSITIVE_INFINITY
+    if ((flags & flag.cut) !== 0) {
+      const index = getUint64(view, cutAt) as LogIndex
+      const cut = { index, term: getUint64(view, cutAt + 8) as Term }
+      if (index < lowest && isRestart(group, cut)) view.setUint8(at + 4, flags | flag.restart)
     }
-    if (isRestart(getUint64(view, at + 5) as GroupId, cut))
-      view.setUint8(at + 4, flags | flag.restart)
+    if ((flags & flag.entries) !== 0) {
+      written.set(group, Math.min(lowest, getUint64(view, entriesAt)))
+    }
   }
 }
 
