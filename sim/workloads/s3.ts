@@ -12,6 +12,7 @@ import {
   isFault,
   nodeId,
   type Random,
+  utf8Decode,
 } from '../../src/base/index.ts'
 import type { Topology } from '../../src/cluster/index.ts'
 import type { Address, NodeIdentity } from '../../src/host/index.ts'
@@ -219,8 +220,11 @@ class S3Workload {
   ): Promise<number | undefined> {
     if (!this.#world.http.isServing(s3AddressOf(node))) return -1
     const response = await this.#request(node, request).catch(asUndefined)
-    if (response !== undefined) this.#world.count(`status ${response.status}`)
-    return response?.status
+    if (response === undefined) return undefined
+    const code = /<Code>(\w+)<\/Code>/.exec(utf8Decode(response.body))?.[1] ?? ''
+    this.#world.count(`status ${response.status} ${code}`)
+    // The node paused while the body came: S3's 400 for that may be repeated, like no answer at all.
+    return code === 'RequestTimeout' ? undefined : response.status
   }
 
   #request(
