@@ -281,6 +281,34 @@ test('every flipped bit of the last batch drops that batch, of an earlier one is
   }
 })
 
+test('a torn write of two records, the first one lost, is a torn tail and not damage', async () => {
+  const disk = new FaultyDisk()
+  const host = faultyHost(disk)
+  const log = await openLog(host, { path: 'log', ownThread: false, segmentBytes: 2 ** 21 })
+  await append(log, [{ group: groupId(1), entries: [entry(1, 1, new Uint8Array(9))] }])
+  const start = log.statistics().bytes
+  const large = (i: number) =>
+    append(log, [{ group: groupId(1), entries: [entry(i, 1, new Uint8Array(300_000))] }])
+  await Promise.all([large(2), large(3)])
+  assert.equal(log.statistics().syncs, 2)
+  const path = disk.paths().find((name) => name.startsWith('log/log-')) as string
+  const bytes = disk.peek(path) as Uint8Array
+  bytes.fill(0, start, start + 4096)
+  const torn = disk.copy()
+  torn.place(path, bytes)
+  const again = await open(torn)
+  assert.equal(again.recovered.get(groupId(1))?.entries.length, 1)
+  await append(again, [{ group: groupId(1), entries: [entry(2, 2, new Uint8Array(300_000))] }])
+  await again.close()
+  const last = await open(torn)
+  assert.deepEqual(
+    last.recovered.get(groupId(1))?.entries.map((e) => e.term),
+    [1, 2],
+  )
+  await last.close()
+  await log.close()
+})
+
 test('damage in an earlier segment, or its absence, is refused', async () => {
   const disk = new FaultyDisk()
   const log = await open(disk)
