@@ -178,12 +178,15 @@ export class ChunkWriter {
 
   #tooFew(durable: number, wanted: number): Fault {
     const faults = this.#opened().flatMap((lane) => lane.fault ?? [])
-    const full = faults.find((fault) => fault.code === 'no-space')
-    const up = this.#context.holders.upCount()
+    const { holders } = this.#context
+    const isFull =
+      faults.some((fault) => fault.code === 'no-space') ||
+      holders.eligible().some((member) => holders.isFull(member.id))
+    const up = holders.upCount()
     const what = `only ${durable} of ${wanted} shards of a chunk can be stored, ${up} nodes are up`
-    const first = full ?? faults[0]
-    return new Fault(full === undefined ? 'unavailable' : 'no-space', what, {
-      next: full === undefined ? 'Repeat the upload when more nodes are up.' : 'Free disk space.',
+    const first = faults.find((fault) => fault.code === 'no-space') ?? faults[0]
+    return new Fault(isFull ? 'no-space' : 'unavailable', what, {
+      next: isFull ? 'Free disk space.' : 'Repeat the upload when more nodes are up.',
       ...(first === undefined ? {} : { cause: first }),
     })
   }

@@ -54,7 +54,12 @@ export class Holders {
   }
 
   canTake(id: NodeId): boolean {
-    return this.isUp(id) && this.#note(id)?.kind !== 'full'
+    return this.isUp(id) && !this.isFull(id)
+  }
+
+  /** It refused a shard for want of disk space a short while ago. */
+  isFull(id: NodeId): boolean {
+    return this.#note(id)?.kind === 'full'
   }
 
   /** What a transfer to or from a member ended with. */

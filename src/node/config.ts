@@ -32,7 +32,7 @@ export type NodeConfig = {
   readonly dataThreads: number
   /** False: the log writes on the core's loop (simulator). Default true. */
   readonly ownLogThread?: boolean
-  /** Free disk space below which writes are refused. Default 256 MiB. */
+  /** Free disk space that shards leave to names and to deleting. Default: planReserves(). */
   readonly reserveBytes?: number
   readonly raft?: {
     readonly tickMs?: number
@@ -54,6 +54,24 @@ export function pathsOf(config: NodeConfig): { readonly db: string; readonly nod
     throw new Fault('invalid', `the topology does not list node ${config.self}`)
   }
   return { db: withoutSlash(db.path), nodes: withoutSlash(nodes.path) }
+}
+
+const mebibyte = 1024 * 1024
+
+/**
+ * Free bytes that each kind of data leaves on a disk. Shards stop first, then long values, so that a node
+ * whose disk is full of objects can still write the entries and rows that deleting them needs.
+ */
+export function planReserves(totalBytes: number): {
+  readonly shards: number
+  readonly values: number
+} {
+  const between = (share: number, least: number, most: number): number =>
+    Math.min(Math.max(totalBytes * share, least), most, totalBytes / 3)
+  return {
+    shards: between(0.05, 48 * mebibyte, 1024 * mebibyte),
+    values: between(0.02, 24 * mebibyte, 256 * mebibyte),
+  }
 }
 
 /** A node's config crosses to a thread of the same program: JSON of plain values loses nothing. */

@@ -21,7 +21,7 @@ import { createObjects } from '../objects/index.ts'
 import { createRpc, type Rpc } from '../rpc/index.ts'
 import { openSegments } from '../storage/index.ts'
 import { Closers } from './closers.ts'
-import { decodeConfig, type NodeConfig, pathsOf } from './config.ts'
+import { decodeConfig, type NodeConfig, pathsOf, planReserves } from './config.ts'
 import { laneMessageCodec } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
@@ -89,9 +89,10 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   const cluster = await openCluster({ host, system, isReachable }, { self })
   closers.add(async () => cluster.close())
   followPeers(cluster, rpc, self)
+  const { shards } = planReserves((await host.disk.space()).totalBytes)
   const segments = await openSegments(host, {
     path: `${pathsOf(config).nodes}/shards`,
-    ...(config.reserveBytes === undefined ? {} : { reserveBytes: config.reserveBytes }),
+    reserveBytes: config.reserveBytes ?? shards,
   })
   closers.add(() => segments.close())
   const { view, admin } = cluster

@@ -30,7 +30,7 @@ import { createRaft, raftTable } from '../raft/index.ts'
 import { controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { Closers } from './closers.ts'
-import { type NodeConfig, pathsOf } from './config.ts'
+import { type NodeConfig, pathsOf, planReserves } from './config.ts'
 import { type Lane, startLane } from './lane.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
@@ -95,7 +95,11 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
     tables: [raftTable, ...keyspaceTables],
   })
   closers.add(async () => store.close())
-  const values = await openSegments(host, { path: `${db}/values` })
+  const reserves = planReserves((await host.disk.space()).totalBytes)
+  const values = await openSegments(host, {
+    path: `${db}/values`,
+    reserveBytes: config.reserveBytes ?? reserves.values,
+  })
   closers.add(() => values.close())
   const rpc = createRpc(host, { self, identity, listen: config.listen.control })
   closers.add(() => rpc.close())
