@@ -1,8 +1,8 @@
 // The data thread: gateways, TLS to clients, hashes, coding, shard segments and bulk rpc, away from the
 // core's timers. It owns no replicated state: keyspaces are asked over its port.
 //
-// The program ends when the core says stop: first the gateways, so that no new request comes, then what
-// they stand on. A failure to start is told to the core instead of thrown: it is an answer for people
+// It serves when the core says so, which is once the cluster's state can be read, and ends when the core
+// says stop: first the gateways, so that no new request comes, then what they stand on. A failure to start is told to the core instead of thrown: it is an answer for people
 // (a taken port), not a broken thread.
 
 import { type NodeId, toFault } from '../base/index.ts'
@@ -22,7 +22,7 @@ import { createRpc, type Rpc } from '../rpc/index.ts'
 import { openSegments } from '../storage/index.ts'
 import { Closers } from './closers.ts'
 import { decodeConfig, type NodeConfig, pathsOf, planReserves } from './config.ts'
-import { laneMessageCodec } from './lane-messages.ts'
+import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
 
@@ -41,33 +41,43 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   const [keyspacePort, control] = muxPort(port, laneChannel.count)
   if (keyspacePort === undefined || control === undefined) return
   const closers = new Closers()
-  try {
-    const { status, scrub } = await serve(host, { config, keyspacePort, closers })
-    control.onMessage = (bytes) => {
-      const asked = laneMessageCodec.decode(bytes)
-      if (asked.kind === 'status-wanted') {
-        const { request } = asked
-        void status().then((found) =>
-          control.send(laneMessageCodec.encode({ kind: 'status', request, status: found })),
-        )
-      } else if (asked.kind === 'scrub-wanted') {
-        const { request } = asked
-        void scrub()
-          .catch(toFault)
-          .then((result) =>
-            control.send(laneMessageCodec.encode({ kind: 'scrubbed', request, result })),
-          )
-      } else if (asked.kind === 'stop') {
-        closers.closeAll().then(
-          () => control.send(laneMessageCodec.encode({ kind: 'stopped' })),
-          (error) => host.journal.fatal('node.data_thread_stop_failed', error),
-        )
-      }
+  const send = (message: LaneMessage): void => control.send(laneMessageCodec.encode(message))
+  let served: Promise<Served> | undefined
+  const begin = async (): Promise<void> => {
+    try {
+      served = serve(host, { config, keyspacePort, closers })
+      await served
+      send({ kind: 'serving' })
+    } catch (error) {
+      await closers.closeAll()
+      send({ kind: 'failed', fault: toFault(error) })
     }
-    control.send(laneMessageCodec.encode({ kind: 'serving' }))
-  } catch (error) {
+  }
+  const end = async (): Promise<void> => {
     await closers.closeAll()
-    control.send(laneMessageCodec.encode({ kind: 'failed', fault: toFault(error) }))
+    send({ kind: 'stopped' })
+  }
+  control.onMessage = (bytes) => {
+    const asked = laneMessageCodec.decode(bytes)
+    const isFatal = (error: unknown): void => host.journal.fatal('node.data_thread_failed', error)
+    if (asked.kind === 'serve') begin().catch(isFatal)
+    else if (asked.kind === 'stop') end().catch(isFatal)
+    else if (served !== undefined) answerRequest(asked, { served, send }).catch(isFatal)
+  }
+}
+
+type Served = { status(): Promise<LaneStatus>; scrub(): Promise<ScrubResult> }
+
+async function answerRequest(
+  asked: LaneMessage,
+  lane: { readonly served: Promise<Served>; readonly send: (message: LaneMessage) => void },
+): Promise<void> {
+  const { status, scrub } = await lane.served
+  if (asked.kind === 'status-wanted') {
+    lane.send({ kind: 'status', request: asked.request, status: await status() })
+  } else if (asked.kind === 'scrub-wanted') {
+    const result = await scrub().catch(toFault)
+    lane.send({ kind: 'scrubbed', request: asked.request, result })
   }
 }
 

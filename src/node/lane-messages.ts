@@ -1,6 +1,6 @@
 // Control messages between the core and the data thread: one byte of kind, then the body.
 //
-//   core -> lane   'status-wanted', 'scrub-wanted' (request number), 'stop'
+//   core -> lane   'serve', 'status-wanted', 'scrub-wanted' (request number), 'stop'
 //   lane -> core   'serving', 'failed' (a Fault), 'status' (request number and LaneStatus), 'scrubbed'
 //                  (request number and what was found, or a Fault), 'stopped'
 
@@ -19,6 +19,7 @@ import { type LaneStatus, laneFields } from './status.ts'
 
 export type LaneMessage =
   | { readonly kind: 'status-wanted'; readonly request: number }
+  | { readonly kind: 'serve' }
   | { readonly kind: 'stop' }
   | { readonly kind: 'serving' }
   | { readonly kind: 'failed'; readonly fault: Fault }
@@ -38,6 +39,7 @@ const kinds = [
   'stopped',
   'scrub-wanted',
   'scrubbed',
+  'serve',
 ] as const
 
 const requestCodec = codecOf(message({ request: uint(1) }))

@@ -1,15 +1,19 @@
-// The core's end of the data thread: starting it, asking it, stopping it within a bounded time.
+// The core's end of the data thread: starting it, letting it serve, asking it, stopping it within a
+// bounded time. Starting and serving are two steps, so that the thread loads its code while the core
+// still waits for a majority.
 
 import { Fault } from '../base/index.ts'
-import type { Host } from '../host/index.ts'
+import type { Host, Port } from '../host/index.ts'
 import { type Keyspaces, serveKeyspaces } from '../keyspace/index.ts'
 import { encodeConfig, type NodeConfig } from './config.ts'
 import { dataThread } from './data-thread.ts'
-import { laneMessageCodec, type ScrubResult } from './lane-messages.ts'
+import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import type { LaneStatus } from './status.ts'
 
 export type Lane = {
+  /** Settles when the gateways serve; rejects with the Fault that kept them from it. Called once. */
+  serve(): Promise<void>
   /** Undefined when it does not answer in time. */
   status(): Promise<LaneStatus | undefined>
   /** Verifies every shard of this node now. */
@@ -23,7 +27,7 @@ const statusWaitingMax = 256
 const scrubbingMax = 4
 const niceness = 10
 
-/** Settles when the gateways serve; rejects with the Fault that kept them from it. */
+/** Settles when the thread runs; it serves nothing yet. */
 export async function startLane(
   host: Host,
   { config, keyspaces }: { readonly config: NodeConfig; readonly keyspaces: Keyspaces },
@@ -34,51 +38,79 @@ export async function startLane(
     throw new Fault('internal', 'the port to the data thread has too few channels')
   }
   serveKeyspaces(keyspacePort, keyspaces)
-  const waiting = new Map<number, (status: LaneStatus) => void>()
-  const scrubbing = new Map<number, (result: ScrubResult | Fault) => void>()
-  let requests = 0
-  let onStopped: (() => void) | undefined
-  await new Promise<void>((resolve, reject) => {
-    control.onMessage = (bytes) => {
-      const told = laneMessageCodec.decode(bytes)
-      if (told.kind === 'serving') resolve()
-      else if (told.kind === 'failed') reject(told.fault)
-      else if (told.kind === 'status') waiting.get(told.request)?.(told.status)
-      else if (told.kind === 'scrubbed') {
-        scrubbing.get(told.request)?.(told.result)
-        scrubbing.delete(told.request)
-      } else if (told.kind === 'stopped') onStopped?.()
+  return new CoreLane(host, { control, endThread: () => thread.stop() })
+}
+
+type Thread = { readonly control: Port; readonly endThread: () => Promise<void> }
+
+class CoreLane implements Lane {
+  readonly #host: Host
+  readonly #thread: Thread
+  readonly #waiting = new Map<number, (status: LaneStatus) => void>()
+  readonly #scrubbing = new Map<number, (result: ScrubResult | Fault) => void>()
+  #requests = 0
+  #onServing: ((fault?: Fault) => void) | undefined
+  #onStopped: (() => void) | undefined
+
+  constructor(host: Host, thread: Thread) {
+    this.#host = host
+    this.#thread = thread
+    thread.control.onMessage = (bytes) => this.#receive(laneMessageCodec.decode(bytes))
+  }
+
+  #receive(told: LaneMessage): void {
+    if (told.kind === 'serving') this.#onServing?.()
+    else if (told.kind === 'failed') this.#onServing?.(told.fault)
+    else if (told.kind === 'status') this.#waiting.get(told.request)?.(told.status)
+    else if (told.kind === 'stopped') this.#onStopped?.()
+    else if (told.kind === 'scrubbed') {
+      this.#scrubbing.get(told.request)?.(told.result)
+      this.#scrubbing.delete(told.request)
     }
-  })
-  return {
-    async status() {
-      if (waiting.size >= statusWaitingMax) throw new Fault('overloaded', 'too many ask for status')
-      const request = ++requests
-      const answered = new Promise<LaneStatus>((resolve) => waiting.set(request, resolve))
-      control.send(laneMessageCodec.encode({ kind: 'status-wanted', request }))
-      const late = host.clock.sleep(statusDeadlineMs).then(() => undefined)
-      const status = await Promise.race([answered, late])
-      waiting.delete(request)
-      return status
-    },
-    async scrub() {
-      if (scrubbing.size >= scrubbingMax) throw new Fault('overloaded', 'a scrub is under way')
-      const request = ++requests
-      const scrubbed = new Promise<ScrubResult | Fault>((resolve) =>
-        scrubbing.set(request, resolve),
-      )
-      control.send(laneMessageCodec.encode({ kind: 'scrub-wanted', request }))
-      const result = await scrubbed
-      if (result instanceof Fault) throw result
-      return result
-    },
-    async stop() {
-      const stopped = new Promise<void>((resolve) => {
-        onStopped = resolve
-      })
-      control.send(laneMessageCodec.encode({ kind: 'stop' }))
-      await Promise.race([stopped, host.clock.sleep(stopDeadlineMs)])
-      await thread.stop()
-    },
+  }
+
+  #send(message: LaneMessage): void {
+    this.#thread.control.send(laneMessageCodec.encode(message))
+  }
+
+  serve(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onServing = (fault) => (fault === undefined ? resolve() : reject(fault))
+      this.#send({ kind: 'serve' })
+    })
+  }
+
+  async status(): Promise<LaneStatus | undefined> {
+    if (this.#waiting.size >= statusWaitingMax) {
+      throw new Fault('overloaded', 'too many ask for status')
+    }
+    const request = ++this.#requests
+    const answered = new Promise<LaneStatus>((resolve) => this.#waiting.set(request, resolve))
+    this.#send({ kind: 'status-wanted', request })
+    const late = this.#host.clock.sleep(statusDeadlineMs).then(() => undefined)
+    const status = await Promise.race([answered, late])
+    this.#waiting.delete(request)
+    return status
+  }
+
+  async scrub(): Promise<ScrubResult> {
+    if (this.#scrubbing.size >= scrubbingMax) throw new Fault('overloaded', 'a scrub is under way')
+    const request = ++this.#requests
+    const scrubbed = new Promise<ScrubResult | Fault>((resolve) =>
+      this.#scrubbing.set(request, resolve),
+    )
+    this.#send({ kind: 'scrub-wanted', request })
+    const result = await scrubbed
+    if (result instanceof Fault) throw result
+    return result
+  }
+
+  async stop(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.#onStopped = resolve
+    })
+    this.#send({ kind: 'stop' })
+    await Promise.race([stopped, this.#host.clock.sleep(stopDeadlineMs)])
+    await this.#thread.endThread()
   }
 }

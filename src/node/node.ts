@@ -60,8 +60,9 @@ export async function startNode(
   const closers = new Closers()
   try {
     const core = await openCore(config, host, closers)
+    const lane = loadLane(core)
     await join(core, options.signal)
-    return await openServers(core)
+    return await openServers(core, lane)
   } catch (error) {
     await closers.closeAll()
     throw error
@@ -161,19 +162,30 @@ function peersOf(members: readonly Member[], self: NodeId): ReadonlyMap<NodeId, 
   return new Map(others.map((member) => [member.id, member.control]))
 }
 
-async function openServers(core: Core): Promise<RunningNode> {
-  const { config, host, closers, rpc, raft, system, keyspaces, self } = core
+/** The data thread loads its code while the core joins; a failure of it is told by who waits for it. */
+function loadLane({ config, host, keyspaces, closers }: Core): Promise<Lane> {
+  const lane = startLane(host, { config, keyspaces })
+  const stop = lane.then(
+    (started) => () => started.stop(),
+    () => async () => undefined,
+  )
+  closers.add(async () => (await stop)())
+  return lane
+}
+
+async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningNode> {
+  const { config, host, closers, rpc, raft, system, self } = core
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
   const cluster = await openCluster({ host, system, isReachable }, { self })
   closers.add(async () => cluster.close())
   const unfollow = followMembership({ host, raft, rpc, cluster, system, systemGroup }, self)
   closers.add(async () => unfollow())
   await announceAddresses(config, system)
-  const lane = await startLane(host, { config, keyspaces })
+  const lane = await loading
+  await lane.serve()
   core.lane = lane
   closers.add(async () => {
     core.lane = undefined
-    await lane.stop()
   })
   const status = (): Promise<ClusterStatus> => clusterStatus(core, { cluster, lane: core.lane })
   if (config.listen.admin !== undefined)
