@@ -365,14 +365,14 @@ export class LogLane {
     }
   }
 
-  /** When closed segments hold more than twice what is live, and one more. */
+  /** When closed segments hold more than three times what is live, and one more. */
   #mustRewrite(): boolean {
     if (!this.#isRewriting || this.#active === undefined || this.#rewriteCredit <= 0) return false
     let liveBytes = 0
     for (const segment of this.#segments) liveBytes += segment.liveBytes
     const closed = this.#segments.length - 1
     const room = this.#options.segmentBytes - segmentHeaderBytes
-    return closed > 1 + Math.floor((2 * liveBytes) / room)
+    return closed > 1 + Math.floor((3 * liveBytes) / room)
   }
 
   async #encodeRewrite(): Promise<Uint8Array | undefined> {

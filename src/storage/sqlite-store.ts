@@ -66,7 +66,7 @@ class SqliteStore implements Store {
   #isClosed = false
   #rowsSinceCheckpoint = 0
   #commits = 0
-  #helper: Promise<CheckpointHelper> | undefined
+  #lane: Promise<CheckpointLane> | undefined
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
 
@@ -175,7 +175,7 @@ class SqliteStore implements Store {
     await this.checkpoint()
     this.#isClosed = true
     for (const connection of this.#idleViews) connection.close()
-    if (this.#helper !== undefined) await (await this.#helper).stop()
+    if (this.#lane !== undefined) await (await this.#lane).stop()
     this.#attempt(() => this.#opened.database.close())
   }
 
@@ -192,8 +192,8 @@ class SqliteStore implements Store {
     const commitsBefore = this.#commits
     const rowsBefore = this.#rowsSinceCheckpoint
     try {
-      this.#helper ??= CheckpointHelper.start(this.#host, this.#opened.file)
-      const isWhole = await (await this.#helper).checkpoint()
+      this.#lane ??= CheckpointLane.start(this.#host, this.#opened.file)
+      const isWhole = await (await this.#lane).checkpoint()
       if (!isWhole) await this.#syncWal()
     } catch (error) {
       const fault = toFault(error)
@@ -433,7 +433,7 @@ function attempt<T>(path: string, run: () => T): T {
 // ---- the helper thread ----
 
 /** One checkpoint at a time; the thread has its own connection. */
-class CheckpointHelper {
+class CheckpointLane {
   readonly #port: Port
   readonly #stop: () => Promise<void>
   #settle: { resolve: (isWhole: boolean) => void; reject: (fault: Fault) => void } | undefined
@@ -449,9 +449,9 @@ class CheckpointHelper {
     }
   }
 
-  static async start(host: Host, file: string): Promise<CheckpointHelper> {
+  static async start(host: Host, file: string): Promise<CheckpointLane> {
     const { port, stop } = await host.threads.start(checkpointProgram, utf8Encode(file))
-    return new CheckpointHelper(port, stop)
+    return new CheckpointLane(port, stop)
   }
 
   /** True when everything committed before the call is in the synced database. */
