@@ -23,6 +23,11 @@ const soonMs = 1_000
 const recheckMs = 2_000
 const scrubPauseMs = 60_000
 const freedEveryMs = 30_000
+/** When the disk is low, freed space is waited for. */
+const freedEveryLowMs = 5_000
+/** Unless the owner says where low begins. */
+const lowDiskRatio = 0.05
+const lowGarbageRatio = 0.02
 /** An audit takes at most this share of the time. */
 const auditShare = 10
 
@@ -51,7 +56,9 @@ export class Background {
     this.#options = options
     this.#repairer = new Repairer(context, stored, options.repairAfterMs ?? 600_000)
     this.#auditor = new Auditor(context, this.#repairer)
-    this.#sweeper = new Sweeper(context, stored, options.freedGraceMs ?? 60_000)
+    this.#sweeper = new Sweeper(context, stored, {
+      graceMs: () => (this.#isDiskLow ? 0 : (options.freedGraceMs ?? 60_000)),
+    })
   }
 
   start(): void {
@@ -77,6 +84,7 @@ export class Background {
       liveBytes,
       garbageBytes,
       ...this.#space,
+      isDiskLow: this.#isDiskLow,
       repairedShards: this.#repairedShards,
       damagedShards: this.#damagedShards + this.#damaged.size,
       lastAuditMs: this.#lastAuditMs,
@@ -142,7 +150,7 @@ export class Background {
         await this.#sweeper.raise(namespaces)
         const freed = await this.#sweeper.deleteFreed(namespaces)
         const unnamed = await this.#sweeper.deleteUnnamed(namespaces)
-        await this.#stored.segments.compact()
+        await this.#compact()
         return { deleted: freed + unnamed }
       } finally {
         this.#later('sweep', this.#options.sweepEveryMs ?? 900_000, () => this.runSweep())
@@ -161,12 +169,25 @@ export class Background {
   async #deleteFreed(): Promise<void> {
     await this.#alone('sweep', async () => {
       try {
-        const deleted = await this.#sweeper.deleteFreed(this.#options.namespaces)
-        if (deleted > 0) await this.#stored.segments.compact()
+        this.#space = await this.#context.host.disk.space()
+        await this.#sweeper.deleteFreed(this.#options.namespaces)
+        await this.#compact()
       } finally {
-        this.#later('freed', freedEveryMs, () => this.#deleteFreed())
+        const restMs = this.#isDiskLow ? freedEveryLowMs : freedEveryMs
+        this.#later('freed', restMs, () => this.#deleteFreed())
       }
     })
+  }
+
+  /** On a disk that is nearly full every little garbage is worth the copying. */
+  async #compact(): Promise<void> {
+    this.#space = await this.#context.host.disk.space()
+    await this.#stored.segments.compact(this.#isDiskLow ? { garbageRatio: lowGarbageRatio } : {})
+  }
+
+  get #isDiskLow(): boolean {
+    const { freeBytes, totalBytes } = this.#space
+    return totalBytes > 0 && freeBytes < (this.#options.lowDiskBytes ?? totalBytes * lowDiskRatio)
   }
 
   async #scrubSlowly(): Promise<void> {

@@ -92,6 +92,8 @@ export type ContentStatus = {
   readonly garbageBytes: number
   readonly freeBytes: number
   readonly totalBytes: number
+  /** Less is free than lowDiskBytes. */
+  readonly isDiskLow: boolean
   /** Since this node started. */
   readonly repairedShards: number
   /** Found damaged or lost on this node since it started, repaired or not yet. */
@@ -118,6 +120,8 @@ export type ContentOptions = {
   readonly sweepEveryMs?: number
   /** Freed shards stay readable this long for readers that hold their manifest. Default 60 s. */
   readonly freedGraceMs?: number
+  /** With less free disk than this, freed shards go without grace and all garbage is compacted. */
+  readonly lowDiskBytes?: number
   /** A holder that takes or gives nothing for this long has failed. Default 5 s. */
   readonly stallMs?: number
   /** A shard counts as slow after three times the usual wait, at least this. Default 50 ms. */

@@ -25,20 +25,23 @@ import type { StoredShards } from './stored-shards.ts'
 const pageRows = 256
 /** Raises that a stamp survives: long uploads look at the number once a minute and touch (writer.ts). */
 const lag = 1
-/** Below this share of free disk, freed shards go without grace. */
-const lowDiskRatio = 0.05
 
 type Sweep = { readonly keyspace: Keyspace; readonly number: number }
+
+export type SweeperOptions = {
+  /** How long a freed shard stays for readers that began before; asked anew for each round. */
+  readonly graceMs: () => number
+}
 
 export class Sweeper {
   readonly #context: Context
   readonly #stored: StoredShards
-  readonly #freedGraceMs: number
+  readonly #options: SweeperOptions
 
-  constructor(context: Context, stored: StoredShards, freedGraceMs: number) {
+  constructor(context: Context, stored: StoredShards, options: SweeperOptions) {
     this.#context = context
     this.#stored = stored
-    this.#freedGraceMs = freedGraceMs
+    this.#options = options
   }
 
   /** On the first live member: raises the sweep number of each namespace, drops notes of nodes that are gone. */
@@ -121,7 +124,7 @@ export class Sweeper {
     const { self, host } = this.#context
     const prefix = chunkTable.freedOfNode(self)
     const tag = namespaceTag(keyspace.name)
-    const graceMs = await this.#graceMs()
+    const graceMs = this.#options.graceMs()
     let deleted = 0
     let key = prefix
     for (;;) {
@@ -152,11 +155,6 @@ export class Sweeper {
       if (last === undefined || !more) return deleted
       key = keyAfter(last.key)
     }
-  }
-
-  async #graceMs(): Promise<number> {
-    const { freeBytes, totalBytes } = await this.#context.host.disk.space()
-    return freeBytes < totalBytes * lowDiskRatio ? 0 : this.#freedGraceMs
   }
 
   async #dropNotesOfGone(keyspace: Keyspace): Promise<void> {

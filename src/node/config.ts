@@ -74,6 +74,12 @@ export function planReserves(totalBytes: number): {
   }
 }
 
+/** Size of a shard file: small on a small disk, so that compaction finds room for the copy of one. */
+export function planFileBytes(totalBytes: number): number {
+  const share = Math.floor(totalBytes / 64 / mebibyte) * mebibyte
+  return Math.min(Math.max(share, 4 * mebibyte), 64 * mebibyte)
+}
+
 /** A node's config crosses to a thread of the same program: JSON of plain values loses nothing. */
 export function encodeConfig(config: NodeConfig): Uint8Array {
   return utf8Encode(JSON.stringify(config))

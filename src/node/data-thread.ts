@@ -21,7 +21,7 @@ import { createObjects } from '../objects/index.ts'
 import { createRpc, type Rpc } from '../rpc/index.ts'
 import { openSegments } from '../storage/index.ts'
 import { Closers } from './closers.ts'
-import { decodeConfig, type NodeConfig, pathsOf, planReserves } from './config.ts'
+import { decodeConfig, type NodeConfig, pathsOf, planFileBytes, planReserves } from './config.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
@@ -99,9 +99,11 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   const cluster = await openCluster({ host, system, isReachable }, { self })
   closers.add(async () => cluster.close())
   followPeers(cluster, rpc, self)
-  const { shards } = planReserves((await host.disk.space()).totalBytes)
+  const { totalBytes } = await host.disk.space()
+  const { shards } = planReserves(totalBytes)
   const segments = await openSegments(host, {
     path: `${pathsOf(config).nodes}/shards`,
+    fileBytesMax: planFileBytes(totalBytes),
     reserveBytes: config.reserveBytes ?? shards,
   })
   closers.add(() => segments.close())
@@ -109,7 +111,7 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   const namespaces = [firstObjectsNamespace]
   const content = createContent(
     { host, rpc, segments, view, keyspaces, chooseHolders },
-    { self, namespaces, ...config.content },
+    { self, namespaces, lowDiskBytes: shards * 1.5, ...config.content },
   )
   closers.add(() => content.close())
   const objects = createObjects(

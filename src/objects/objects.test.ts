@@ -58,7 +58,7 @@ class TestContent {
     read: (manifest, { at, count }) => this.#read(manifest, at, count),
     release: async (manifest) =>
       manifest.chunks.map(({ id }) => ({ kind: 'delete', key: this.#row(id) })),
-    status: () => ({ freeBytes: 1000, totalBytes: 1000 }) as ContentStatus,
+    status: () => ({ isDiskLow: false }) as ContentStatus,
     runScrub: async () => ({ verified: 0, damaged: 0 }),
     runRepair: async () => ({ repaired: 0, missing: 0 }),
     runSweep: async () => ({ deleted: 0 }),

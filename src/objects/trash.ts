@@ -19,7 +19,6 @@ import { exists, type Rooms, remove } from './rooms.ts'
 
 const graceMs = 60_000
 const completedKeptMs = 24 * 60 * 60 * 1000
-const lowSpaceRatio = 0.15
 const rowsMax = 200
 /** Chunks freed by one transaction: each is up to 2 + 2 (k + m) operations. */
 const chunksPerTxn = 64
@@ -59,9 +58,7 @@ export async function forgetCompleted(rooms: Rooms, keyspace: Keyspace): Promise
 
 function isDue(rooms: Rooms, freedMs: number): boolean {
   const ageMs = rooms.host.clock.wallMs() - freedMs
-  const { freeBytes, totalBytes } = rooms.content.status()
-  const isLow = totalBytes > 0 && freeBytes < totalBytes * lowSpaceRatio
-  return ageMs >= graceMs || isLow
+  return ageMs >= graceMs || rooms.content.status().isDiskLow
 }
 
 type Trash = { readonly body: Body; readonly trashRow: Uint8Array }

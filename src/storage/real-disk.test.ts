@@ -13,7 +13,7 @@ import { openSegments } from './open-segments.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'atoll-storage-'))
 after(() => rmSync(root, { recursive: true }))
-const host = createRealHost({ rootPath: root, journal: { level: 'error' } })
+const host = createRealHost({ rootPath: root, journal: { level: 'error', format: 'text' } })
 
 test('the log thread recovers, reads back and refuses as the loop does', async () => {
   const options = { path: 'log', segmentBytes: 256 * 1024 }

@@ -293,7 +293,7 @@ class Window {
   readonly file: DiskFile
   readonly size: number
   #at = 0
-  #bytes = new Uint8Array(0)
+  #bytes: Uint8Array = new Uint8Array(0)
 
   constructor(file: DiskFile, size: number) {
     this.file = file

@@ -15,7 +15,7 @@ let count = 0
 
 function freshHost() {
   const rootPath = join(root, String(count++))
-  return createRealHost({ rootPath, journal: { level: 'error' } })
+  return createRealHost({ rootPath, journal: { level: 'error', format: 'text' } })
 }
 
 testStore('sqlite', () => {
@@ -77,7 +77,7 @@ test('after kill -9 a prefix of the commits is there, at least through the last 
     const { createRealHost } = await import(${JSON.stringify(new URL('../host/real/index.ts', import.meta.url).href)})
     const { openSqliteStore } = await import(${JSON.stringify(new URL('./sqlite-store.ts', import.meta.url).href)})
     setInterval(() => {}, 1000)
-    const host = createRealHost({ rootPath: ${JSON.stringify(host.disk.rootPath)}, journal: { level: 'error' } })
+    const host = createRealHost({ rootPath: ${JSON.stringify(host.disk.rootPath)}, journal: { level: 'error', format: 'text' } })
     const store = await openSqliteStore(host, { path: 'store.sqlite', tables: ['t'] })
     for (let i = 1; ; i++) {
       store.transaction(() => {

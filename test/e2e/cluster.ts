@@ -176,13 +176,12 @@ export function run(
   options: {
     readonly env?: Record<string, string>
     readonly cwd?: string
-    readonly input?: string
   } = {},
 ): Promise<Ran> {
   const child = spawn(command, args, {
     cwd: options.cwd ?? root,
     env: { ...process.env, ...options.env },
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   const output = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
@@ -190,7 +189,6 @@ export function run(
       if (output[name].length < 4 * 1024 * 1024) output[name] += chunk.toString()
     })
   }
-  child.stdin.end(options.input ?? '')
   return new Promise((resolve) => {
     child.on('error', (error) => resolve({ status: 127, stdout: '', stderr: error.message }))
     child.on('close', (status) => resolve({ status, ...output }))
