@@ -1,18 +1,17 @@
-// The real host's parts put together; once for the process and once more in each worker.
+// The real host's parts put together; once for the process and once more in each worker. Servers and
+// sockets are loaded on first use: threads that only write files never need them.
 
 import { realpathSync } from 'node:fs'
 import { mkdirSync } from 'node:fs'
-import type { Host } from '../host.ts'
+import type { Host, Http, Journal, Network } from '../host.ts'
 import { realClock } from './clock.ts'
 import { createDisk } from './disk.ts'
-import { createHttp } from './http.ts'
 import {
   createJournal,
   type FatalEnd,
   type JournalOptions,
   writeToStandardError,
 } from './journal.ts'
-import { createNetwork } from './network.ts'
 import { realRandom } from './random.ts'
 import { systemFault } from './system-fault.ts'
 import { createThreads } from './threads.ts'
@@ -32,8 +31,8 @@ export function buildHost(parts: HostParts): Host {
     clock: realClock,
     random: realRandom,
     disk: createDisk(rootPath, { isBlocking: parts.isDiskBlocking }),
-    network: createNetwork(journal),
-    http: createHttp(journal),
+    network: createLazyNetwork(journal),
+    http: createLazyHttp(journal),
     threads: createThreads({
       rootPath,
       journalOptions: parts.journal,
@@ -42,6 +41,27 @@ export function buildHost(parts: HostParts): Host {
     }),
     journal,
     memory: { residentBytes: () => process.memoryUsage.rss() },
+  }
+}
+
+function createLazyNetwork(journal: Journal): Network {
+  let loading: Promise<Network> | undefined
+  const load = (): Promise<Network> => {
+    loading ??= import('./network.ts').then(({ createNetwork }) => createNetwork(journal))
+    return loading
+  }
+  return {
+    listen: async (address, options) => (await load()).listen(address, options),
+    connect: async (address, options) => (await load()).connect(address, options),
+  }
+}
+
+function createLazyHttp(journal: Journal): Http {
+  return {
+    async serve(address, options) {
+      const { createHttp } = await import('./http.ts')
+      return await createHttp(journal).serve(address, options)
+    },
   }
 }
 

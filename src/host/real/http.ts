@@ -5,14 +5,14 @@
 // time between requests. A body has no time limit: a slow upload is legitimate, and TCP keep-alive finds
 // clients that vanished.
 
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Address, Http, HttpResponse, HttpServerOptions, Journal, Listener } from '../host.ts'
 import { Exchange } from './http-exchange.ts'
 import { rawResponse } from './http-raw.ts'
 import { listenOn } from './listen.ts'
+import { createHttpServer, createHttpsServer } from './node-servers.ts'
 import { errorCode } from './system-fault.ts'
 
 const headerBytesDefault = 16 * 1024
@@ -63,11 +63,13 @@ class HttpServer {
     const { tls } = options
     const server =
       tls === undefined
-        ? createServer(settings)
-        : createTlsServer({
+        ? createHttpServer(settings)
+        : createHttpsServer({
             ...settings,
             cert: tls.certificatePem,
             key: tls.privateKeyPem,
+            // No client shows a certificate: without this Node would decode its whole list of roots.
+            ca: [],
             minVersion: 'TLSv1.2',
             handshakeTimeout: handshakeMsMax,
             ALPNProtocols: ['http/1.1'],

@@ -6,7 +6,7 @@
 // shows as a close soon after connect().
 
 import type { Socket } from 'node:net'
-import { connect as tlsConnect, createServer, type Server, type TLSSocket } from 'node:tls'
+import type { Server, TLSSocket } from 'node:tls'
 import { clusterId, Fault, nodeId } from '../../base/index.ts'
 import type {
   Address,
@@ -19,6 +19,7 @@ import type {
 } from '../host.ts'
 import { listenOn } from './listen.ts'
 import { type ReceiveSlot, RealConnection } from './network-connection.ts'
+import { connectTls, createTlsServer } from './node-servers.ts'
 import { errorCode, systemFault } from './system-fault.ts'
 
 const handshakeMsMax = 10_000
@@ -44,7 +45,7 @@ async function listen(
   refuse: (remote: string, why: string) => void,
 ): Promise<Listener> {
   const sockets = new Set<Socket>()
-  const server = createServer({
+  const server = createTlsServer({
     ...tlsOptions(options.identity),
     requestCert: true,
     handshakeTimeout: handshakeMsMax,
@@ -87,7 +88,7 @@ function dial(address: Address, options: ConnectOptions): Promise<Connection> {
   return new Promise((resolve, reject) => {
     const slot: ReceiveSlot | undefined =
       options.receiveBuffer === undefined ? undefined : { receive: undefined, early: [] }
-    const socket = tlsConnect({
+    const socket = connectTls({
       ...tlsOptions(options.identity),
       host: address.host,
       port: address.port,
