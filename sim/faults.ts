@@ -35,6 +35,8 @@ export class Faults {
   readonly #random: Random
   #isHealed = false
   #flippedNode: number | undefined
+  /** A node has been missed: chunks may have been stored without their spare shard. */
+  #mayBeShort = false
 
   constructor(world: World, options: FaultsOptions) {
     this.#world = world
@@ -69,6 +71,7 @@ export class Faults {
     const node = this.#pick(this.#options.nodes)
     const disk = world.disk(node)
     world.trace(`fault ${kind} ${node}`)
+    if (kind !== 'flipped bit' && kind !== 'clock jump') this.#mayBeShort = true
     switch (kind) {
       case 'kill':
       case 'power loss':
@@ -157,10 +160,13 @@ export class Faults {
     })
   }
 
-  /** All flips of a run hit one node: more could destroy every copy of something. */
+  /**
+   * All flips of a run hit one node, and only while no other fault can have left a chunk without its spare
+   * shard: rot beside a missing shard is more than 2+1 promises to survive.
+   */
   #flip(): boolean {
     const { mayFlip } = this.#options
-    if (mayFlip === undefined) return false
+    if (mayFlip === undefined || this.#mayBeShort) return false
     this.#flippedNode ??= this.#pick(this.#options.nodes)
     return this.#world.disk(this.#flippedNode).flipBit(mayFlip)
   }
