@@ -1,37 +1,49 @@
-// Memory for stream messages, used again once their reader has asked for the next: a fresh 256 KiB
-// array costs more in page faults than the copy into it. Powers of two from 4 KiB to 256 KiB, a bounded
-// number of each is kept.
+// Memory for stream messages, used again once their reader has asked for the next: a fresh 64 KiB array
+// costs more in page faults, zeroing and collection than the copy into it. Powers of two from 4 KiB to
+// 256 KiB, each with room for a message's own header beside a payload of that size; what is kept is bounded.
 
 /** Below this, exact arrays are cheap and a class would waste memory. */
 const exactBytesMax = 1024
 const classBytesMin = 4 * 1024
 const classCount = 7
-const keptPerClassMax = 16
+const headerRoomBytes = 64
+const keptBytesMax = 12 * 1024 * 1024
 
 export class BufferPool {
   readonly #free: Uint8Array[][] = Array.from({ length: classCount }, () => [])
+  #keptBytes = 0
 
   /** At least `length` bytes, of any content. */
   take(length: number): Uint8Array {
     const index = classIndex(length)
     const kept = this.#free[index]
     if (kept === undefined || length <= exactBytesMax) return new Uint8Array(length)
-    return kept.pop() ?? new Uint8Array(classBytesMin << index)
+    const memory = kept.pop()
+    if (memory === undefined) return new Uint8Array(classBytes(index))
+    this.#keptBytes -= memory.length
+    return memory
   }
 
   /** Gives back what take() gave, or any view that starts with it. */
   give(view: Uint8Array): void {
     if (view.byteOffset !== 0) return
     const { buffer } = view
-    const index = classIndex(buffer.byteLength)
+    const { byteLength } = buffer
+    const index = classIndex(byteLength)
     const kept = this.#free[index]
-    if (kept === undefined || buffer.byteLength !== classBytesMin << index) return
-    if (kept.length < keptPerClassMax) kept.push(new Uint8Array(buffer as ArrayBuffer))
+    if (kept === undefined || byteLength !== classBytes(index)) return
+    if (this.#keptBytes + byteLength > keptBytesMax) return
+    this.#keptBytes += byteLength
+    kept.push(new Uint8Array(buffer as ArrayBuffer))
   }
+}
+
+function classBytes(index: number): number {
+  return (classBytesMin << index) + headerRoomBytes
 }
 
 function classIndex(length: number): number {
   let index = 0
-  for (let bytes = classBytesMin; bytes < length; bytes *= 2) index++
+  while (index < classCount && classBytes(index) < length) index++
   return index
 }

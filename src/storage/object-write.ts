@@ -41,13 +41,16 @@ type Waiter = {
   readonly reject: (fault: Fault) => void
 }
 
+const empty = new Uint8Array(0)
+
 export class ObjectWrite {
   readonly #context: WriteContext
   readonly #write: number
   readonly #mayUseReserve: boolean
   readonly #files = new Set<SegmentFile>()
   readonly #extents: number[] = []
-  #partial: Uint8Array | undefined
+  /** Of the unit that is not full yet; most last units are much shorter than a unit. */
+  #partial: Uint8Array = empty
   #filled = 0
   #bytes = 0
   #queuedUnits = 0
@@ -83,8 +86,8 @@ export class ObjectWrite {
         at += unitBytes
         continue
       }
-      this.#partial ??= new Uint8Array(unitBytes)
       const count = Math.min(unitBytes - this.#filled, slice.length - at)
+      this.#makeRoom(this.#filled + count)
       this.#partial.set(slice.subarray(at, at + count), this.#filled)
       this.#filled += count
       at += count
@@ -139,10 +142,18 @@ export class ObjectWrite {
     this.#files.clear()
   }
 
+  #makeRoom(bytes: number): void {
+    if (bytes <= this.#partial.length) return
+    const { unitBytes } = this.#context
+    const wider = new Uint8Array(Math.min(unitBytes, Math.max(bytes, 2 * this.#partial.length)))
+    wider.set(this.#partial.subarray(0, this.#filled))
+    this.#partial = wider
+  }
+
   #queuePartial(): void {
-    assert(this.#partial !== undefined, 'a filled unit exists')
+    assert(this.#filled > 0, 'a filled unit exists')
     const unit = this.#partial.subarray(0, this.#filled)
-    this.#partial = undefined
+    this.#partial = empty
     this.#filled = 0
     this.#queueUnit(unit)
   }
