@@ -7,7 +7,8 @@
 // Checkpoints have two phases, because one in the writer stalls it for tens of milliseconds: a helper
 // thread copies what it can (passive), then the writer resets the WAL (restart), which finds next to
 // nothing left to copy. With views open the WAL cannot be reset and a passive checkpoint may stop at
-// the oldest view without syncing anything; so the WAL file is synced explicitly in that case.
+// the oldest view without syncing anything; so the WAL file is synced explicitly in that case, and
+// also, instead of any copy, when little was written since the last one.
 //
 // The database file itself must never be opened and closed by other means while the store is open:
 // closing any descriptor of it drops SQLite's POSIX locks. The WAL carries no locks.
@@ -26,6 +27,8 @@ const walBytesKept = 16 * 1024 * 1024
 const viewsMax = 4
 /** After this many written rows (at most a page each, 32 MiB of WAL) a checkpoint starts by itself. */
 const rowsBetweenCheckpoints = 8192
+/** A checkpoint of fewer rows only syncs the WAL: the copy, and the helper thread, wait for more. */
+const rowsCopiedMin = 1024
 const formatVersion = 1
 
 /** Fault 'corrupt' when the file is no store, 'unsupported' when a newer version wrote it. */
@@ -191,6 +194,7 @@ class SqliteStore implements Store {
   async #runCheckpoint(): Promise<void> {
     const commitsBefore = this.#commits
     const rowsBefore = this.#rowsSinceCheckpoint
+    if (rowsBefore < rowsCopiedMin) return await this.#syncWalAlone()
     try {
       this.#lane ??= CheckpointLane.start(this.#host, this.#opened.file)
       const isWhole = await (await this.#lane).checkpoint()
@@ -207,6 +211,19 @@ class SqliteStore implements Store {
     this.#attempt(() =>
       this.#opened.database.exec(`PRAGMA wal_checkpoint(${isIdle ? 'TRUNCATE' : 'RESTART'})`),
     )
+  }
+
+  /** The rows still count towards the next copy, so that the WAL stays bounded. */
+  async #syncWalAlone(): Promise<void> {
+    try {
+      await this.#syncWal()
+    } catch (error) {
+      const fault = toFault(error)
+      if (fault.code !== 'no-space') {
+        stopNode(this.#host, 'storage.store_checkpoint_failed', fault)
+      }
+      throw fault
+    }
   }
 
   async #syncWal(): Promise<void> {
