@@ -23,6 +23,7 @@ export function testFiles(...patterns: readonly string[]): readonly string[] {
   return [...new Set(found)].sort()
 }
 
+/** Files of tests at a time; clusters of real processes have the machine to themselves. */
 const workers = 2
 
 /** node --test over files; undefined when there are none. */
@@ -33,7 +34,7 @@ export function testStep(
 ): Step | undefined {
   if (files.length === 0) return undefined
   const flags = ['--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec']
-  const args = [...flags, `--test-concurrency=${workers}`, ...files]
+  const args = [...flags, `--test-concurrency=${isShown ? 1 : workers}`, ...files]
   return { name, command: process.execPath, args, isShown }
 }
 
