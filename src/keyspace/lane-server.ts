@@ -1,6 +1,7 @@
 // The core's end of a data thread's port: runs its requests, answers once per turn, and tells how fresh
-// the replicas are every 100 ms. A data thread belongs to the node and is trusted with the kinds that it
-// names; that a request is well formed is checked again where it is applied.
+// the replicas are: within 100 ms when a revision changed, else every 400 ms, so that an idle node
+// rests. A data thread belongs to the node and is trusted with the kinds that it names; that a request
+// is well formed is checked again where it is applied.
 
 import { Fault, faultCodec, toFault } from '../base/index.ts'
 import type { Host, Port, Timer } from '../host/index.ts'
@@ -15,6 +16,8 @@ import {
 } from './core/lane-wire.ts'
 
 const freshnessMs = 100
+/** Looks without a changed revision after which the age alone is told. */
+const quietLooksMax = 4
 const inFlightMax = 4096
 /** Answers beyond this many bytes go in a further message of the same turn. */
 const messageBytesMax = 8 * 1024 * 1024
@@ -29,6 +32,9 @@ export class LaneServer {
   readonly #namespaces: LaneNamespace[] = []
   readonly #running = new Map<number, AbortController>()
   readonly #timer: Timer
+  /** Sum of the revisions last told: they only grow. */
+  #toldRevisions = 0
+  #quietLooks = 0
   #answers: LaneAnswer[] = []
   #answerBytes = 0
   #isFlushing = false
@@ -38,7 +44,7 @@ export class LaneServer {
     this.#host = host
     this.#port = port
     this.#find = options.find
-    this.#timer = host.clock.every(freshnessMs, () => this.#flush({ withFreshness: true }))
+    this.#timer = host.clock.every(freshnessMs, () => this.#maybeTell())
     port.onMessage = (bytes) => {
       for (const request of decodeLaneRequests(bytes)) this.#take(request)
     }
@@ -112,6 +118,16 @@ export class LaneServer {
     if (this.#isFlushing) return
     this.#isFlushing = true
     this.#host.clock.soon(() => this.#flush({ withFreshness: false }))
+  }
+
+  #maybeTell(): void {
+    let revisions = 0
+    for (const { transport } of this.#namespaces) revisions += transport.freshness().revision
+    this.#quietLooks++
+    if (revisions === this.#toldRevisions && this.#quietLooks < quietLooksMax) return
+    this.#toldRevisions = revisions
+    this.#quietLooks = 0
+    this.#flush({ withFreshness: true })
   }
 
   #flush(options: { readonly withFreshness: boolean }): void {

@@ -27,7 +27,7 @@ export function settingsOf(options: RaftOptions): RaftSettings {
     self: options.self,
     tickMs,
     electionTicks,
-    heartbeatTicks: options.heartbeatTicks ?? 2,
+    heartbeatTicks: options.heartbeatTicks ?? 4,
     inflightMessagesMax: options.inflightMessagesMax ?? 256,
     inflightBytesMax: options.inflightBytesMax ?? 16 * mebibyte,
     appendBytesMax: options.appendBytesMax ?? mebibyte,
