@@ -59,12 +59,12 @@ export async function run(args: readonly string[]): Promise<void> {
 function parsePeer(spec: string): Target {
   const fields = Object.fromEntries(spec.split(';').map((part) => part.split(/=(.*)/s).slice(0, 2)))
   return {
-    name: fields['name'] ?? 'peer',
-    endpoints: (fields['endpoints'] ?? '').split(','),
-    accessKeyId: fields['key'] ?? '',
-    secretAccessKey: fields['secret'] ?? '',
-    region: fields['region'] ?? 'us-east-1',
-    pids: (fields['pids'] ?? '').split(',').filter(Boolean).map(Number),
+    name: fields.name ?? 'peer',
+    endpoints: (fields.endpoints ?? '').split(','),
+    accessKeyId: fields.key ?? '',
+    secretAccessKey: fields.secret ?? '',
+    region: fields.region ?? 'us-east-1',
+    pids: (fields.pids ?? '').split(',').filter(Boolean).map(Number),
   }
 }
 

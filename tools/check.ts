@@ -8,7 +8,12 @@ import { programStep, root, runSteps, type Step, testFiles, testStep } from './s
 export function checkSteps(): readonly (Step | undefined)[] {
   const bin = (name: string): string => join(root, 'node_modules', '.bin', name)
   // The platform's own package: the one that chooses among them lists platforms that not every registry has.
-  const biome = join(root, 'node_modules/@biomejs', `cli-${process.platform}-${process.arch}`, 'biome')
+  const biome = join(
+    root,
+    'node_modules/@biomejs',
+    `cli-${process.platform}-${process.arch}`,
+    'biome',
+  )
   const sources = ['src', 'sim', 'test', 'tools', 'bench']
   return [
     { name: 'types', command: bin('tsc'), args: ['--noEmit', '-p', root] },

@@ -54,8 +54,7 @@ export function signedHead(line: ClusterLine, endpoint: string, request: RawRequ
   let key: Buffer = hmac(`AWS4${request.secretAccessKey ?? line.secretAccessKey}`, day)
   for (const part of [line.region, 's3', 'aws4_request']) key = hmac(key, part)
   const signature = createHmac('sha256', key).update(toSign).digest('hex')
-  headers['authorization'] =
-    `AWS4-HMAC-SHA256 Credential=${line.accessKeyId}/${scope},SignedHeaders=${signable.join(';')},Signature=${signature}`
+  headers.authorization = `AWS4-HMAC-SHA256 Credential=${line.accessKeyId}/${scope},SignedHeaders=${signable.join(';')},Signature=${signature}`
   headers['content-length'] ??= String(body.length)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   return `${request.method} ${request.target} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`
