@@ -9,10 +9,9 @@ import {
   parseNodeFile,
   parseTopology,
   renderNodeFile,
-  renderTopology,
   resolveNodeId,
-  type Topology,
-} from '../cluster/index.ts'
+} from '../cluster/files.ts'
+import { renderTopology, type Topology } from '../cluster/index.ts'
 import type { NodeConfig } from '../node/index.ts'
 import type { PemPair } from './authority.ts'
 import { readText, requireText, writeText } from './files.ts'

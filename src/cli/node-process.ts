@@ -52,10 +52,20 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   if (options.log === 'json') args.push('--log', 'json')
   const child = spawn(process.execPath, [...process.execArgv, mainPath, ...args], {
     stdio: ['ignore', output, output, 'ipc'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '16', TZ: 'UTC' },
+    env: environment(),
   })
   if (file !== undefined) closeSync(file)
   return watch(child, options.nodeDir)
+}
+
+/** Two heaps of the C library for all threads: one for each would keep what its thread once needed. */
+function environment(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '16',
+    MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? '2',
+    TZ: 'UTC',
+  }
 }
 
 function watch(child: ChildProcess, nodeDir: string): NodeProcess {

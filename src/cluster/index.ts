@@ -11,22 +11,13 @@ export type {
 export { type Replacement, replaceMember, updateMember } from './cluster-admin.ts'
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
 export { type Configuration, planMembership } from './core/membership-plan.ts'
-export {
-  type NodeFile,
-  nodeIdVariables,
-  parseNodeFile,
-  renderNodeFile,
-  resolveNodeId,
-} from './core/node-file.ts'
 export { chooseHolders } from './core/placement.ts'
 export { systemNamespace } from './core/records.ts'
 export {
-  parseTopology,
   planTopology,
   renderTopology,
   replaceInTopology,
   type Topology,
-  topologyBytesMax,
   topologyDefaults,
 } from './core/topology.ts'
 export { type FoundingOptions, foundCluster, readLocalMembers } from './found-cluster.ts'

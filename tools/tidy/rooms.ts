@@ -50,6 +50,7 @@ export const rooms: readonly Room[] = [
 /** Doors besides a room's own index.ts. The real host is for whoever starts a process. */
 export const extraDoors: readonly { readonly door: string; readonly from: readonly string[] }[] = [
   { door: 'src/host/real/index.ts', from: ['cli', 'tools', 'test', 'bench', 'sim'] },
+  { door: 'src/cluster/files.ts', from: ['cli'] },
 ]
 
 /** Top folders and files that may touch the world directly. */

@@ -15,7 +15,8 @@
 import { z } from 'zod'
 import { Fault, type NodeId, nodeId } from '../../base/index.ts'
 import { lineOf } from './toml-lines.ts'
-import { readToml, type Topology, topologyDefaults } from './topology.ts'
+import { type Topology, topologyDefaults } from './topology.ts'
+import { readToml } from './topology-file.ts'
 
 export type NodeFile = {
   readonly id: NodeId | undefined

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isFault, nodeId, seededRandom } from '../../base/index.ts'
 import { parseNodeFile, renderNodeFile, resolveNodeId } from './node-file.ts'
-import { parseTopology, planTopology, renderTopology, replaceInTopology } from './topology.ts'
+import { planTopology, renderTopology, replaceInTopology } from './topology.ts'
+import { parseTopology } from './topology-file.ts'
 
 const example = `version = "1.0"
 region = "ap-southeast-2"

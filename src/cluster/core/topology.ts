@@ -1,17 +1,11 @@
-// The topology file: cluster.toml (also read as predastore.toml), byte-identical on every node. It says
-// who founds the cluster and where they listen, the default erasure code, and which buckets and keys
-// exist at first start. Afterwards the system namespace rules and the file is generated from it.
+// The topology: who founds the cluster and where they listen, the default erasure code, and which buckets
+// and keys exist at first start. Afterwards the system namespace rules and the file is generated from it.
+// Reading the file is topology-file.ts, apart, because only the command needs it.
 //
 // Keys and defaults are those of the erasure store's document: 6660 and 9991, S3 on 8443, ids 1..n in
 // list order, leader = true on id 1 only, paths distributed/db/node-N/ and distributed/nodes/node-N/.
-//
-// Invariants: render(parse(text)) of a rendered file is the same text; every refusal is a Fault
-// 'invalid' whose message names the line and the key, and whose fields are {line, key}.
 
-import { parse as parseToml, TomlError } from 'smol-toml'
-import { z } from 'zod'
-import { Fault, type NodeId, nodeId } from '../../base/index.ts'
-import { lineOf, type TomlPath } from './toml-lines.ts'
+import { type NodeId, nodeId } from '../../base/index.ts'
 
 export const topologyDefaults = {
   version: '1.0',
@@ -23,9 +17,6 @@ export const topologyDefaults = {
   adminPort: 7777,
   s3Port: 9000,
 } as const
-
-/** A cluster file is small; beyond this it is refused unread. */
-export const topologyBytesMax = 1024 * 1024
 
 export type TopologyEntry = {
   readonly id: NodeId
@@ -50,185 +41,6 @@ export type Topology = {
     readonly type: string
   }[]
   readonly auth: readonly { readonly accessKeyId: string; readonly secretAccessKey: string }[]
-}
-
-const port = z.int().min(1).max(65_535)
-const id = z.int().min(1).max(0xffff_ffff)
-const entry = { id: id.optional(), host: z.string().min(1).max(255), path: z.string().optional() }
-const fileSchema = z.strictObject({
-  version: z.literal(topologyDefaults.version).default(topologyDefaults.version),
-  region: z.string().min(1).max(64).default(topologyDefaults.region),
-  host: z.string().min(1).max(255).default(topologyDefaults.host),
-  port: port.default(topologyDefaults.s3TlsPort),
-  rs: z.strictObject({ data: z.int().min(1).max(32), parity: z.int().min(0).max(31) }),
-  db: z
-    .array(
-      z.strictObject({
-        ...entry,
-        port: port.default(topologyDefaults.controlPort),
-        leader: z.boolean().optional(),
-      }),
-    )
-    .min(1)
-    .max(1024),
-  nodes: z
-    .array(z.strictObject({ ...entry, port: port.default(topologyDefaults.bulkPort) }))
-    .min(1)
-    .max(1024),
-  buckets: z
-    .array(
-      z.strictObject({
-        name: z.string().min(3).max(63),
-        region: z.string().min(1).max(64).optional(),
-        type: z.literal('distributed').default('distributed'),
-      }),
-    )
-    .max(1000)
-    .default([]),
-  auth: z
-    .array(
-      z.strictObject({
-        access_key_id: z.string().min(3).max(128),
-        secret_access_key: z.string().min(3).max(256),
-      }),
-    )
-    .max(1000)
-    .default([]),
-})
-type TopologyFile = z.infer<typeof fileSchema>
-
-/** `name` is the file's name as people know it; it begins every message. */
-export function parseTopology(text: string, name: string): Topology {
-  const refuse = refusal(text, name)
-  if (text.length > topologyBytesMax) throw refuse([], `larger than ${topologyBytesMax} bytes`)
-  const topology = toTopology(readFile(text, name))
-  checkIds(topology, refuse)
-  checkAddresses(topology, refuse)
-  const { data, parity } = topology.rs
-  if (data + parity > topology.nodes.length) {
-    const sum = `data + parity = ${data + parity}`
-    throw refuse(['rs', 'data'], `${sum} is more than the ${topology.nodes.length} nodes listed`)
-  }
-  return topology
-}
-
-type Refuse = (path: TomlPath, what: string) => Fault
-
-function refusal(text: string, name: string): Refuse {
-  return (path, what) => {
-    const line = lineOf(text, path)
-    const key = path.filter((part) => typeof part === 'string').join('.')
-    return new Fault('invalid', `${name}:${line}: ${key === '' ? '' : `${key}: `}${what}`, {
-      fields: { line: String(line), key },
-      next: `correct line ${line} of ${name} and start again`,
-    })
-  }
-}
-
-function readFile(text: string, name: string): TopologyFile {
-  const parsed = fileSchema.safeParse(readToml(text, name))
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  const path = (issue?.path ?? []).filter((part) => typeof part !== 'symbol')
-  const refuse = refusal(text, name)
-  if (issue?.code === 'unrecognized_keys') {
-    const unknown = issue.keys[0] ?? ''
-    throw refuse([...path, unknown], 'unknown key')
-  }
-  throw refuse(path, issue?.message ?? 'not a topology')
-}
-
-/** The text as plain values; Fault 'invalid' with the line of a syntax error. */
-export function readToml(text: string, name: string): unknown {
-  try {
-    return parseToml(text)
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error
-    const what = error.message.split('\n')[0] ?? 'not TOML'
-    throw new Fault('invalid', `${name}:${error.line}: ${what}`, {
-      fields: { line: String(error.line), key: '' },
-    })
-  }
-}
-
-function toTopology(file: TopologyFile): Topology {
-  return {
-    version: file.version,
-    region: file.region,
-    host: file.host,
-    port: file.port,
-    rs: file.rs,
-    db: file.db.map((db, at) => {
-      const dbId = db.id ?? at + 1
-      return {
-        id: nodeId(dbId),
-        host: db.host,
-        port: db.port,
-        path: db.path ?? `distributed/db/node-${dbId}/`,
-        leader: db.leader ?? false,
-      }
-    }),
-    nodes: file.nodes.map((node, at) => {
-      const ownId = node.id ?? at + 1
-      const path = node.path ?? `distributed/nodes/node-${ownId}/`
-      return { id: nodeId(ownId), host: node.host, port: node.port, path }
-    }),
-    buckets: file.buckets.map((bucket) => ({ ...bucket, region: bucket.region ?? file.region })),
-    auth: file.auth.map((key) => ({
-      accessKeyId: key.access_key_id,
-      secretAccessKey: key.secret_access_key,
-    })),
-  }
-}
-
-function checkIds(topology: Topology, refuse: Refuse): void {
-  for (const table of ['db', 'nodes'] as const) {
-    const seen = new Set<number>()
-    for (const [at, { id: own }] of topology[table].entries()) {
-      if (seen.has(own)) throw refuse([table, at, 'id'], `id ${own} is listed twice`)
-      seen.add(own)
-    }
-    const other = table === 'db' ? 'nodes' : 'db'
-    const known = new Set<number>(topology[other].map((listed) => listed.id))
-    for (const [at, { id: own }] of topology[table].entries()) {
-      if (!known.has(own)) throw refuse([table, at, 'id'], `id ${own} has no [[${other}]] entry`)
-    }
-  }
-  for (const [at, db] of topology.db.entries()) {
-    if (db.leader && db.id !== 1) throw refuse(['db', at, 'leader'], 'only id 1 may be the leader')
-  }
-  const names = new Set<string>()
-  for (const [at, bucket] of topology.buckets.entries()) {
-    if (names.has(bucket.name)) throw refuse(['buckets', at, 'name'], 'the bucket is listed twice')
-    names.add(bucket.name)
-  }
-}
-
-const wildcards = new Set(['0.0.0.0', '::', '[::]', '*'])
-
-function checkAddresses(topology: Topology, refuse: Refuse): void {
-  const seen = new Set<string>()
-  for (const table of ['db', 'nodes'] as const) {
-    for (const [at, listed] of topology[table].entries()) {
-      if (wildcards.has(listed.host)) {
-        const what = `${listed.host} is every address; name the one that other nodes reach`
-        throw refuse([table, at, 'host'], what)
-      }
-      const address = `${listed.host}:${listed.port}`
-      if (seen.has(address)) throw refuse([table, at, 'host'], `${address} is listed twice`)
-      seen.add(address)
-      if (!isInnerPath(listed.path)) {
-        throw refuse([table, at, 'path'], 'must be a relative path inside the data directory')
-      }
-    }
-  }
-}
-
-function isInnerPath(path: string): boolean {
-  const parts = path.split('/')
-  return (
-    !path.startsWith('/') && !parts.includes('..') && !path.includes('\0') && path.length < 1024
-  )
 }
 
 /** The whole file. The document's example comes out byte for byte. */
