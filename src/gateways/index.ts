@@ -1,3 +1,2 @@
-export { type AdminActions, adminMalformed, createAdminHandler } from './admin/handler.ts'
 export type { S3Dependencies } from './s3/call.ts'
 export { createS3Handler, type S3Options, s3Malformed } from './s3/handler.ts'

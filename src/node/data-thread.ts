@@ -15,7 +15,7 @@ import {
 } from '../cluster/index.ts'
 import { createContent } from '../content/index.ts'
 import { createS3Handler, s3Malformed } from '../gateways/index.ts'
-import type { Address, Host, Port, ThreadProgram } from '../host/index.ts'
+import type { Address, Host, Port } from '../host/index.ts'
 import { createLaneKeyspaces } from '../keyspace/index.ts'
 import { createObjects } from '../objects/index.ts'
 import { createRpc, type Rpc } from '../rpc/index.ts'
@@ -25,13 +25,6 @@ import { decodeConfig, type NodeConfig, pathsOf, planFileBytes, planReserves } f
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
-
-export const dataThread: ThreadProgram = {
-  name: 'data',
-  moduleUrl: import.meta.url,
-  exportName: 'runDataThread',
-  run: runDataThread,
-}
 
 /** A read of the object count that takes longer is left out of a status. */
 const totalsDeadlineMs = 700

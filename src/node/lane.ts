@@ -6,7 +6,7 @@ import { Fault } from '../base/index.ts'
 import type { Host, Port } from '../host/index.ts'
 import { type Keyspaces, serveKeyspaces } from '../keyspace/index.ts'
 import { encodeConfig, type NodeConfig } from './config.ts'
-import { dataThread } from './data-thread.ts'
+import { dataProgram } from './data-program.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import type { LaneStatus } from './status.ts'
@@ -32,7 +32,7 @@ export async function startLane(
   host: Host,
   { config, keyspaces }: { readonly config: NodeConfig; readonly keyspaces: Keyspaces },
 ): Promise<Lane> {
-  const thread = await host.threads.start(dataThread, encodeConfig(config), { nice: niceness })
+  const thread = await host.threads.start(dataProgram, encodeConfig(config), { nice: niceness })
   const [keyspacePort, control] = muxPort(thread.port, laneChannel.count)
   if (keyspacePort === undefined || control === undefined) {
     throw new Fault('internal', 'the port to the data thread has too few channels')

@@ -18,7 +18,7 @@ import {
   systemNamespace,
   updateMember,
 } from '../cluster/index.ts'
-import { adminMalformed, createAdminHandler } from '../gateways/index.ts'
+import { adminMalformed, createAdminHandler } from '../gateways/admin/index.ts'
 import type { Address, Host } from '../host/index.ts'
 import {
   createKeyspaces,
@@ -85,23 +85,7 @@ type Core = StatusParts & {
 async function openCore(config: NodeConfig, host: Host, closers: Closers): Promise<Core> {
   const startedMs = host.clock.monotonicMs()
   const { self, identity } = config
-  const { db } = pathsOf(config)
-  const log = await openLog(host, {
-    path: `${db}/log`,
-    ...(config.ownLogThread === undefined ? {} : { ownThread: config.ownLogThread }),
-  })
-  closers.add(() => log.close())
-  const store = await openStore(host, {
-    path: `${db}/store.sqlite`,
-    tables: [raftTable, ...keyspaceTables],
-  })
-  closers.add(async () => store.close())
-  const reserves = planReserves((await host.disk.space()).totalBytes)
-  const values = await openSegments(host, {
-    path: `${db}/values`,
-    reserveBytes: config.reserveBytes ?? reserves.values,
-  })
-  closers.add(() => values.close())
+  const { log, store, values } = await openState(config, host, closers)
   const rpc = createRpc(host, { self, identity, listen: config.listen.control })
   closers.add(() => rpc.close())
   const onFatal = (fault: Fault): void => host.journal.fatal('node.state_untrusted', fault)
@@ -125,6 +109,32 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   await keyspaces.open(firstObjectsNamespace)
   const lane = undefined
   return { self, config, host, closers, startedMs, log, store, rpc, raft, keyspaces, system, lane }
+}
+
+/** All at once: each waits for the disk, and the log for its thread. */
+async function openState(config: NodeConfig, host: Host, closers: Closers) {
+  const { db } = pathsOf(config)
+  const { ownLogThread } = config
+  const reserves = planReserves((await host.disk.space()).totalBytes)
+  const opened = await Promise.allSettled([
+    openLog(host, {
+      path: `${db}/log`,
+      ...(ownLogThread === undefined ? {} : { ownThread: ownLogThread }),
+    }),
+    openStore(host, { path: `${db}/store.sqlite`, tables: [raftTable, ...keyspaceTables] }),
+    openSegments(host, {
+      path: `${db}/values`,
+      reserveBytes: config.reserveBytes ?? reserves.values,
+    }),
+  ])
+  for (const part of opened) {
+    if (part.status === 'fulfilled') closers.add(async () => part.value.close())
+  }
+  const [log, store, values] = opened
+  if (log.status === 'rejected') throw log.reason
+  if (store.status === 'rejected') throw store.reason
+  if (values.status === 'rejected') throw values.reason
+  return { log: log.value, store: store.value, values: values.value }
 }
 
 /** One boot of one node: 52 random bits, so that two boots never share a request id. */

@@ -51,6 +51,7 @@ export const rooms: readonly Room[] = [
 export const extraDoors: readonly { readonly door: string; readonly from: readonly string[] }[] = [
   { door: 'src/host/real/index.ts', from: ['cli', 'tools', 'test', 'bench', 'sim'] },
   { door: 'src/cluster/files.ts', from: ['cli'] },
+  { door: 'src/gateways/admin/index.ts', from: ['node'] },
 ]
 
 /** Top folders and files that may touch the world directly. */
