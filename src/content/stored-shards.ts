@@ -48,7 +48,7 @@ export class StoredShards {
       append(unit, sum) {
         sums.push(sum)
         bytes += unit.length
-        return write.append(unit)
+        return write.append(unit, sum)
       },
       async seal(layout) {
         if (sums.length !== stripeCount(layout) || bytes !== shardBytes(layout)) {

@@ -75,14 +75,15 @@ export class ObjectWrite {
   }
 
   /** Settles when every unit that it filled is written; the slice must stay unchanged until then. */
-  async append(slice: Uint8Array): Promise<void> {
+  async append(slice: Uint8Array, sum?: number): Promise<void> {
     this.#mustBeOpen()
     const { unitBytes } = this.#context
     const before = this.#queuedUnits
     this.#bytes += slice.length
     for (let at = 0; at < slice.length; ) {
       if (this.#filled === 0 && slice.length - at >= unitBytes) {
-        this.#queueUnit(slice.subarray(at, at + unitBytes))
+        const isWhole = slice.length === unitBytes
+        this.#queueUnit(slice.subarray(at, at + unitBytes), isWhole ? sum : undefined)
         at += unitBytes
         continue
       }
@@ -155,11 +156,11 @@ export class ObjectWrite {
     const unit = this.#partial.subarray(0, this.#filled)
     this.#partial = empty
     this.#filled = 0
-    this.#queueUnit(unit)
+    this.#queueUnit(unit, undefined)
   }
 
-  #queueUnit(payload: Uint8Array): void {
-    this.#context.appender.add(new UnitItem(this, this.#queuedUnits++, payload))
+  #queueUnit(payload: Uint8Array, sum: number | undefined): void {
+    this.#context.appender.add(new UnitItem(this, this.#queuedUnits++, { payload, sum }))
   }
 
   #placed(): Promise<void> {
@@ -220,12 +221,18 @@ class UnitItem implements Item {
   readonly kind: RecordKind = 'unit'
   readonly number: number
   readonly payload: Uint8Array
+  readonly sum: number | undefined
   readonly #object: ObjectWrite
 
-  constructor(object: ObjectWrite, number: number, payload: Uint8Array) {
+  constructor(
+    object: ObjectWrite,
+    number: number,
+    unit: { readonly payload: Uint8Array; readonly sum: number | undefined },
+  ) {
     this.#object = object
     this.number = number
-    this.payload = payload
+    this.payload = unit.payload
+    this.sum = unit.sum
   }
 
   get write(): number {

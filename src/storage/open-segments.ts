@@ -89,7 +89,7 @@ class PackedSegments implements Segments {
     const write = new ObjectWrite(this.#context)
     const own = checkedKey(key).slice()
     return {
-      append: (slice) => write.append(slice),
+      append: (slice, sum) => write.append(slice, sum),
       seal: () => this.#seal(own, write, options.stamp ?? 0),
       abort: async () => write.abort(),
     }

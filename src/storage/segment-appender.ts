@@ -37,6 +37,8 @@ export type Item = {
   readonly number: number
   /** A unit's bytes or a record's body; unchanged until placed or failed. */
   readonly payload: Uint8Array
+  /** CRC32C of a unit's payload, where it is known already. */
+  readonly sum?: number | undefined
   /** May use the space that is kept in reserve: deletes, and what frees space. */
   readonly mayUseReserve: boolean
   /** Before it is written: a record whose write has failed already is left out. */
@@ -407,13 +409,13 @@ function layOut(file: SegmentFile, items: readonly Item[]): Layout {
   let filled = 0
   let partFrom = 0
   let length = 0
-  for (const { kind, write, number, payload } of items) {
+  for (const { kind, write, number, payload, sum } of items) {
     places.push(length)
     const at = filled
     filled += recordBytes
     const isCopied = payload.length <= copiedBytesMax
     if (isCopied) buffer.set(payload, filled)
-    const unitChecksum = kind === 'unit' ? crc32c(payload) : 0
+    const unitChecksum = kind === 'unit' ? (sum ?? crc32c(payload)) : 0
     writeRecordHeader(buffer, at, {
       salt: file.salt,
       header: { kind, write, number, length: payload.length, unitChecksum, durable: file.durable },

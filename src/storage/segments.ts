@@ -15,8 +15,12 @@ export type SegmentObject = {
 }
 
 export type SegmentWrite = {
-  /** Slices may have any length; the view is copied or written before the promise settles. */
-  append(slice: Uint8Array): Promise<void>
+  /**
+   * Slices may have any length; the view is copied or written before the promise settles. `sum`: the
+   * slice's CRC32C where the caller knows it; a slice that makes up one unit is stored under it
+   * without being summed again, so that the sum vouches for the bytes from its maker on.
+   */
+  append(slice: Uint8Array, sum?: number): Promise<void>
   /** Durable and visible when it settles. The same key again replaces the older object. */
   seal(): Promise<void>
   /** Nothing stays visible; its bytes become garbage. */
