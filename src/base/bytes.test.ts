@@ -9,6 +9,8 @@ import {
   readUint64,
   toHex,
   uint64Bytes,
+  utf8Decode,
+  utf8Encode,
 } from './bytes.ts'
 import { crc32c } from './hash.ts'
 import { seededRandom } from './random.ts'
@@ -33,6 +35,10 @@ test('64-bit numbers order as bytes do', () => {
     assert.equal(readUint64(uint64Bytes(value), 0), value)
   }
   assert.ok(compareBytes(uint64Bytes(2 ** 32), uint64Bytes(2 ** 32 - 1)) > 0)
+})
+
+test('text with a leading byte order mark stays as it is', () => {
+  assert.equal(utf8Decode(utf8Encode('\ufeffkey')), '\ufeffkey')
 })
 
 test('hexadecimal goes both ways and refuses everything else', () => {

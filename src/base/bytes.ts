@@ -1,7 +1,8 @@
 // Small operations on byte strings. Order is always unsigned lexicographic.
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+/** A leading U+FEFF is a character like any other: without it two keys would read as one. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 export function utf8Encode(value: string): Uint8Array {
   return encoder.encode(value)

@@ -44,6 +44,9 @@ export type RunningNode = {
   stop(): Promise<void>
 }
 
+/** A forwarded keyspace request (1.5 MiB at most) fits into a call. */
+const controlCallBytesMax = 2 * 1024 * 1024
+
 export const systemGroup = groupId(1)
 export const objectsGroup = groupId(2)
 
@@ -86,7 +89,12 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   const startedMs = host.clock.monotonicMs()
   const { self, identity } = config
   const { log, store, values } = await openState(config, host, closers)
-  const rpc = createRpc(host, { self, identity, listen: config.listen.control })
+  const rpc = createRpc(host, {
+    self,
+    identity,
+    listen: config.listen.control,
+    limits: { callBytesMax: controlCallBytesMax },
+  })
   closers.add(() => rpc.close())
   const onFatal = (fault: Fault): void => host.journal.fatal('node.state_untrusted', fault)
   const raft = createRaft({ host, log, store, rpc, onFatal }, { self, ...config.raft })

@@ -121,6 +121,7 @@ export class GroupDriver implements Group {
       disableProposalForwarding: true,
       disableConfChangeValidation: false,
       stepDownOnRemoval: true,
+      handOverOnRemoval: true,
       random: electionRandom(host, options.electionPriority ?? 5),
       trace: () => {},
     })

@@ -94,3 +94,14 @@ test('a failed sync stops the node', async () => {
   await assert.rejects(store.checkpoint())
   assert.equal(host.fatal.length, 1)
 })
+
+test('a store at the top of the disk is found again', async () => {
+  const disk = new FaultyDisk()
+  const top = { path: 'store', tables: ['t'] }
+  const store = await openMemoryStore(faultyHost(disk), top)
+  store.transaction(() => store.put('t', counter, uint64Bytes(7)))
+  await store.close()
+  const again = await openMemoryStore(faultyHost(disk), top)
+  assert.deepEqual(again.get('t', counter), uint64Bytes(7))
+  await again.close()
+})

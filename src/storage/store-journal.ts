@@ -231,7 +231,8 @@ export class StoreJournal {
   }
 
   async #generations(): Promise<readonly number[]> {
-    const prefix = `${this.#path.slice(directoryOf(this.#path).length + 1)}.journal-`
+    const name = this.#path.slice(this.#path.lastIndexOf('/') + 1)
+    const prefix = `${name}.journal-`
     const names = await this.#host.disk.list(directoryOf(this.#path))
     const numbers = names
       .filter((name) => name.startsWith(prefix) && /^\d{8}$/.test(name.slice(prefix.length)))

@@ -77,3 +77,10 @@ test('many keys in order and at random stay fast to insert', () => {
   })
   assert.equal(count, map.size)
 })
+
+test('a bounded scan of an empty map visits nothing, either way', () => {
+  const map = new SortedMap<number>()
+  for (const isReverse of [false, true]) {
+    map.scan({ start: 'a', end: 'b', isReverse }, () => assert.fail('there is nothing'))
+  }
+})

@@ -125,7 +125,9 @@ export class SortedMap<V> {
     let at = last === undefined ? -1 : last.keys.length - 1
     if (last !== undefined && end !== undefined) at = lowerBound(last.keys, end) - 1
     while (index >= 0) {
-      const { keys, values } = this.#leaves[index] as Leaf<V>
+      const leaf = this.#leaves[index]
+      if (leaf === undefined) return
+      const { keys, values } = leaf
       for (; at >= 0; at--) {
         const key = keys[at] as string
         if (left-- <= 0 || key < start) return

@@ -133,7 +133,7 @@ export class FaultyDisk implements Disk {
 
   async list(path: string): Promise<readonly string[]> {
     await this.call()
-    const prefix = `${path}/`
+    const prefix = path === '' ? '' : `${path}/`
     const names = new Set<string>()
     for (const name of this.#names.keys()) {
       if (name.startsWith(prefix)) names.add(name.slice(prefix.length).split('/')[0] as string)
