@@ -89,6 +89,10 @@ class RaftDriver implements Raft {
       group: (id) => this.#groups.get(id),
     })
     rpc.onMessage(controlMethod.raftMessages, (from, frame) => this.#receive(from, frame))
+    rpc.onReachability((_peer, isReachable) => {
+      if (!isReachable || this.#isStopped) return
+      for (const group of this.#ordered) group.standEarly()
+    })
     this.#tickDueMs = host.clock.monotonicMs() + settings.tickMs
     this.#timer = host.clock.every(settings.tickMs, () => this.#tick())
   }

@@ -38,7 +38,7 @@ import { MembershipChanges } from './membership.ts'
 import { leaderIs, overloaded, Proposals } from './proposals.ts'
 import { Reads } from './reads.ts'
 import { brandHardState, type GroupStart, logEntryOf } from './recovery.ts'
-import { electionRandom, type RaftSettings } from './settings.ts'
+import { electionRandom, priorityDefault, type RaftSettings } from './settings.ts'
 import { encodeStateRow, raftTable, stateRowKey } from './state-row.ts'
 import { Transfer } from './transfer.ts'
 
@@ -122,7 +122,7 @@ export class GroupDriver implements Group {
       disableConfChangeValidation: false,
       stepDownOnRemoval: true,
       handOverOnRemoval: true,
-      random: electionRandom(host, options.electionPriority ?? 5),
+      random: electionRandom(host, options.electionPriority ?? priorityDefault),
       trace: () => {},
     })
     this.#proposals = new Proposals(settings.uncommittedBytesMax)
@@ -234,6 +234,18 @@ export class GroupDriver implements Group {
       this.#proposals.abandonBefore(this.#isLeader ? term : Number.MAX_SAFE_INTEGER)
       this.#membership.abandon()
     }
+  }
+
+  /**
+   * A peer can be reached. Who should lead does not wait for its timeout then, when nobody leads: a
+   * start would be half a second longer. The pre-vote asks first, so a leader we do not know yet stays.
+   */
+  standEarly(): void {
+    const isPreferred = (this.options.electionPriority ?? priorityDefault) > priorityDefault
+    if (!isPreferred || this.#softState.leader !== 0) return
+    if (this.#softState.role !== 'follower' || this.#installation.isFrozen) return
+    this.#node.campaign()
+    this.#ends.wake(this)
   }
 
   /** A message of a peer; `nowMs` is when it arrived. */

@@ -19,6 +19,8 @@ export type RaftSettings = Required<RaftOptions> & {
 
 const mebibyte = 1024 * 1024
 const readTimeoutMs = 5_000
+/** Of groups whose members have no preference who leads. */
+export const priorityDefault = 5
 
 export function settingsOf(options: RaftOptions): RaftSettings {
   const tickMs = options.tickMs ?? 50
