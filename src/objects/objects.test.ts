@@ -7,7 +7,7 @@ import { concatBytes, digestHex, Fault, isFault, nodeId, toHex, utf8Encode } fro
 import type { BucketRecord, ClusterAdmin, ClusterView } from '../cluster/index.ts'
 import type { Content, ContentStatus, Draft, Manifest } from '../content/index.ts'
 import type { Host } from '../host/index.ts'
-import { createKeyspaces, type Keyspaces } from '../keyspace/index.ts'
+import { createKeyspaces, type Keyspace, type Keyspaces } from '../keyspace/index.ts'
 import {
   TestConsensus,
   type TestDirectory,
@@ -24,6 +24,8 @@ import type { Objects, PutRequest, WriteCondition } from './objects.ts'
 const namespace = '/raft/test'
 const chunkBytes = 1000
 let directory: TestDirectory
+/** The keyspace forgets what it has applied: each transaction is applied twice, the second is answered. */
+let isForgetful = false
 let keyspaces: Keyspaces
 let clock: { wallMs: number }
 let content: TestContent
@@ -135,7 +137,7 @@ before(async () => {
     deleteBucket: async ({ name }: BucketRecord) => void buckets.delete(name),
   } as unknown as ClusterAdmin
   objects = createObjects(
-    { host, view, admin, keyspaces, content: content.room },
+    { host, view, admin, keyspaces: forgetful(keyspaces), content: content.room },
     { namespaces: [namespace], smallBytesMax: 100, isTrashMine: () => false },
   )
 })
@@ -144,6 +146,27 @@ after(async () => {
   await keyspaces.close()
   directory.remove()
 })
+
+function forgetful(real: Keyspaces): Keyspaces {
+  return {
+    async open(name) {
+      const keyspace = await real.open(name)
+      const txn: Keyspace['txn'] = async (request, options) => {
+        if (isForgetful) await keyspace.txn(request, options)
+        return keyspace.txn(request, options)
+      }
+      return {
+        name,
+        txn,
+        range: (request, options) => keyspace.range(request, options),
+        put: (key, value, options) => keyspace.put(key, value, options),
+        delete: (key, options) => keyspace.delete(key, options),
+        freshness: () => keyspace.freshness(),
+      }
+    },
+    close: () => real.close(),
+  }
+}
 
 function bucket(name: string, number: number): BucketRecord {
   const shared = { region: 'r', type: 'distributed', createdMs: 0, allowsBareQuorum: true }
@@ -267,6 +290,30 @@ test('a draft whose sweep number moved is refreshed and named', async () => {
   const bytes = pattern(2500, 9)
   await objects.put(request('swept', bytes))
   assert.deepEqual(await readAll('swept'), bytes)
+})
+
+test('a naming whose answer was lost and which was repeated has happened once', async () => {
+  isForgetful = true
+  try {
+    for (const size of [20, 2500]) {
+      const bytes = pattern(size, 3)
+      await objects.put(request('twice', bytes, { kind: 'none' }))
+      assert.deepEqual(await readAll('twice'), bytes)
+      const absent = request(`once-${size}`, bytes, { kind: 'absent' })
+      await objects.put(absent)
+    }
+    const { uploadId } = await objects.createUpload({ bucket: 'b', key: 'p', headers: noHeaders })
+    const name = { bucket: 'b', key: 'p', uploadId }
+    await objects.putPart({ ...name, number: 1 }, request('', pattern(2500)))
+    const { etag } = await objects.putPart({ ...name, number: 1 }, request('', pattern(30)))
+    const parts = [{ number: 1, etag }]
+    await objects.completeUpload(name, { parts, condition: { kind: 'none' } })
+    assert.deepEqual(await readAll('p'), pattern(30))
+  } finally {
+    isForgetful = false
+    clock.wallMs += 61_000
+    await objects.runTrash()
+  }
 })
 
 test('deleting frees the chunks after the grace time, not before', async () => {

@@ -63,7 +63,7 @@ import {
   remove,
   resultKv,
 } from './rooms.ts'
-import { nameHead, toRecord } from './writes.ts'
+import { isSameBody, nameHead, toRecord } from './writes.ts'
 
 export type UploadName = {
   readonly bucket: string
@@ -143,6 +143,7 @@ export async function putPart(
       if (response.succeeded) return
       if (resultKv(response, 1) === undefined) throw noSuchUpload(name.uploadId)
       const now = resultKv(response, 0)
+      if (now !== undefined && isSameBody(decodePart(now.value), part)) return
       if (now?.modRevision === found?.modRevision) stored.current = await stored.current.refresh()
       found = now
     }

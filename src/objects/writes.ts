@@ -1,7 +1,7 @@
 // Naming and dropping objects: one transaction each, with the old head as its compare, so that exactly
 // one of racing writers wins each revision and conditions are decided where the entry is ordered.
 
-import { Fault } from '../base/index.ts'
+import { equalBytes, Fault } from '../base/index.ts'
 import type { Compare, Operation } from '../keyspace/index.ts'
 import { dropBody, nameOrDiscard, type StoredBody, storeBody } from './bodies.ts'
 import { s3Fault, unquote } from './core/completion.ts'
@@ -90,12 +90,22 @@ export async function nameHead(rooms: Rooms, bucket: OpenBucket, naming: Naming)
     if (response.succeeded) return
     if (resultKv(response, 1) !== undefined) throw noSuchBucket(bucket.record.name)
     const now = toFoundHead(resultKv(response, 0))
+    // 1. The transaction is applied, its answer is lost; 2. the keyspace has forgotten the request (a clock
+    // jumped) and applies its repetition; 3. that one finds a changed head: our own. It is named already.
+    if (now !== undefined && isSameBody(now.head, naming.head)) return
     if (now?.modRevision === found?.modRevision) await refreshStored(naming)
     found = now
     isCurrent = true
     await space(rooms, attempt)
   }
   throw contended(naming.key)
+}
+
+type Named = { readonly body: { readonly version: Uint8Array } }
+
+/** Versions are drawn for each stored body: equal ones are the same write. */
+export function isSameBody(a: Named, b: Named): boolean {
+  return equalBytes(a.body.version, b.body.version)
 }
 
 async function refreshStored(naming: Naming): Promise<void> {
