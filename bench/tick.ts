@@ -28,10 +28,10 @@ export async function run(args: readonly string[]): Promise<void> {
     )
     for (const { id } of cluster.line.nodes) {
       const status = (await cluster.status(id - 1)) as unknown as {
-        nodes: { id: number; tickLatenessMs?: { p50: number; p99: number; max: number } }[]
+        nodes: { id: number; tickLateMs?: { p50: number; p99: number; max: number } }[]
       }
-      const lateness = status.nodes.find((node) => node.id === id)?.tickLatenessMs
-      if (lateness === undefined) throw new Error('the status has no tickLatenessMs')
+      const lateness = status.nodes.find((node) => node.id === id)?.tickLateMs
+      if (lateness === undefined) throw new Error('the status has no tickLateMs')
       const { p50, p99, max } = lateness
       console.log(
         `node ${id}: tick late by p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, max ${max.toFixed(1)} ms (aim: p99 under 5)`,
