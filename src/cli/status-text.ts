@@ -5,10 +5,13 @@ import type { ClusterStatus } from '../node/index.ts'
 export function describeStatus(status: ClusterStatus): string {
   const { code, nodes, groups } = status
   const objects = status.objects < 0 ? 'unknown' : String(status.objects)
+  const missing = status.underReplicatedShards
   const redundancy =
-    status.underReplicatedShards === 0
-      ? 'complete'
-      : `${status.underReplicatedShards} shards missing, being repaired`
+    missing < 0
+      ? 'being checked'
+      : missing === 0
+        ? 'complete'
+        : `${missing} shards missing, being repaired`
   return [
     `Cluster ${status.clusterId} in ${status.region}, code ${code.data}+${code.parity}`,
     '',

@@ -44,6 +44,11 @@ export class Background {
   readonly #reported = new Set<string>()
   #unsubscribe: () => void = () => undefined
   #isClosed = false
+  /** An audit will begin within soonMs. */
+  #isAuditSoon = false
+  /** Changes of members seen, and how many of them the last audit began after. */
+  #changes = 0
+  #auditedChanges = -1
   #lastAudit: AuditReport = { chunks: 0, repaired: 0, missing: 0 }
   #lastAuditMs = 0
   #space = { freeBytes: 0, totalBytes: 0 }
@@ -72,7 +77,9 @@ export class Background {
 
   auditSoon(): void {
     if (this.#options.runsBackground === false || this.#isClosed) return
-    this.#timers.get('audit')?.cancel()
+    this.#changes++
+    if (this.#isAuditSoon) return
+    this.#isAuditSoon = true
     this.#later('audit', soonMs, () => this.runRepair())
   }
 
@@ -81,6 +88,7 @@ export class Background {
     return {
       chunks: this.#lastAudit.chunks,
       underReplicatedShards: this.#lastAudit.missing,
+      isAuditCurrent: this.#auditedChanges === this.#changes,
       liveBytes,
       garbageBytes,
       ...this.#space,
@@ -117,11 +125,14 @@ export class Background {
   runRepair(): Promise<{ readonly repaired: number; readonly missing: number }> {
     return this.#alone('repair', async () => {
       const startMs = this.#context.host.clock.monotonicMs()
+      const changes = this.#changes
+      this.#isAuditSoon = false
       try {
         const restored = await this.#restoreDamaged()
         const report = await this.#auditor.run(this.#options.namespaces)
         this.#repairedShards += report.repaired
         this.#lastAudit = report
+        this.#auditedChanges = changes
         this.#lastAuditMs = this.#context.host.clock.monotonicMs()
         this.#space = await this.#context.host.disk.space()
         return { repaired: restored + report.repaired, missing: report.missing }
@@ -130,7 +141,7 @@ export class Background {
         const restMs =
           this.#lastAudit.missing > 0 ? recheckMs : (this.#options.auditEveryMs ?? 60_000)
         const everyMs = Math.max(restMs, auditShare * tookMs)
-        this.#later('audit', everyMs, () => this.runRepair())
+        if (!this.#isAuditSoon) this.#later('audit', everyMs, () => this.runRepair())
       }
     })
   }

@@ -88,6 +88,8 @@ export type ContentStatus = {
   readonly chunks: number
   /** Shards that chunks lack or whose holder is gone or damaged, as of the last audit. */
   readonly underReplicatedShards: number
+  /** False while members have come, gone or changed since the last audit began: its count is old then. */
+  readonly isAuditCurrent: boolean
   readonly liveBytes: number
   readonly garbageBytes: number
   readonly freeBytes: number

@@ -54,6 +54,7 @@ test('lane messages survive the crossing', () => {
     repairedShards: 0,
     damagedShards: 0,
     auditedMsAgo: 1,
+    isAuditCurrent: true,
   }
   const messages = [
     { kind: 'status-wanted', request: 9 },

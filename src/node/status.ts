@@ -42,6 +42,7 @@ const contentFields = message({
   damagedShards: uint(8),
   /** Milliseconds since the last audit ended, plus one; 0: there was none. */
   auditedMsAgo: uint(9),
+  isAuditCurrent: bool(10),
 })
 
 export const laneFields = message({
@@ -110,6 +111,7 @@ export type ClusterStatus = {
   readonly groups: readonly GroupRow[]
   /** -1: nobody who knows answered. */
   readonly objects: number
+  /** Each node audits the whole chunk table; the most that one of them misses. -1: being counted. */
   readonly underReplicatedShards: number
   readonly damagedShards: number
   readonly liveBytes: number
@@ -182,7 +184,9 @@ export function composeStatus(
       ),
     ),
     objects: Math.max(-1, ...counted),
-    underReplicatedShards: sum((content) => content.underReplicatedShards),
+    underReplicatedShards: contents.every((content) => content.isAuditCurrent)
+      ? Math.max(-1, ...contents.map((content) => content.underReplicatedShards))
+      : -1,
     damagedShards: sum((content) => content.damagedShards),
     liveBytes: sum((content) => content.liveBytes),
     freeBytes: sum((content) => content.freeBytes),
