@@ -12,6 +12,7 @@ import type { NodeNotice } from './node-process.ts'
 import { nodePaths } from './paths.ts'
 import { portFault, type PortPlan, portNames } from './ports.ts'
 import { reportFailure } from './terminal.ts'
+import { aborted, stopSignal } from './stop-signal.ts'
 
 export type NodeCommandOptions = {
   readonly dataDir: string
@@ -38,7 +39,7 @@ export async function runNode(options: NodeCommandOptions): Promise<number> {
     if (node !== undefined) {
       notify({ kind: 'ready' })
       flushCompileCache()
-      await stopped(stopping)
+      await aborted(stopping)
       await node.stop()
     }
     return 0
@@ -91,19 +92,4 @@ function explainPort(error: unknown, config: NodeConfig): unknown {
 
 function notify(notice: NodeNotice): void {
   if (process.connected && process.send !== undefined) process.send(notice)
-}
-
-function stopSignal(): AbortSignal {
-  const controller = new AbortController()
-  const stop = (): void => controller.abort()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
-  process.on('disconnect', stop)
-  return controller.signal
-}
-
-function stopped(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -27,6 +27,7 @@ import { replaceLostSlot } from './replace.ts'
 import { Supervisor } from './supervisor.ts'
 import { answer, tell, withProgress } from './terminal.ts'
 import { describeCluster, summarizeCluster } from './up-text.ts'
+import { aborted, stopSignal } from './stop-signal.ts'
 
 export type UpOptions = {
   readonly dataDir: string
@@ -301,20 +302,4 @@ function watchSources(supervisor: Supervisor): () => void {
     clearTimeout(timer)
     watcher.close()
   }
-}
-
-/** A repeated signal changes nothing: a terminal and npm may both deliver the same Ctrl-C. */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController()
-  const stop = (): void => controller.abort()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
-  process.on('disconnect', stop)
-  return controller.signal
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }
