@@ -149,8 +149,12 @@ assert hashlib.sha256(out.getvalue()).hexdigest() == '${largeHash}'
 s3.put_object(Bucket='boto', Key='a', Body=b'1', Metadata={'color': 'blue'}, ContentType='text/x')
 head = s3.head_object(Bucket='boto', Key='a')
 assert head['Metadata'] == {'color': 'blue'} and head['ContentType'] == 'text/x'
+# As a header: older releases do not know the parameter IfNoneMatch.
+def only_new(params, **others):
+    params['headers']['If-None-Match'] = '*'
+s3.meta.events.register('before-call.s3.PutObject', only_new)
 try:
-    s3.put_object(Bucket='boto', Key='a', Body=b'2', IfNoneMatch='*')
+    s3.put_object(Bucket='boto', Key='a', Body=b'2')
     raise SystemExit('a second writer won')
 except s3.exceptions.ClientError as error:
     assert error.response['Error']['Code'] == 'PreconditionFailed', error.response
