@@ -1,9 +1,18 @@
 export { keyspaceTables } from './core/rows.ts'
 export type {
   Compare,
+  FullKeyspace,
+  FullKeyspaces,
   Keyspace,
+  KeyspaceAlarm,
+  KeyspaceHash,
   Keyspaces,
+  KeyspaceStatus,
   KeyValue,
+  LeaseList,
+  Leases,
+  LeaseTime,
+  LeaseTimeToLive,
   Operation,
   OperationResult,
   RangeRequest,
@@ -11,6 +20,11 @@ export type {
   RequestOptions,
   TxnRequest,
   TxnResponse,
+  Watch,
+  WatchEvent,
+  WatchReceiver,
+  WatchRequest,
+  WatchResponse,
 } from './keyspace.ts'
 export {
   type CoreKeyspaces,

@@ -1,11 +1,12 @@
 // A namespace is a name ('/raft/system', '/raft/objects/1') and the keyspace that its group replicates:
 // an ordered map from bytes to bytes with etcd v3's semantics (etcd API reference v3.5: KV service).
-// Every transaction that changes something raises the revision by one. Contract only.
+// Every transaction that changes something raises the revision by one. Contract only. Messages of faults
+// are etcd's own where etcd has one, because clients match on them.
 //
 // Any thread and any node may ask any namespace: requests are bytes that travel to the core thread
 // (over a port) and to the leader (over rpc); the room hides routing, retries and once-only requests.
 
-import type { Revision } from '../base/index.ts'
+import type { Fault, Revision } from '../base/index.ts'
 
 export type KeyValue = {
   readonly key: Uint8Array
@@ -29,15 +30,30 @@ export type RangeRequest = {
   /** True: this node's applied state without asking anyone. Default: linearizable. */
   readonly isSerializable?: boolean
   readonly keysOnly?: boolean
+  /** No pairs; `count` of the whole range, whatever else is asked for. */
   readonly countOnly?: boolean
+  /** Also count every key of the range, whatever the limit and the bounds below (etcd always does). */
+  readonly isCounted?: boolean
+  /** From the last to the first, by key or by what sortBy names. */
   readonly isReverse?: boolean
+  /**
+   * Absent: by key. Equal ones are in order of key. At most 16,384 keys are sorted (Fault 'too-large'),
+   * and no values longer than 1 KiB by value (Fault 'unsupported'). An answer that its 1 MiB bound cut
+   * cannot be continued: ask by key and sort where there is room.
+   */
+  readonly sortBy?: 'version' | 'create' | 'mod' | 'value'
+  /** Pairs outside of these are left out before the limit counts; 0 or absent: no bound. */
+  readonly minModRevision?: number
+  readonly maxModRevision?: number
+  readonly minCreateRevision?: number
+  readonly maxCreateRevision?: number
 }
 
 export type RangeResponse = {
   readonly revision: Revision
   readonly kvs: readonly KeyValue[]
   readonly more: boolean
-  /** Keys within the range, whatever the limit; only counted when countOnly is asked for. */
+  /** Keys within the range with countOnly or isCounted; otherwise the number of `kvs`. */
   readonly count: number
 }
 
@@ -57,8 +73,13 @@ export type Operation =
       readonly kind: 'put'
       readonly key: Uint8Array
       readonly value: Uint8Array
+      /** Fault 'not-found' (etcdserver: requested lease not found) when there is no such lease. */
       readonly lease?: number
       readonly previous?: boolean
+      /** Keeps the value (lease) that the key has; `value` is empty (`lease` absent) then. Fault
+       *  'invalid' (etcdserver: key not found) when the key does not exist. */
+      readonly ignoreValue?: boolean
+      readonly ignoreLease?: boolean
     }
   | {
       readonly kind: 'delete'
@@ -119,6 +140,171 @@ export type Keyspace = {
    * within 100 ms, and the age at least every 400 ms.
    */
   freshness(): { readonly revision: Revision; readonly heardMsAgo: number }
+}
+
+// ---- leases ----
+
+/**
+ * A lease is a time to live that keys share: when it is revoked or runs out, its keys are deleted in one
+ * revision. Its time is a lower bound: the leader counts it in memory, a new leader begins every lease
+ * anew, and a lease ends only by a revoke that is committed. At most 16,384 keys per lease (Fault
+ * 'too-large'), 65,536 leases (Fault 'overloaded').
+ */
+export type Leases = {
+  /**
+   * `id` 0 or absent: chosen. At most 2^53 - 1. The time granted is at least 2 s. Faults 'precondition'
+   * (etcdserver: lease already exists), 'too-large' (etcdserver: too large lease TTL: 9,000,000,000 s).
+   */
+  grant(
+    request: { readonly id?: number; readonly ttlSeconds: number },
+    options?: RequestOptions,
+  ): Promise<LeaseTime>
+  /** Deletes its keys. Fault 'not-found' (etcdserver: requested lease not found). */
+  revoke(id: number, options?: RequestOptions): Promise<Revision>
+  /** Begins its time anew, without a log entry; ttlSeconds 0 when there is no such lease. */
+  keepAlive(id: number, options?: RequestOptions): Promise<LeaseTime>
+  /** ttlSeconds (whole seconds left) is -1 when there is no such lease. */
+  timeToLive(
+    id: number,
+    options?: RequestOptions & { readonly withKeys?: boolean },
+  ): Promise<LeaseTimeToLive>
+  /** Ids in order. */
+  list(options?: RequestOptions): Promise<LeaseList>
+}
+
+export type LeaseTime = {
+  readonly revision: Revision
+  readonly id: number
+  readonly ttlSeconds: number
+}
+export type LeaseTimeToLive = LeaseTime & {
+  readonly grantedTtlSeconds: number
+  /** In order; empty unless asked for. */
+  readonly keys: readonly Uint8Array[]
+}
+export type LeaseList = { readonly revision: Revision; readonly ids: readonly number[] }
+
+// ---- watch ----
+
+export type WatchRequest = {
+  readonly key: Uint8Array
+  /** As in RangeRequest. */
+  readonly rangeEnd?: Uint8Array
+  /** First revision of interest, also one that is yet to come. 0 or absent: what follows now. */
+  readonly startRevision?: number
+  readonly withoutPuts?: boolean
+  readonly withoutDeletes?: boolean
+  /** Events carry the pair before them, unless it was compacted. */
+  readonly previous?: boolean
+  /**
+   * Revisions with many bytes of events come in several responses (isFragment on all but the last).
+   * Without it every revision comes whole; one of more than 64 MiB of events ends the watch ('too-large').
+   */
+  readonly isFragmented?: boolean
+  /** A progress response after this long without another. Absent: only when asked for. */
+  readonly progressMs?: number
+}
+
+export type WatchEvent = {
+  readonly kind: 'put' | 'delete'
+  /** Of a delete: key and modRevision, all else empty. A put is a creation if version is 1. */
+  readonly kv: KeyValue
+  readonly previous?: KeyValue
+}
+
+/**
+ * Events in order, each once, none left out, from the start revision on; a revision's events are in one
+ * response unless it is fragmented. Without events: progress, everything up to `revision` was given.
+ * Watches that see the same events get the same `events` array, so its encoding can be shared.
+ */
+export type WatchResponse = {
+  /** Everything up to here was given, this response included (a fragment: all before here). */
+  readonly revision: Revision
+  readonly events: readonly WatchEvent[]
+  readonly isFragment: boolean
+}
+
+/** Called in order, from the loop of the thread that opened the watch. */
+export type WatchReceiver = {
+  /** Once, before anything else: where the watch begins. `revision` is the node's at that moment. */
+  onOpened?(opened: { readonly revision: Revision }): void
+  /**
+   * False: no more until resume(). Nothing is buffered meanwhile: the watch falls behind and catches up
+   * from history afterwards.
+   */
+  onResponse(response: WatchResponse): boolean
+  /**
+   * Once, unless closed: the watch ended by itself. Fault 'compacted' with field 'compacted' (the
+   * compacted revision: history from there on can be watched) when the next revision is gone; other
+   * faults: open it again at the last response's revision + 1, here or on another node.
+   */
+  onEnded(fault: Fault): void
+}
+
+export type Watch = {
+  resume(): void
+  /** A response without events follows as soon as everything up to the node's revision was given. */
+  requestProgress(): void
+  close(): void
+}
+
+// ---- upkeep ----
+
+/** A digest of all live pairs at a revision: equal on all replicas; no digest of etcd's. */
+export type KeyspaceHash = {
+  readonly revision: Revision
+  /** The revision whose pairs were hashed. */
+  readonly hashRevision: Revision
+  readonly compacted: Revision
+  /** 32 bits. */
+  readonly hash: number
+}
+
+/**
+ * no-space: beyond the quota; everything that puts is refused (Fault 'no-space', etcdserver: mvcc:
+ * database space exceeded) until deletion and compaction have brought it back, which ends the alarm by
+ * itself. corrupt: replicas disagree and no majority is right; nothing is written (Fault 'corrupt').
+ */
+export type KeyspaceAlarm = 'no-space' | 'corrupt'
+
+/** Of this node's replica, or of the leader where there is none. */
+export type KeyspaceStatus = {
+  readonly revision: Revision
+  readonly compacted: Revision
+  /** Keys and values of all readable versions, with what they weigh beside their bytes. */
+  readonly usedBytes: number
+  /** 0: none. */
+  readonly quotaBytes: number
+  readonly alarms: readonly KeyspaceAlarm[]
+  readonly leases: number
+  /** This replica differs from the majority: it serves nothing until it is made anew. */
+  readonly isDiverged: boolean
+}
+
+/** A keyspace with everything that etcd's KV, Lease, Watch and Maintenance services need of it. */
+export type FullKeyspace = Keyspace & {
+  readonly leases: Leases
+  /** Served from this node's own replica; where it has none, from another's. */
+  watch(request: WatchRequest, receiver: WatchReceiver): Watch
+  /**
+   * Forgets what was superseded at or before `revision`; isPhysical: settles when the rows are gone from
+   * the leader. Fault 'compacted' at or below the compacted revision, 'invalid' in the future.
+   */
+  compact(
+    revision: number,
+    options?: RequestOptions & { readonly isPhysical?: boolean },
+  ): Promise<Revision>
+  /** 0: now. Of this node's replica. Faults of a range's revision. */
+  hash(revision: number, options?: RequestOptions): Promise<KeyspaceHash>
+  status(options?: RequestOptions): Promise<KeyspaceStatus>
+  /** Ends an alarm by hand; one whose cause lasts comes back. */
+  disarm(alarm: KeyspaceAlarm, options?: RequestOptions): Promise<Revision>
+}
+
+/** What createKeyspaces and createLaneKeyspaces answer with. */
+export type FullKeyspaces = {
+  open(name: string): Promise<FullKeyspace>
+  close(): Promise<void>
 }
 
 /** Opens namespaces by name. The core thread has the real ones, data threads talk to it over a port. */
