@@ -81,7 +81,14 @@ function openFile(host: SimHost, disk: SimDisk, file: SimFile): DiskFile {
         file.read(at, bytes)
         return bytes
       }),
-    readInto: (at, target) => settle(0.03, 'file read', () => file.read(at, target)),
+    readInto: (at, parts) =>
+      settle(0.03, 'file read', () => {
+        let from = at
+        for (const part of parts) {
+          file.read(from, part)
+          from += part.length
+        }
+      }),
     write: (at, parts) => {
       const copies = parts.map((part) => part.slice())
       return settle(0.03, 'file write', () => {

@@ -215,13 +215,14 @@ class SimEnd implements Connection {
     if (this.#ended !== undefined) this.#announceEnd(this.#ended.reason)
   }
 
-  send(parts: readonly Uint8Array[]): boolean {
+  send(parts: readonly Uint8Array[], onLeft?: () => void): boolean {
     if (this.#isDestroyed) return false
     for (const part of parts) {
       if (part.length === 0) continue
       this.#onTheWay.push(part.slice())
       this.#onTheWayBytes += part.length
     }
+    onLeft?.()
     this.pump()
     return this.#onTheWayBytes <= highWaterBytes
   }

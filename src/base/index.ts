@@ -1,5 +1,6 @@
 export { AssertionFailure, assert, unreachable } from './assert.ts'
 export { BoundedQueue } from './bounded-queue.ts'
+export { BufferPool } from './buffer-pool.ts'
 export {
   compareBytes,
   concatBytes,

@@ -172,6 +172,7 @@ export class ChunkReader {
   ): Promise<Map<number, Slot> | undefined> {
     const { kernel, slots: pool } = this.#context
     const length = unitLength(this.#record, stripe)
+    assert(length <= kernel.unitBytes, 'units of the cluster fit the slots of its kernels')
     const units = await Promise.all(sources.map((source) => source.next()))
     const troubles = units.flatMap((unit) => (unit instanceof Uint8Array ? [] : [unit]))
     for (const trouble of troubles) this.#leave(trouble)

@@ -206,29 +206,10 @@ describe('damage', () => {
       [string],
     ]
     // The real segments check 64 KiB at a time; here each unit must stand for itself.
-    cluster.node(1).segments.checksUnits = false
-    cluster.node(2).segments.checksUnits = false
     cluster.node(1).segments.damage(a, 2 * testUnitBytes + 5)
     cluster.node(2).segments.damage(b, 9 * testUnitBytes + 5)
     for (let reader = 1; reader <= 3; reader++)
       deepEqual(await cluster.load(reader, manifest), bytes)
-  })
-
-  it('that only the checksum of the writer knows is repaired too', async () => {
-    const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
-    const bytes = seededRandom(20).bytes(20_000)
-    const manifest = await cluster.store(1, bytes)
-    const { segments, content } = cluster.node(2)
-    const [[name, { bytes: shard }]] = [...segments.objects] as unknown as [
-      [string, { bytes: Uint8Array }],
-    ]
-    const intact = shard.slice()
-    segments.checksUnits = false
-    segments.damage(name, 3_000)
-    for (let reader = 1; reader <= 3; reader++)
-      deepEqual(await cluster.load(reader, manifest), bytes)
-    deepEqual(await cluster.run(content.runScrub()), { verified: 1, damaged: 1 })
-    deepEqual(segments.objects.get(name)?.bytes, intact)
   })
 
   it('of more shards than there is parity is a fault, not bytes', async () => {

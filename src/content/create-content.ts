@@ -7,6 +7,7 @@ import type { Content, ContentDependencies, ContentOptions } from './content.ts'
 import type { Context, Limits } from './context.ts'
 import { HedgeClock } from './hedge-clock.ts'
 import { Holders } from './holders.ts'
+import { unitBytesMax } from './core/layout.ts'
 import { createKernel } from './kernel/kernel.ts'
 import { readContent } from './reader.ts'
 import { releaseChunks } from './release.ts'
@@ -20,9 +21,10 @@ const mebibyte = 1024 * 1024
 /** Registers the shard handlers at the rpc: call before its listen(). */
 export function createContent(dependencies: ContentDependencies, options: ContentOptions): Content {
   const { host, rpc, segments, view, keyspaces } = dependencies
+  const { dataShards, parityShards } = view.settings()
   const limits: Limits = {
     chunkBytesMax: options.chunkBytesMax ?? 16 * mebibyte,
-    unitBytes: options.unitBytes ?? 65_536,
+    unitBytes: options.unitBytes ?? unitBytesFor(dataShards + parityShards),
     stallMs: options.stallMs ?? 5_000,
     lingerMs: 1_000,
     uploadBytesMax: options.uploadBytesMax ?? 8 * mebibyte,
@@ -63,4 +65,10 @@ export function createContent(dependencies: ContentDependencies, options: Conten
     runSweep: () => background.runSweep(),
     close: () => background.close(),
   }
+}
+
+/** Large units cost fewer steps per byte; a stripe of them should not fill the slots. */
+function unitBytesFor(shards: number): number {
+  if (shards <= 6) return unitBytesMax
+  return shards <= 12 ? unitBytesMax / 2 : unitBytesMax / 4
 }

@@ -6,12 +6,14 @@ import { bulkMethod, type IncomingCall, type Rpc, type RpcStream } from '../rpc/
 import {
   damagedMark,
   encodeAnswer,
-  encodeSums,
   parseFrame,
   sealedAnswer,
+  unitHeaderBytes,
+  writeUnitHeader,
 } from './core/shard-format.ts'
 import { shardKeysCodec, shardReadCodec, shardWriteCodec } from './core/shard-requests.ts'
 import type { Layout } from './core/layout.ts'
+import type { StoredUnit } from '../storage/index.ts'
 import type { StoredShards } from './stored-shards.ts'
 
 const streamsMax = 2_048
@@ -64,7 +66,7 @@ async function receiveShard(
   call: IncomingCall,
 ): Promise<void> {
   const { key, stamp, unitBytes } = shardWriteCodec.decode(call.request)
-  const deposit = stored.deposit(key, stamp)
+  const deposit = stored.deposit(key, { stamp, unitBytes })
   let layout: Layout | undefined
   try {
     for await (const message of stream.messages) {
@@ -96,16 +98,24 @@ async function sendShard(
   options: ShardServerOptions,
 ): Promise<void> {
   const { key, layout, first, last } = shardReadCodec.decode(call.request)
+  let stripe = first
   try {
-    const sums = await stored.sums(key, layout)
-    await stream.send(encodeSums(sums, first, last))
     for await (const unit of stored.units(key, layout, { first, last })) {
       if (call.signal.aborted) throw new Fault('cancelled', 'the reader has gone')
-      await stream.send(unit)
+      await stream.send(toMessage(unit, stripe), () => stored.recycle(unit))
+      stripe++
     }
   } catch (error) {
     if (!isFault(error, 'corrupt')) throw error
     options.onDamaged(key)
     await stream.send(damagedMark)
   }
+}
+
+/** The unit with its header in the room before it: nothing is copied. */
+function toMessage({ bytes, sum }: StoredUnit, stripe: number): Uint8Array {
+  const { buffer, byteOffset, length } = bytes
+  const message = new Uint8Array(buffer, byteOffset - unitHeaderBytes, unitHeaderBytes + length)
+  writeUnitHeader(message, { stripe, length, sum })
+  return message
 }

@@ -55,7 +55,7 @@ export function openSink(
 }
 
 function openLocalSink(context: Context, stored: StoredShards, request: SinkRequest): ShardSink {
-  const deposit = stored.deposit(request.key, request.stamp)
+  const deposit = stored.deposit(request.key, request)
   return {
     async send(unit) {
       await deposit.append(context.kernel.view(unit.slot, unit.length), unit.sum)

@@ -7,7 +7,7 @@ import { Fault, type NodeId } from '../base/index.ts'
 import { bulkMethod } from '../rpc/index.ts'
 import { type Context, streamDeadlineMs } from './context.ts'
 import type { Layout } from './core/layout.ts'
-import { checkUnit, parseSums } from './core/shard-format.ts'
+import { checkUnit, checkUnitLength, parseFrame } from './core/shard-format.ts'
 import { shardReadCodec } from './core/shard-requests.ts'
 import { caught } from './faults.ts'
 import type { StoredShards } from './stored-shards.ts'
@@ -118,8 +118,13 @@ async function* localUnits(
   stored: StoredShards,
   { key, layout, first, last }: SourceRequest,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const sums = await stored.sums(key, layout)
-  yield* stored.units(key, layout, { first, last, sums })
+  let stripe = first
+  for await (const unit of stored.units(key, layout, { first, last })) {
+    checkUnit(layout, stripe, unit.sum, unit.bytes)
+    yield unit.bytes
+    stored.recycle(unit)
+    stripe++
+  }
 }
 
 async function* remoteUnits(
@@ -134,20 +139,19 @@ async function* remoteUnits(
     bulkTowards: 'me',
     signal,
   })
-  let sums: Uint32Array | undefined
   let stripe = first
   try {
     for await (const message of stream.messages) {
       if (message.length === 0)
         throw new Fault('corrupt', `unit ${stripe} is damaged at its holder`)
-      if (sums === undefined) {
-        sums = parseSums(message, last - first + 1)
-        continue
-      }
       if (stripe > last) throw new Fault('corrupt', 'a shard goes on after its last unit')
-      checkUnit(layout, stripe, sums[stripe - first] as number, message)
+      const frame = parseFrame(message)
+      if (frame.kind !== 'unit' || frame.stripe !== stripe) {
+        throw new Fault('corrupt', `unit ${stripe} of a shard is out of order`)
+      }
+      checkUnitLength(layout, stripe, frame.payload)
       stripe++
-      yield message
+      yield frame.payload
     }
   } finally {
     if (stripe > last) await stream.end()

@@ -62,9 +62,10 @@ function fileTests(make: () => Promise<Disk>): Record<string, () => Promise<void
       await file.sync()
       assert.equal(await file.size(), 11)
       assert.equal(utf8Decode(await file.read(0, 11)), 'helLO world')
-      const target = new Uint8Array(5)
-      await file.readInto(6, target)
-      assert.equal(utf8Decode(target), 'world')
+      const [space, word] = [new Uint8Array(1), new Uint8Array(5)]
+      await file.readInto(5, [space, word])
+      assert.equal(utf8Decode(space), ' ')
+      assert.equal(utf8Decode(word), 'world')
       assert.equal((await file.read(11, 0)).length, 0)
       await file.close()
     },
@@ -72,7 +73,7 @@ function fileTests(make: () => Promise<Disk>): Record<string, () => Promise<void
       const file = await (await make()).open('file', { create: true })
       await file.write(0, [text('abc')])
       await rejectsWith('corrupt', file.read(0, 4))
-      await rejectsWith('corrupt', file.readInto(3, new Uint8Array(1)))
+      await rejectsWith('corrupt', file.readInto(2, [new Uint8Array(1), new Uint8Array(1)]))
       await file.close()
     },
     'large writes and reads are whole': async () => {
@@ -81,6 +82,9 @@ function fileTests(make: () => Promise<Disk>): Record<string, () => Promise<void
       await file.write(5, parts)
       const back = await file.read(5, 40 * 32_771)
       assert.ok(parts.every((part, i) => back[i * 32_771] === part[0]))
+      const targets = parts.map((part) => new Uint8Array(part.length))
+      await file.readInto(5, targets)
+      assert.deepEqual(targets, parts)
       assert.equal(back.at(-1), 40)
       assert.deepEqual(await file.read(0, 5), new Uint8Array(5))
       await file.close()

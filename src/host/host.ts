@@ -67,8 +67,8 @@ export type Disk = {
 export type DiskFile = {
   /** Reads exactly `count` bytes at `at`; Fault 'corrupt' when the file ends before. */
   read(at: number, count: number): Promise<Uint8Array>
-  /** Reads into `target` (whole length); same faults. */
-  readInto(at: number, target: Uint8Array): Promise<void>
+  /** Reads into the parts (their whole length), one after the other; same faults. */
+  readInto(at: number, parts: readonly Uint8Array[]): Promise<void>
   /** Writes all of `parts`, one after the other, from `at`. Not durable before sync(). */
   write(at: number, parts: readonly Uint8Array[]): Promise<void>
   /** fdatasync: everything written before is durable after. */
@@ -135,10 +135,11 @@ export type Connection = {
   readonly peer: PeerIdentity
   readonly remoteAddress: string
   /**
-   * Queues bytes in order (the views must stay unchanged until sent). Answers false when more than the
-   * high-water mark is queued: wait for drained() before sending more.
+   * Queues bytes in order. The views must stay unchanged until they have left, when `onLeft` is called (never,
+   * when the connection ends before). Answers false when more than the high-water mark is queued: wait
+   * for drained() before sending more.
    */
-  send(parts: readonly Uint8Array[]): boolean
+  send(parts: readonly Uint8Array[], onLeft?: () => void): boolean
   /** Settles when nothing is queued; at once when nothing is; also when the connection has ended. */
   drained(): Promise<void>
   /** Set exactly once, soon after creation; nothing is lost before. The view is valid during the call only. */

@@ -1,8 +1,7 @@
 // What the parts of one link share.
 
-import type { NodeId } from '../base/index.ts'
+import type { BufferPool, NodeId } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
-import type { BufferPool } from './buffer-pool.ts'
 import type { Hello } from './core/hello.ts'
 import type { Handlers } from './handlers.ts'
 import type { OutQueue } from './out-queue.ts'

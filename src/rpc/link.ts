@@ -8,9 +8,8 @@
 // its receiver cannot read) is cut: a Fault thrown by whatever looks at a frame means that. Anything else
 // thrown there is a broken invariant of ours and passes.
 
-import { Fault, isFault, type NodeId, toHex } from '../base/index.ts'
+import { type BufferPool, Fault, isFault, type NodeId, toHex } from '../base/index.ts'
 import type { Connection, Host } from '../host/index.ts'
-import type { BufferPool } from './buffer-pool.ts'
 import { Calls } from './calls.ts'
 import { type FrameHeader, FrameParser, type FrameSink, frameType } from './core/frame.ts'
 import { checkHello, type Hello, helloCodec } from './core/hello.ts'

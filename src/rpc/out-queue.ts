@@ -24,6 +24,8 @@ export class OutQueue {
   #slabStart = 0
   #slabAt = 0
   #parts: Uint8Array[] = []
+  /** Whose payloads are among the parts. */
+  #onLeft: (() => void)[] = []
   #queuedBytes = 0
   #isBlocked = false
   #isScheduled = false
@@ -44,20 +46,25 @@ export class OutQueue {
     return !this.#isBlocked && this.#queuedBytes < roomBytes
   }
 
-  /** `payload` must not change any more: it may leave later. */
-  push(frame: Frame, payload: Uint8Array = nothing): void {
+  /**
+   * `payload` must not change until `onLeft` is called: it may leave later. Where the connection ends before,
+   * it is never called.
+   */
+  push(frame: Frame, payload: Uint8Array = nothing, onLeft?: () => void): void {
     if (this.#isClosed) return
     const { length } = payload
     const inlineBytes = length <= inlineBytesMax ? length : 0
     this.#reserve(headerBytes + inlineBytes)
     writeHeader(this.#slab, this.#slabAt, { frame, length })
     this.#slabAt += headerBytes
-    if (inlineBytes > 0) {
+    if (length <= inlineBytesMax) {
       this.#slab.set(payload, this.#slabAt)
-      this.#slabAt += inlineBytes
-    } else if (length > 0) {
+      this.#slabAt += length
+      onLeft?.()
+    } else {
       this.#seal()
       this.#parts.push(payload)
+      if (onLeft !== undefined) this.#onLeft.push(onLeft)
     }
     this.#queuedBytes += headerBytes + length
     if (this.#queuedBytes >= flushBytes) this.flush()
@@ -76,7 +83,7 @@ export class OutQueue {
     const parts = this.#parts
     this.#parts = []
     this.#queuedBytes = 0
-    if (!this.#connection.send(parts)) this.#waitForDrain()
+    if (!this.#connection.send(parts, this.#takeOnLeft())) this.#waitForDrain()
     if (this.hasRoom) this.#release()
   }
 
@@ -84,9 +91,19 @@ export class OutQueue {
   close(): void {
     this.#isClosed = true
     this.#parts = []
+    this.#onLeft = []
     this.#slab = nothing
     this.#queuedBytes = 0
     this.#release()
+  }
+
+  #takeOnLeft(): (() => void) | undefined {
+    if (this.#onLeft.length === 0) return undefined
+    const all = this.#onLeft
+    this.#onLeft = []
+    return () => {
+      for (const onLeft of all) onLeft()
+    }
   }
 
   #schedule(): void {

@@ -1,8 +1,7 @@
 // The Rpc of one port of one thread: handlers, members, and the listener. See rpc.ts for the contract.
 
-import { assert, Fault, type NodeId } from '../base/index.ts'
+import { assert, BufferPool, Fault, type NodeId } from '../base/index.ts'
 import type { Address, Connection, Host, Listener, Timer } from '../host/index.ts'
-import { BufferPool } from './buffer-pool.ts'
 import { createHello, type Hello, instanceBytes } from './core/hello.ts'
 import type { Handlers } from './handlers.ts'
 import { Link } from './link.ts'
@@ -17,10 +16,14 @@ import type {
   RpcStream,
 } from './rpc.ts'
 
+/** Memory of stream messages kept for the next ones. */
+const keptBytesMax = 12 * 1024 * 1024
+
 export const defaultLimits: RpcLimits = {
   callBytesMax: 1024 * 1024,
   messageBytesMax: 8 * 1024 * 1024,
-  streamMessageBytesMax: 256 * 1024,
+  // A unit of 256 KiB and its header.
+  streamMessageBytesMax: 256 * 1024 + 64,
   streamWindowBytes: 1024 * 1024,
   callsInFlightMax: 1024,
   queuedBytesMax: 16 * 1024 * 1024,
@@ -36,7 +39,7 @@ class RpcNode implements Rpc {
   readonly #options: RpcOptions
   readonly #limits: RpcLimits
   readonly #hello: Hello
-  readonly #pool = new BufferPool()
+  readonly #pool = new BufferPool(keptBytesMax)
   readonly #handlers: Handlers = { calls: new Map(), streams: new Map(), messages: new Map() }
   readonly #peers = new Map<NodeId, Peer>()
   readonly #watchers: ((peer: NodeId, isReachable: boolean) => void)[] = []

@@ -255,10 +255,12 @@ function streamTests(make: () => Promise<World>): void {
     await connected(a, b)
     for (const bulkTowards of ['me', 'peer'] as const) {
       const stream = await a.openStream(two, 1, text('open'), { ...soon, bulkTowards })
-      const sizes = [0, 1, 127, 4095, 65_536, 100_000, 262_144, 3]
-      assert.equal((await faultOf(stream.send(new Uint8Array(262_145)))).code, 'too-large')
+      const most = defaultLimits.streamMessageBytesMax
+      const sizes = [0, 1, 127, 4095, 65_536, 100_000, most, 3]
+      assert.equal((await faultOf(stream.send(new Uint8Array(most + 1)))).code, 'too-large')
+      let left = 0
       const sending = (async () => {
-        for (const size of sizes) await stream.send(new Uint8Array(size).fill(2))
+        for (const size of sizes) await stream.send(new Uint8Array(size).fill(2), () => left++)
         await stream.end()
       })()
       const answers: string[] = []
@@ -268,6 +270,7 @@ function streamTests(make: () => Promise<World>): void {
         answers,
         sizes.map((size) => `${size} ${2 * size}`),
       )
+      assert.equal(left, sizes.length, 'the memory of each message came free')
     }
     await world.close()
   })

@@ -27,14 +27,15 @@ export type IncomingCall = {
   readonly deadlineMs: number
 }
 
-/** A two-way stream of messages, each at most 256 KiB, with credit-based flow control per direction. */
+/** A two-way stream of messages, each at most 256 KiB and a header, with credit-based flow control per direction. */
 export type RpcStream = {
   readonly from: NodeId
   /**
    * Settles when the peer's window has room and the message is on its way. Throws the Fault that ended
-   * the stream. The message must not change any more after the call: it may leave later.
+   * the stream. The message must not change any more after the call: it may leave later. `onLeft` is called
+   * when it has left and its memory is free again; never, when the stream ends before.
    */
-  send(message: Uint8Array): Promise<void>
+  send(message: Uint8Array, onLeft?: () => void): Promise<void>
   /** No more messages from this side; settles when all before it are on their way. */
   end(): Promise<void>
   /**

@@ -6,8 +6,7 @@
 //
 // Received messages sit in pooled memory that goes back when the reader asks for the next.
 
-import { assert, Fault, type NodeId } from '../base/index.ts'
-import type { BufferPool } from './buffer-pool.ts'
+import { assert, type BufferPool, Fault, type NodeId } from '../base/index.ts'
 import { finalFlag, frameType, messageOverheadBytes } from './core/frame.ts'
 import { encodeFault } from './fault-bytes.ts'
 import type { OutQueue } from './out-queue.ts'
@@ -31,7 +30,12 @@ export type StreamOptions = {
   readonly onOver: (stream: Stream, fault: Fault | undefined) => void
 }
 
-type Sender = { readonly message: Uint8Array; resolve(): void; reject(fault: Fault): void }
+type Sender = {
+  readonly message: Uint8Array
+  readonly onLeft: (() => void) | undefined
+  resolve(): void
+  reject(fault: Fault): void
+}
 type Step = IteratorResult<Uint8Array, undefined>
 type Reader = { resolve(step: Step): void; reject(fault: Fault): void }
 
@@ -76,21 +80,21 @@ export class Stream implements RpcStream {
     return this.#isOver
   }
 
-  send(message: Uint8Array): Promise<void> {
+  send(message: Uint8Array, onLeft?: () => void): Promise<void> {
     if (this.#fault !== undefined) return Promise.reject(this.#fault)
     assert(!this.#isSendEnded, 'nothing is sent on a stream after its end')
     if (message.length > this.#options.sendMessageBytesMax) {
       return Promise.reject(new Fault('too-large', `a stream message of ${message.length} bytes`))
     }
     if (this.#senders.length === 0 && this.#canSend(message)) {
-      this.#sendNow(message)
+      this.#sendNow(message, onLeft)
       return sent
     }
     if (this.#senders.length >= sendersMax) {
       return Promise.reject(new Fault('overloaded', 'too many messages wait on one stream'))
     }
     return new Promise((resolve, reject) => {
-      this.#senders.push({ message, resolve, reject })
+      this.#senders.push({ message, onLeft, resolve, reject })
       this.#waitForRoom()
     })
   }
@@ -179,9 +183,9 @@ export class Stream implements RpcStream {
     return this.#credit >= message.length + messageOverheadBytes && this.#out.hasRoom
   }
 
-  #sendNow(message: Uint8Array): void {
+  #sendNow(message: Uint8Array, onLeft: (() => void) | undefined): void {
     this.#credit -= message.length + messageOverheadBytes
-    this.#out.push({ type: frameType.data, id: this.id }, message)
+    this.#out.push({ type: frameType.data, id: this.id }, message, onLeft)
   }
 
   /** Sends what may go, in order. */
@@ -189,7 +193,7 @@ export class Stream implements RpcStream {
     let count = 0
     for (const sender of this.#senders) {
       if (!this.#canSend(sender.message)) break
-      this.#sendNow(sender.message)
+      this.#sendNow(sender.message, sender.onLeft)
       sender.resolve()
       count++
     }

@@ -11,11 +11,13 @@ export { openMemoryStore } from './memory-store.ts'
 export { openLog } from './open-log.ts'
 export { openSegments } from './open-segments.ts'
 export { openStore } from './open-store.ts'
-export type {
-  SegmentObject,
-  Segments,
-  SegmentsOptions,
-  SegmentStatistics,
-  SegmentWrite,
+export {
+  type SegmentObject,
+  type Segments,
+  type SegmentsOptions,
+  type SegmentStatistics,
+  type SegmentWrite,
+  type StoredUnit,
+  unitHeadRoomBytes,
 } from './segments.ts'
 export type { Store, StoreOptions, StoreRange, StoreReader, StoreRow, StoreView } from './store.ts'

@@ -20,7 +20,6 @@ import type { SegmentFile } from './segment-files.ts'
 export type WriteContext = {
   readonly appender: SegmentAppender
   readonly index: ObjectIndex<SegmentFile>
-  readonly unitBytes: number
   nextWrite(): number
   nextSequence(): number
   /** A pin on a file was taken back. */
@@ -43,7 +42,13 @@ type Waiter = {
 
 const empty = new Uint8Array(0)
 
+export type ObjectOptions = {
+  readonly unitBytes: number
+  readonly mayUseReserve?: boolean
+}
+
 export class ObjectWrite {
+  readonly unitBytes: number
   readonly #context: WriteContext
   readonly #write: number
   readonly #mayUseReserve: boolean
@@ -52,6 +57,8 @@ export class ObjectWrite {
   /** Of the unit that is not full yet; most last units are much shorter than a unit. */
   #partial: Uint8Array = empty
   #filled = 0
+  /** Sum of the partial unit while it is exactly one slice whose sum was given. */
+  #partialSum: number | undefined
   #bytes = 0
   #queuedUnits = 0
   #placedUnits = 0
@@ -60,7 +67,8 @@ export class ObjectWrite {
   #fault: Fault | undefined
   #isEnded = false
 
-  constructor(context: WriteContext, options: { readonly mayUseReserve?: boolean } = {}) {
+  constructor(context: WriteContext, options: ObjectOptions) {
+    this.unitBytes = options.unitBytes
     this.#context = context
     this.#write = context.nextWrite()
     this.#mayUseReserve = options.mayUseReserve ?? false
@@ -77,7 +85,7 @@ export class ObjectWrite {
   /** Settles when every unit that it filled is written; the slice must stay unchanged until then. */
   async append(slice: Uint8Array, sum?: number): Promise<void> {
     this.#mustBeOpen()
-    const { unitBytes } = this.#context
+    const { unitBytes } = this
     const before = this.#queuedUnits
     this.#bytes += slice.length
     for (let at = 0; at < slice.length; ) {
@@ -88,6 +96,7 @@ export class ObjectWrite {
         continue
       }
       const count = Math.min(unitBytes - this.#filled, slice.length - at)
+      this.#partialSum = this.#filled === 0 && count === slice.length ? sum : undefined
       this.#makeRoom(this.#filled + count)
       this.#partial.set(slice.subarray(at, at + count), this.#filled)
       this.#filled += count
@@ -103,7 +112,8 @@ export class ObjectWrite {
     this.#mustBeOpen()
     this.#isEnded = true
     if (this.#filled > 0) this.#queuePartial()
-    const { unitBytes, appender } = this.#context
+    const { appender } = this.#context
+    const { unitBytes } = this
     const payload = encodeBody({ kind: 'seal', ...body, bytes: this.#bytes, unitBytes })
     const { promise, resolve, reject } = Promise.withResolvers<SegmentFile>()
     appender.add({
@@ -145,8 +155,9 @@ export class ObjectWrite {
 
   #makeRoom(bytes: number): void {
     if (bytes <= this.#partial.length) return
-    const { unitBytes } = this.#context
-    const wider = new Uint8Array(Math.min(unitBytes, Math.max(bytes, 2 * this.#partial.length)))
+    const wider = new Uint8Array(
+      Math.min(this.unitBytes, Math.max(bytes, 2 * this.#partial.length)),
+    )
     wider.set(this.#partial.subarray(0, this.#filled))
     this.#partial = wider
   }
@@ -156,7 +167,7 @@ export class ObjectWrite {
     const unit = this.#partial.subarray(0, this.#filled)
     this.#partial = empty
     this.#filled = 0
-    this.#queueUnit(unit, undefined)
+    this.#queueUnit(unit, this.#partialSum)
   }
 
   #queueUnit(payload: Uint8Array, sum: number | undefined): void {

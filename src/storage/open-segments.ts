@@ -23,8 +23,10 @@ import type {
   SegmentsOptions,
   SegmentStatistics,
   SegmentWrite,
+  StoredUnit,
 } from './segments.ts'
 
+const unitBytesMax = 256 * 1024
 const unitBytesDefault = 64 * 1024
 const fileBytesDefault = 64 * 1024 * 1024
 const keyBytesMax = 64
@@ -35,8 +37,8 @@ export async function openSegments(host: Host, options: SegmentsOptions): Promis
   const unitBytes = options.unitBytes ?? unitBytesDefault
   const fileBytesMax = options.fileBytesMax ?? fileBytesDefault
   const open = new OpenFiles(host)
-  const { files: all, lastNumber } = await recoverSegments(host, options.path, { open, unitBytes })
-  const found = await cutUnproven(all, { open, unitBytes })
+  const { files: all, lastNumber } = await recoverSegments(host, options.path, open)
+  const found = await cutUnproven(all, open)
   const files = new Map(found.map(({ file }) => [file.number, file]))
   const index = new ObjectIndex<SegmentFile>(files)
   const highest = replay(index, found)
@@ -46,7 +48,7 @@ export async function openSegments(host: Host, options: SegmentsOptions): Promis
   const { path, reserveBytes } = options
   const appender = new SegmentAppender(
     host,
-    { path, fileBytesMax, unitBytes, reserveBytes },
+    { path, fileBytesMax, reserveBytes },
     { files, open, active, lastNumber },
   )
   await appender.sync()
@@ -72,12 +74,11 @@ class PackedSegments implements Segments {
 
   constructor(parts: Parts) {
     this.#parts = parts
-    const { appender, index, unitBytes, highest } = parts
+    const { appender, index, highest } = parts
     const unpinned = (file: SegmentFile): void => this.#removeDoomed(file)
     this.#context = {
       appender,
       index,
-      unitBytes,
       nextWrite: () => ++highest.write,
       nextSequence: () => ++highest.sequence,
       unpinned,
@@ -85,8 +86,11 @@ class PackedSegments implements Segments {
     this.#reader = new SegmentReader(parts.files, parts.open, unpinned)
   }
 
-  write(key: Uint8Array, options: { readonly stamp?: number } = {}): SegmentWrite {
-    const write = new ObjectWrite(this.#context)
+  write(
+    key: Uint8Array,
+    options: { readonly stamp?: number; readonly unitBytes?: number } = {},
+  ): SegmentWrite {
+    const write = this.#startWrite(options.unitBytes)
     const own = checkedKey(key).slice()
     return {
       append: (slice, sum) => write.append(slice, sum),
@@ -100,7 +104,7 @@ class PackedSegments implements Segments {
     bytes: Uint8Array,
     options: { readonly stamp?: number } = {},
   ): Promise<void> {
-    const write = new ObjectWrite(this.#context)
+    const write = this.#startWrite()
     const own = checkedKey(key).slice()
     const appended = write.append(bytes)
     const sealed = this.#seal(own, write, options.stamp ?? 0)
@@ -121,7 +125,7 @@ class PackedSegments implements Segments {
     }
     const before = index.get(text)
     index.seal(text, entry)
-    const write = new ObjectWrite(this.#context)
+    const write = this.#startWrite()
     try {
       const appended = write.append(pending)
       const sealed = write.seal({ key: own, sequence, stamp: 0, stampSequence: sequence })
@@ -146,11 +150,26 @@ class PackedSegments implements Segments {
     return this.#reader.read(this.#entry(key), range)
   }
 
-  async *stream(
+  stream(
     key: Uint8Array,
     range?: { readonly at: number; readonly count: number },
-  ): AsyncGenerator<Uint8Array> {
-    yield* this.#reader.stream(this.#entry(key), range)
+  ): AsyncIterable<Uint8Array> {
+    const iterate = (): AsyncIterator<Uint8Array> =>
+      this.#reader.stream(this.#entry(key), range)[Symbol.asyncIterator]()
+    return { [Symbol.asyncIterator]: iterate }
+  }
+
+  units(
+    key: Uint8Array,
+    range: { readonly first: number; readonly last: number },
+  ): AsyncIterable<StoredUnit> {
+    const iterate = (): AsyncIterator<StoredUnit> =>
+      this.#reader.units(this.#entry(key), range)[Symbol.asyncIterator]()
+    return { [Symbol.asyncIterator]: iterate }
+  }
+
+  recycle(unit: StoredUnit): void {
+    this.#reader.recycle(unit)
   }
 
   find(key: Uint8Array): SegmentObject | undefined {
@@ -228,6 +247,11 @@ class PackedSegments implements Segments {
     await this.#parts.open.closeAll()
   }
 
+  #startWrite(unitBytes = this.#parts.unitBytes): ObjectWrite {
+    assert(unitBytes > 0 && unitBytes <= unitBytesMax, 'a unit is of a supported length')
+    return new ObjectWrite(this.#context, { unitBytes })
+  }
+
   async #seal(key: Uint8Array, write: ObjectWrite, stamp: number): Promise<void> {
     const sequence = this.#context.nextSequence()
     try {
@@ -237,7 +261,7 @@ class PackedSegments implements Segments {
         ...unplacedEntry(sequence, stamp),
         ...placement,
         bytes: write.bytes,
-        unitBytes: this.#parts.unitBytes,
+        unitBytes: write.unitBytes,
       })
     } finally {
       write.unpin()

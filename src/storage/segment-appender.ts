@@ -26,7 +26,6 @@ import { type OpenFiles, type SegmentFile, segmentFilePath } from './segment-fil
 export type AppenderOptions = {
   readonly path: string
   readonly fileBytesMax: number
-  readonly unitBytes: number
   readonly reserveBytes: number | undefined
 }
 
@@ -281,7 +280,7 @@ export class SegmentAppender {
       isClosed: false,
       doomed: undefined,
       isDamaged: false,
-      events: new EventList(this.#options.unitBytes),
+      events: new EventList(),
     }
     this.#files.set(number, file)
     this.#unfinished.add(file)

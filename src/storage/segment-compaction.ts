@@ -154,9 +154,11 @@ async function copyObject(
 ): Promise<ObjectWrite | undefined> {
   const entry = context.index.get(key)
   if (entry === undefined || entry.pending !== undefined || !filesOf(entry).has(from.number)) return
-  const write = new ObjectWrite(context, { mayUseReserve: true })
+  const write = new ObjectWrite(context, { unitBytes: entry.unitBytes, mayUseReserve: true })
   try {
-    for await (const slice of context.reader.stream(entry, undefined)) await write.append(slice)
+    for await (const unit of context.reader.checkedUnits(entry)) {
+      await write.append(unit.bytes, unit.sum)
+    }
     const { sequence, stamp, stampSequence } = entry
     const placement = await write.seal({ key: keyBytes(key), sequence, stamp, stampSequence })
     await context.appender.sync()

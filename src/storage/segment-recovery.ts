@@ -47,7 +47,7 @@ const bodyBytesMax = 64 * 1024 * 1024
 export async function recoverSegments(
   host: Host,
   directory: string,
-  { open, unitBytes }: { readonly open: OpenFiles; readonly unitBytes: number },
+  open: OpenFiles,
 ): Promise<FoundSegments> {
   const found: FoundFile[] = []
   let lastNumber = 0
@@ -55,7 +55,7 @@ export async function recoverSegments(
     const match = /^seg-(\d{8})\.bin$/.exec(name)
     if (match === null) continue
     lastNumber = Number(match[1])
-    const one = await recoverFile(host, { directory, number: lastNumber, unitBytes })
+    const one = await recoverFile(host, { directory, number: lastNumber })
     if (one === undefined) continue
     open.adopt(one.file, one.opened)
     if (one.file.isClosed) await open.close(one.file)
@@ -65,11 +65,7 @@ export async function recoverSegments(
 }
 
 /** Cuts a file that has no footer: what follows `end` was never durable. */
-export async function cutFile(
-  found: FoundFile,
-  end: number,
-  { open, unitBytes }: { readonly open: OpenFiles; readonly unitBytes: number },
-): Promise<FoundFile> {
+export async function cutFile(found: FoundFile, end: number, open: OpenFiles): Promise<FoundFile> {
   const { file, proven } = found
   const opened = await open.get(file)
   await opened.truncate(end)
@@ -77,7 +73,7 @@ export async function cutFile(
   const events = found.events.filter(({ at }) => at < end)
   file.end = end
   file.durable = end
-  file.events = new EventList(unitBytes)
+  file.events = new EventList()
   for (const event of events) file.events.add(event)
   return { file, events, proven }
 }
@@ -92,7 +88,7 @@ export async function readEvents(
   return footer?.events ?? (await walkFile(opened, file.end, file.salt)).events
 }
 
-type Place = { readonly directory: string; readonly number: number; readonly unitBytes: number }
+type Place = { readonly directory: string; readonly number: number }
 
 async function recoverFile(
   host: Host,
@@ -130,7 +126,7 @@ async function recoverFile(
   }
   if (walked.end < size) await opened.truncate(walked.end)
   await opened.sync()
-  const list = new EventList(place.unitBytes)
+  const list = new EventList()
   for (const event of walked.events) list.add(event)
   const file = { ...base, end: walked.end, durable: walked.end, isClosed: false, events: list }
   return { file, opened, events: walked.events, proven: walked.durable }

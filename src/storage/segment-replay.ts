@@ -26,7 +26,7 @@ type FoundWrite = {
 /** The files without what was never acknowledged, in order. */
 export async function cutUnproven(
   found: readonly FoundFile[],
-  context: { readonly open: OpenFiles; readonly unitBytes: number },
+  open: OpenFiles,
 ): Promise<readonly FoundFile[]> {
   const writes = new Map<number, FoundWrite>()
   const kept: FoundFile[] = []
@@ -41,7 +41,7 @@ export async function cutUnproven(
       }
       writes.delete(event.write)
     }
-    kept.push(cut === undefined ? one : await cutFile(one, cut, context))
+    kept.push(cut === undefined ? one : await cutFile(one, cut, open))
   }
   return kept
 }

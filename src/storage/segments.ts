@@ -2,7 +2,7 @@
 //
 // An object has a key of 1 to 64 bytes and is written in slices as they arrive, several objects at a
 // time; it is visible only after seal(), durable after the sync that sealing waits for (group sync:
-// all seals that wait share one fdatasync per file). Every unit of at most unitBytes (64 KiB) carries
+// all seals that wait share one fdatasync per file). Every unit of at most unitBytes carries
 // its own CRC32C, checked on every read. The index key -> extents lives in memory and is recoverable
 // from the files alone: after any crash every sealed-and-acknowledged object is found, every other is
 // gone or whole, never half.
@@ -27,6 +27,14 @@ export type SegmentWrite = {
   abort(): Promise<void>
 }
 
+/**
+ * A unit as it lies on disk, with the CRC32C that it was stored under. unitHeadRoomBytes before `bytes` in its
+ * buffer belong to it: a frame's header can be written there instead of copying.
+ */
+export type StoredUnit = { readonly bytes: Uint8Array; readonly sum: number }
+
+export const unitHeadRoomBytes = 64
+
 export type SegmentStatistics = {
   readonly files: number
   readonly liveBytes: number
@@ -35,7 +43,11 @@ export type SegmentStatistics = {
 }
 
 export type Segments = {
-  write(key: Uint8Array, options?: { readonly stamp?: number }): SegmentWrite
+  /** `unitBytes` of this object, at most 256 KiB: slices of that length are units of their own. */
+  write(
+    key: Uint8Array,
+    options?: { readonly stamp?: number; readonly unitBytes?: number },
+  ): SegmentWrite
   /** write + append + seal. */
   put(key: Uint8Array, bytes: Uint8Array, options?: { readonly stamp?: number }): Promise<void>
   /**
@@ -49,11 +61,21 @@ export type Segments = {
     key: Uint8Array,
     range?: { readonly at: number; readonly count: number },
   ): Promise<Uint8Array>
-  /** Slices of whole units, each verified before it is given. */
+  /** Slices of whole units, each verified before it is given, and valid until the next is asked for. */
   stream(
     key: Uint8Array,
     range?: { readonly at: number; readonly count: number },
   ): AsyncIterable<Uint8Array>
+  /**
+   * Units [first, last] for a caller that checks each against its sum itself, once, where the bytes are used.
+   * A unit is the caller's; recycle() gives its memory back when nobody looks at it any more, and a unit that is
+   * not given back is merely collected. Faults as read(), 'corrupt' also for a damaged record header.
+   */
+  units(
+    key: Uint8Array,
+    range: { readonly first: number; readonly last: number },
+  ): AsyncIterable<StoredUnit>
+  recycle(unit: StoredUnit): void
   find(key: Uint8Array): SegmentObject | undefined
   /** Changes the stamp durably. Fault 'not-found'. */
   touch(keys: readonly Uint8Array[], stamp: number): Promise<void>
@@ -74,6 +96,7 @@ export type SegmentsOptions = {
   readonly path: string
   /** A file is closed to new objects beyond this. Default 64 MiB. */
   readonly fileBytesMax?: number
+  /** Of objects whose write does not say. Default 64 KiB. */
   readonly unitBytes?: number
   /** Below this much free disk space, writes fail with Fault 'no-space' (reads and deletes go on). */
   readonly reserveBytes?: number

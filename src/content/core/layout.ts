@@ -6,7 +6,7 @@
 import { Fault } from '../../base/index.ts'
 import { shardsMax } from './code-matrix.ts'
 
-export const unitBytesMax = 65_536
+export const unitBytesMax = 262_144
 export const chunkBytesMax = 64 * 1024 * 1024
 /** Stripes of a chunk: bounds the table of checksums that ends a shard. */
 export const stripesMax = 4_096

@@ -1,25 +1,29 @@
-// Segments in memory, with checksums per 64 KiB as the real ones have, that a test can damage or fill up.
-// Only verified bytes leave.
+// Segments in memory, with checksums per unit as the real ones have, that a test can damage or fill up. Memory
+// of a unit that was given back is overwritten, so that a reader that still looks at it sees.
 
 import { concatBytes, crc32c, Fault, fromHex, toHex } from '../../base/index.ts'
-import type { SegmentObject, Segments } from '../../storage/index.ts'
+import {
+  type SegmentObject,
+  type Segments,
+  type StoredUnit,
+  unitHeadRoomBytes,
+} from '../../storage/index.ts'
 import type { Turn } from './fake-clock.ts'
 
-type Stored = { bytes: Uint8Array; sums: number[]; stamp: number }
-const segmentUnit = 65_536
+type Stored = { bytes: Uint8Array; unitBytes: number; sums: number[]; stamp: number }
+const defaultUnitBytes = 65_536
 
 export class FakeSegments implements Segments {
   readonly objects = new Map<string, Stored>()
   isFull = false
-  /** False: damage passes, as damage between this node and a reader would. */
-  checksUnits = true
   readonly #turn: Turn
 
   constructor(turn: Turn) {
     this.#turn = turn
   }
 
-  write(key: Uint8Array, options: { readonly stamp?: number } = {}) {
+  write(key: Uint8Array, options: { readonly stamp?: number; readonly unitBytes?: number } = {}) {
+    const { stamp = 0, unitBytes = defaultUnitBytes } = options
     const parts: Uint8Array[] = []
     return {
       append: async (slice: Uint8Array) => {
@@ -31,10 +35,10 @@ export class FakeSegments implements Segments {
         await this.#turn()
         const bytes = concatBytes(parts)
         const sums: number[] = []
-        for (let at = 0; at < bytes.length; at += segmentUnit) {
-          sums.push(crc32c(bytes.subarray(at, at + segmentUnit)))
+        for (let at = 0; at < bytes.length; at += unitBytes) {
+          sums.push(crc32c(bytes.subarray(at, at + unitBytes)))
         }
-        this.objects.set(toHex(key), { bytes, sums, stamp: options.stamp ?? 0 })
+        this.objects.set(toHex(key), { bytes, unitBytes, sums, stamp })
       },
       abort: async () => undefined,
     }
@@ -53,13 +57,27 @@ export class FakeSegments implements Segments {
     return this.#verified(key, range)
   }
   async *stream(key: Uint8Array, range?: { readonly at: number; readonly count: number }) {
-    const { at, count } = range ?? { at: 0, count: this.#find(key).bytes.length }
+    const { bytes, unitBytes } = this.#find(key)
+    const { at, count } = range ?? { at: 0, count: bytes.length }
     for (let from = at; from < at + count; ) {
-      const to = Math.min(at + count, (Math.floor(from / segmentUnit) + 1) * segmentUnit)
+      const to = Math.min(at + count, (Math.floor(from / unitBytes) + 1) * unitBytes)
       await this.#turn()
       yield this.#verified(key, { at: from, count: to - from }).slice()
       from = to
     }
+  }
+  async *units(key: Uint8Array, range: { readonly first: number; readonly last: number }) {
+    const { bytes, unitBytes, sums } = this.#find(key)
+    for (let unit = range.first; unit <= range.last; unit++) {
+      await this.#turn()
+      const payload = bytes.subarray(unit * unitBytes, (unit + 1) * unitBytes)
+      const memory = new Uint8Array(unitHeadRoomBytes + payload.length)
+      memory.set(payload, unitHeadRoomBytes)
+      yield { bytes: memory.subarray(unitHeadRoomBytes), sum: sums[unit] as number }
+    }
+  }
+  recycle({ bytes }: StoredUnit) {
+    new Uint8Array(bytes.buffer).fill(0xdb)
   }
   find(key: Uint8Array): SegmentObject | undefined {
     const found = this.objects.get(toHex(key))
@@ -115,11 +133,11 @@ export class FakeSegments implements Segments {
     return found
   }
   #verified(key: Uint8Array, range?: { readonly at: number; readonly count: number }): Uint8Array {
-    const { bytes, sums } = this.#find(key)
+    const { bytes, unitBytes, sums } = this.#find(key)
     const { at, count } = range ?? { at: 0, count: bytes.length }
-    for (let unit = Math.floor(at / segmentUnit); unit * segmentUnit < at + count; unit++) {
-      const slice = bytes.subarray(unit * segmentUnit, (unit + 1) * segmentUnit)
-      if (this.checksUnits && crc32c(slice) !== sums[unit])
+    for (let unit = Math.floor(at / unitBytes); unit * unitBytes < at + count; unit++) {
+      const slice = bytes.subarray(unit * unitBytes, (unit + 1) * unitBytes)
+      if (crc32c(slice) !== sums[unit])
         throw new Fault('corrupt', `unit ${unit} is damaged`)
     }
     return bytes.subarray(at, at + count)

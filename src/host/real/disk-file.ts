@@ -12,8 +12,9 @@ import {
   ftruncate,
   ftruncateSync,
   openSync,
-  read,
   readSync,
+  readv,
+  readvSync,
   writev,
   writevSync,
 } from 'node:fs'
@@ -51,29 +52,33 @@ class RealFile implements DiskFile {
   async read(at: number, count: number): Promise<Uint8Array> {
     const memory = Buffer.allocUnsafeSlow(count)
     const target = new Uint8Array(memory.buffer, memory.byteOffset, count)
-    await this.readInto(at, target)
+    await this.readInto(at, [target])
     return target
   }
 
-  async readInto(at: number, target: Uint8Array): Promise<void> {
+  async readInto(at: number, parts: readonly Uint8Array[]): Promise<void> {
     this.#mustBeOpen()
-    const isSynchronous = this.#isBlocking || target.length <= readBlockingBytesMax
-    let offset = 0
-    while (offset < target.length) {
+    const length = lengthOf(parts)
+    const isSynchronous = this.#isBlocking || length <= readBlockingBytesMax
+    let rest = parts
+    let position = at
+    for (let left = length; left > 0; ) {
+      const views = rest
+      const from = position
       const count = isSynchronous
-        ? this.#readNow(at + offset, target, offset)
-        : await this.#pooled<number>('read', (done) =>
-            read(this.#handle, target, offset, target.length - offset, at + offset, done),
-          )
-      if (count === 0) throw this.#shortRead(at, target.length)
-      offset += count
+        ? this.#readNow(from, views)
+        : await this.#pooled<number>('read', (done) => readv(this.#handle, views, from, done))
+      if (count === 0) throw this.#shortRead(at, length)
+      if (count === left) return
+      left -= count
+      position += count
+      rest = skipBytes(rest, count)
     }
   }
 
   async write(at: number, parts: readonly Uint8Array[]): Promise<void> {
     this.#mustBeOpen()
-    let length = 0
-    for (const part of parts) length += part.length
+    let length = lengthOf(parts)
     const isSynchronous = this.#isBlocking || length <= writeBlockingBytesMax
     let rest = parts
     let position = at
@@ -136,9 +141,12 @@ class RealFile implements DiskFile {
     closeSync(this.#handle)
   }
 
-  #readNow(at: number, target: Uint8Array, offset: number): number {
+  #readNow(at: number, parts: readonly Uint8Array[]): number {
+    const [only] = parts
     try {
-      return readSync(this.#handle, target, offset, target.length - offset, at)
+      return parts.length === 1 && only !== undefined
+        ? readSync(this.#handle, only, 0, only.length, at)
+        : readvSync(this.#handle, parts, at)
     } catch (error) {
       throw systemFault(error, `cannot read ${this.#name}`)
     }
@@ -174,6 +182,12 @@ class RealFile implements DiskFile {
   #shortRead(at: number, count: number): Fault {
     return new Fault('corrupt', `${this.#name} ends before byte ${at + count}`)
   }
+}
+
+function lengthOf(parts: readonly Uint8Array[]): number {
+  let length = 0
+  for (const part of parts) length += part.length
+  return length
 }
 
 function skipBytes(parts: readonly Uint8Array[], count: number): readonly Uint8Array[] {

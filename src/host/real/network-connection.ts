@@ -13,6 +13,8 @@ export type ReceiveSlot = {
   readonly early: Uint8Array[]
 }
 
+type Done = (error: Error | null | undefined) => void
+
 const highWaterBytes = 1024 * 1024
 /** Parts up to this size together are joined; the TLS layer would copy them anyway. */
 const joinBytesMax = 16 * 1024
@@ -68,11 +70,11 @@ export class RealConnection implements Connection {
     return this.#closed ?? (() => undefined)
   }
 
-  send(parts: readonly Uint8Array[]): boolean {
+  send(parts: readonly Uint8Array[], onLeft?: () => void): boolean {
     const socket = this.#socket
     if (this.#isClosed || !socket.writable) return false
-    if (parts.length === 1) socket.write(parts[0] as Uint8Array)
-    else this.#sendParts(parts)
+    const done = onLeft === undefined ? undefined : createDone(onLeft)
+    this.#sendParts(parts, done)
     return socket.writableLength < highWaterBytes
   }
 
@@ -95,16 +97,23 @@ export class RealConnection implements Connection {
     this.#socket.destroy()
   }
 
-  #sendParts(parts: readonly Uint8Array[]): void {
+  #sendParts(parts: readonly Uint8Array[], done: Done | undefined): void {
     const socket = this.#socket
+    const last = parts.at(-1)
+    if (last === undefined) return
+    if (parts.length === 1) {
+      socket.write(last, done)
+      return
+    }
     let length = 0
     for (const part of parts) length += part.length
     if (length <= joinBytesMax) {
-      socket.write(Buffer.concat(parts, length))
+      socket.write(Buffer.concat(parts, length), done)
       return
     }
     socket.cork()
-    for (const part of parts) socket.write(part)
+    for (let i = 0; i < parts.length - 1; i++) socket.write(parts[i] as Uint8Array)
+    socket.write(last, done)
     socket.uncork()
   }
 
@@ -116,5 +125,12 @@ export class RealConnection implements Connection {
     this.#isClosed = true
     this.#release()
     this.#closed?.(this.#reason)
+  }
+}
+
+/** The callback of the last write of a batch; after an error nothing has left for certain. */
+function createDone(onLeft: () => void): Done {
+  return (error) => {
+    if (error === null || error === undefined) onLeft()
   }
 }

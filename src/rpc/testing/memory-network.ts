@@ -98,13 +98,14 @@ export class MemoryConnection implements Connection {
     return this.#closed ?? (() => undefined)
   }
 
-  send(parts: readonly Uint8Array[]): boolean {
+  send(parts: readonly Uint8Array[], onLeft?: () => void): boolean {
     if (this.#isClosed) return false
     const bytes = new Uint8Array(Buffer.concat(parts))
     this.queuedBytes += bytes.length
     this.queuedBytesMax = Math.max(this.queuedBytesMax, this.queuedBytes)
     setImmediate(() => {
       this.queuedBytes -= bytes.length
+      onLeft?.()
       if (!this.isSilent) this.other?.deliver(bytes)
       if (this.queuedBytes === 0) for (const resolve of this.#drainers.splice(0)) resolve()
     })

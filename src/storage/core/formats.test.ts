@@ -179,7 +179,7 @@ test('golden bytes of a segment file header, a unit and a seal', () => {
 })
 
 test('golden bytes of a footer; neighbouring units are one event; noise is refused', () => {
-  const list = new EventList(64)
+  const list = new EventList()
   const length = recordLength(64)
   list.addUnit(64, { write: 2, number: 0, length: 64 })
   list.addUnit(64 + length, { write: 2, number: 1, length: 36 })

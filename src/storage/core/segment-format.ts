@@ -225,15 +225,12 @@ export function decodeEvent(
 
 const eventCodes = { units: 1, seal: 2, delete: 3, touch: 4 } as const
 
-/** Collects a file's events for its footer; neighbouring units of one write become one event. */
+/** Collects a file's events for its footer; neighbouring units of one write and length become one event. */
 export class EventList {
   readonly #writer = new Writer()
-  readonly #unitBytes: number
   #units: { at: number; write: number; number: number; count: number; length: number } | undefined
-
-  constructor(unitBytes: number) {
-    this.#unitBytes = unitBytes
-  }
+  /** Length of the first unit of the open run: all but the last one have it. */
+  #fullBytes = 0
 
   addUnit(
     at: number,
@@ -244,8 +241,8 @@ export class EventList {
       open !== undefined &&
       open.write === unit.write &&
       open.number + open.count === unit.number &&
-      open.length === this.#unitBytes &&
-      open.at + open.count * recordLength(this.#unitBytes) === at
+      open.length === this.#fullBytes &&
+      open.at + open.count * recordLength(this.#fullBytes) === at
     ) {
       open.count++
       open.length = unit.length
@@ -253,12 +250,14 @@ export class EventList {
     }
     this.#endUnits()
     this.#units = { at, count: 1, ...unit }
+    this.#fullBytes = unit.length
   }
 
   add(event: SegmentEvent): void {
     if (event.kind === 'units') {
       this.#endUnits()
       this.#units = { ...event }
+      this.#fullBytes = event.count === 1 ? event.length : 0
       return
     }
     this.#endUnits()

@@ -230,16 +230,21 @@ class FaultyFile implements DiskFile {
 
   async read(at: number, count: number): Promise<Uint8Array> {
     const target = new Uint8Array(count)
-    await this.readInto(at, target)
+    await this.readInto(at, [target])
     return target
   }
 
-  async readInto(at: number, target: Uint8Array): Promise<void> {
+  async readInto(at: number, parts: readonly Uint8Array[]): Promise<void> {
     await this.#disk.call()
-    if (at + target.length > this.#file.length) {
-      throw new Fault('corrupt', `${this.#path} ends before byte ${at + target.length}`)
+    let position = at
+    for (const part of parts) {
+      const end = position + part.length
+      if (end > this.#file.length) {
+        throw new Fault('corrupt', `${this.#path} ends before byte ${end}`)
+      }
+      part.set(this.#file.content().subarray(position, end))
+      position = end
     }
-    target.set(this.#file.content().subarray(at, at + target.length))
   }
 
   async write(at: number, parts: readonly Uint8Array[]): Promise<void> {

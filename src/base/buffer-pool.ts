@@ -1,17 +1,22 @@
-// Memory for stream messages, used again once their reader has asked for the next: a fresh 64 KiB array
-// costs more in page faults, zeroing and collection than the copy into it. Powers of two from 4 KiB to
-// 256 KiB, each with room for a message's own header beside a payload of that size; what is kept is bounded.
+// Memory for messages and units, used again once nobody looks at it: a fresh array of this size costs more in
+// page faults, zeroing and collection than the copy into it. Powers of two from 4 KiB to 256 KiB, each with
+// room for a header beside a payload of that size; what is kept is bounded. Whoever does not give an array
+// back loses nothing: it is collected.
 
 /** Below this, exact arrays are cheap and a class would waste memory. */
 const exactBytesMax = 1024
 const classBytesMin = 4 * 1024
 const classCount = 7
 const headerRoomBytes = 64
-const keptBytesMax = 12 * 1024 * 1024
 
 export class BufferPool {
+  readonly #keptBytesMax: number
   readonly #free: Uint8Array[][] = Array.from({ length: classCount }, () => [])
   #keptBytes = 0
+
+  constructor(keptBytesMax: number) {
+    this.#keptBytesMax = keptBytesMax
+  }
 
   /** At least `length` bytes, of any content. */
   take(length: number): Uint8Array {
@@ -24,15 +29,14 @@ export class BufferPool {
     return memory
   }
 
-  /** Gives back what take() gave, or any view that starts with it. */
+  /** Gives back what take() gave, or any view of it: the whole of its buffer is used again. */
   give(view: Uint8Array): void {
-    if (view.byteOffset !== 0) return
     const { buffer } = view
     const { byteLength } = buffer
     const index = classIndex(byteLength)
     const kept = this.#free[index]
     if (kept === undefined || byteLength !== classBytes(index)) return
-    if (this.#keptBytes + byteLength > keptBytesMax) return
+    if (this.#keptBytes + byteLength > this.#keptBytesMax) return
     this.#keptBytes += byteLength
     kept.push(new Uint8Array(buffer as ArrayBuffer))
   }
