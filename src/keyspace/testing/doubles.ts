@@ -78,12 +78,6 @@ export class TestSegments implements Segments {
 
   recycle(): void {}
 
-  units(): never {
-    throw new Fault('unsupported', 'the double gives whole objects only')
-  }
-
-  recycle(): void {}
-
   find(key: Uint8Array): SegmentObject | undefined {
     const object = this.objects.get(toHex(key))
     return object && { key: object.key, bytes: object.bytes.length, stamp: 0 }
