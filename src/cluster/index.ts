@@ -10,7 +10,7 @@ export type {
 } from './cluster.ts'
 export { type Replacement, replaceMember, updateMember } from './cluster-admin.ts'
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
-export { type Configuration, planMembership } from './core/membership-plan.ts'
+export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders } from './core/placement.ts'
 export { systemNamespace } from './core/records.ts'
 export {

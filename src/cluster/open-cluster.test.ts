@@ -17,7 +17,7 @@ function testHost(): { readonly host: Host; tick(): void } {
       wallMs: () => 1_000,
       monotonicMs: () => 0,
       sleep: () => new Promise((resolve) => setImmediate(resolve)),
-      every: (_ms: number, run: () => void) => {
+      after: (_ms: number, run: () => void) => {
         timers.push(run)
         return { cancel: () => timers.splice(timers.indexOf(run), 1) }
       },
@@ -30,7 +30,7 @@ function testHost(): { readonly host: Host; tick(): void } {
     },
   } as unknown as Host
   const tick = (): void => {
-    for (const run of timers) run()
+    for (const run of timers.splice(0)) run()
   }
   return { host, tick }
 }

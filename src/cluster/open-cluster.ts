@@ -42,8 +42,8 @@ export type ClusterOptions = {
   readonly self: NodeId
   /** How old the last word of the leader may be. Default 1,000 ms. */
   readonly staleMsMax?: number
-  /** How often the member list's revision is looked at. Default 100 ms. */
-  readonly pollEveryMs?: number
+  /** How long after a change of the revision members and settings are read again. Default 100 ms. */
+  readonly reloadAfterMs?: number
   /** Cached credentials and buckets at most. Default 4,096. */
   readonly cachedMax?: number
 }
@@ -96,7 +96,7 @@ class SystemSight {
   settings: Settings
   readonly #deps: Deps
   readonly #staleMsMax: number
-  readonly #pollEveryMs: number
+  readonly #reloadAfterMs: number
   readonly #cachedMax: number
   readonly #cache = new Map<string, Uint8Array>()
   readonly #watchers = new Set<() => void>()
@@ -105,24 +105,28 @@ class SystemSight {
   /** The newest revision that this thread wrote: local answers older than it are not used. */
   #wroteAt: Revision = revision(0)
   #loaded: readonly KeyValue[] = []
-  #isLoading = false
   #timer: { cancel(): void } | undefined
+  #unlisten: (() => void) | undefined
+  #isClosed = false
 
   constructor(deps: Deps, options: ClusterOptions) {
     this.#deps = deps
     this.#staleMsMax = options.staleMsMax ?? 1_000
-    this.#pollEveryMs = options.pollEveryMs ?? 100
+    this.#reloadAfterMs = options.reloadAfterMs ?? 100
     this.#cachedMax = options.cachedMax ?? 4_096
     const unknown = '' as Settings['clusterId']
     this.settings = { clusterId: unknown, region: '', dataShards: 1, parityShards: 0 }
   }
 
   start(): void {
-    this.#timer = this.#deps.host.clock.every(this.#pollEveryMs, () => this.#maybeReload())
+    this.#unlisten = this.#deps.system.onRevision(() => this.#reloadSoon())
+    this.#reloadSoon()
   }
 
   close(): void {
+    this.#isClosed = true
     this.#timer?.cancel()
+    this.#unlisten?.()
     this.#watchers.clear()
   }
 
@@ -153,7 +157,7 @@ class SystemSight {
     return asked === undefined ? undefined : decode(asked)
   }
 
-  /** Reads members and settings. Serializable reads are enough: a poll sees the rest soon. */
+  /** Reads members and settings. Serializable reads are enough: a change is told. */
   async load(isSerializable: boolean): Promise<void> {
     const request = { isSerializable }
     const { system } = this.#deps
@@ -177,16 +181,21 @@ class SystemSight {
     for (const changed of this.#watchers) changed()
   }
 
-  #polledAt: Revision = revision(0)
+  /** What changes while it waits, or is read, is read by the next time. */
+  #reloadSoon(): void {
+    if (this.#isClosed || this.#timer !== undefined) return
+    this.#timer = this.#deps.host.clock.after(this.#reloadAfterMs, () => this.#reload())
+  }
 
-  #maybeReload(): void {
-    const now = this.#deps.system.freshness().revision
-    if (this.#isLoading || now === this.#polledAt) return
-    this.#isLoading = true
+  #reload(): void {
+    const readAt = this.#deps.system.freshness().revision
     const settle = (fault: unknown): void => {
-      this.#isLoading = false
-      if (fault === undefined) this.#polledAt = now
-      else if (!isFault(fault)) this.#deps.host.journal.fatal('cluster.reload_failed', fault)
+      this.#timer = undefined
+      if (fault !== undefined && !isFault(fault)) {
+        this.#deps.host.journal.fatal('cluster.reload_failed', fault)
+      }
+      const isOld = this.#deps.system.freshness().revision !== readAt
+      if (fault !== undefined || isOld) this.#reloadSoon()
     }
     this.load(true).then(() => settle(undefined), settle)
   }

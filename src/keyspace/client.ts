@@ -28,6 +28,7 @@ export type TransportOptions = {
 export type Transport = {
   request(kind: RequestKind, body: Uint8Array, options: TransportOptions): Promise<Uint8Array>
   freshness(): ReturnType<Keyspace['freshness']>
+  onRevision: Keyspace['onRevision']
 }
 
 const deadlineMsDefault = 10_000
@@ -86,6 +87,10 @@ class ClientKeyspace implements Keyspace {
 
   freshness(): ReturnType<Keyspace['freshness']> {
     return this.#transport.freshness()
+  }
+
+  onRevision(changed: () => void): () => void {
+    return this.#transport.onRevision(changed)
   }
 }
 

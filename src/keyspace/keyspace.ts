@@ -140,6 +140,12 @@ export type Keyspace = {
    * within 100 ms, and the age at least every 400 ms.
    */
   freshness(): { readonly revision: Revision; readonly heardMsAgo: number }
+  /**
+   * Calls back when this node's replica has applied more and this thread knows of it, perhaps once for
+   * several revisions. It runs within the replica's turn, so it is quick and asks for nothing itself.
+   * Answers what ends it.
+   */
+  onRevision(changed: () => void): () => void
 }
 
 // ---- leases ----

@@ -40,6 +40,7 @@ class LaneKeyspaces implements Keyspaces {
   readonly #port: Port
   readonly #waiting = new Map<number, Waiting>()
   readonly #freshness = new Map<number, Freshness>()
+  readonly #revisionListeners = new Map<number, Set<() => void>>()
   readonly #opened = new Map<string, Promise<Keyspace>>()
   #requests: LaneRequest[] = []
   #requestBytes = 0
@@ -80,6 +81,7 @@ class LaneKeyspaces implements Keyspaces {
         return answer.body
       },
       freshness: () => this.#freshnessOf(namespace),
+      onRevision: (changed) => this.#listen(namespace, changed),
     }
     return createKeyspace(name, transport)
   }
@@ -91,6 +93,15 @@ class LaneKeyspaces implements Keyspaces {
     }
     const sinceMs = this.#host.clock.monotonicMs() - told.atMs
     return { revision: toRevision(told.revision), heardMsAgo: told.heardMsAgo + sinceMs }
+  }
+
+  #listen(namespace: number, changed: () => void): () => void {
+    const listeners = this.#revisionListeners.get(namespace) ?? new Set()
+    this.#revisionListeners.set(namespace, listeners)
+    listeners.add(changed)
+    return () => {
+      listeners.delete(changed)
+    }
   }
 
   #send(
@@ -157,7 +168,10 @@ class LaneKeyspaces implements Keyspaces {
     const news = decodeLaneNews(bytes)
     const atMs = this.#host.clock.monotonicMs()
     for (const { namespace, revision, heardMsAgo } of news.freshness) {
+      const before = this.#freshness.get(namespace)?.revision
       this.#freshness.set(namespace, { revision, heardMsAgo, atMs })
+      if (before === revision) continue
+      for (const changed of this.#revisionListeners.get(namespace) ?? []) changed()
     }
     for (const answer of news.answers) {
       const waiting = this.#waiting.get(answer.id)

@@ -1,5 +1,5 @@
 // The core's end of a data thread's port: runs its requests, answers once per turn, and tells how fresh
-// the replicas are: within 100 ms when a revision changed, else every 400 ms, so that an idle node
+// the replicas are: within 100 ms of a change of a revision, and every 400 ms, so that an idle node
 // rests. A data thread belongs to the node and is trusted with the kinds that it names; that a request
 // is well formed is checked again where it is applied.
 
@@ -15,9 +15,8 @@ import {
   type LaneRequest,
 } from './core/lane-wire.ts'
 
-const freshnessMs = 100
-/** Looks without a changed revision after which the age alone is told. */
-const quietLooksMax = 4
+const revisionMs = 100
+const ageMs = 400
 const inFlightMax = 4096
 /** Answers beyond this many bytes go in a further message of the same turn. */
 const messageBytesMax = 8 * 1024 * 1024
@@ -32,9 +31,8 @@ export class LaneServer {
   readonly #namespaces: LaneNamespace[] = []
   readonly #running = new Map<number, AbortController>()
   readonly #timer: Timer
-  /** Sum of the revisions last told: they only grow. */
-  #toldRevisions = 0
-  #quietLooks = 0
+  readonly #unlisten: (() => void)[] = []
+  #tellSoon: Timer | undefined
   #answers: LaneAnswer[] = []
   #answerBytes = 0
   #isFlushing = false
@@ -44,7 +42,7 @@ export class LaneServer {
     this.#host = host
     this.#port = port
     this.#find = options.find
-    this.#timer = host.clock.every(freshnessMs, () => this.#maybeTell())
+    this.#timer = host.clock.every(ageMs, () => this.#tell())
     port.onMessage = (bytes) => {
       for (const request of decodeLaneRequests(bytes)) this.#take(request)
     }
@@ -54,6 +52,8 @@ export class LaneServer {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#timer.cancel()
+    this.#tellSoon?.cancel()
+    for (const unlisten of this.#unlisten) unlisten()
     for (const running of this.#running.values()) running.abort()
     const answers = this.#answers
     this.#answers = []
@@ -72,7 +72,10 @@ export class LaneServer {
       const name = decodeName(request.body)
       const transport = this.#find(name)
       let namespace = this.#namespaces.findIndex((known) => known.name === name) + 1
-      if (namespace === 0) namespace = this.#namespaces.push({ name, transport })
+      if (namespace === 0) {
+        namespace = this.#namespaces.push({ name, transport })
+        this.#unlisten.push(transport.onRevision(() => this.#revisionChanged()))
+      }
       this.#answer({ id: request.id, fault: emptyBytes, body: emptyBytes, namespace })
       this.#flush({ withFreshness: true })
     } catch (error) {
@@ -120,13 +123,14 @@ export class LaneServer {
     this.#host.clock.soon(() => this.#flush({ withFreshness: false }))
   }
 
-  #maybeTell(): void {
-    let revisions = 0
-    for (const { transport } of this.#namespaces) revisions += transport.freshness().revision
-    this.#quietLooks++
-    if (revisions === this.#toldRevisions && this.#quietLooks < quietLooksMax) return
-    this.#toldRevisions = revisions
-    this.#quietLooks = 0
+  #revisionChanged(): void {
+    if (this.#isClosed) return
+    this.#tellSoon ??= this.#host.clock.after(revisionMs, () => this.#tell())
+  }
+
+  #tell(): void {
+    this.#tellSoon?.cancel()
+    this.#tellSoon = undefined
     this.#flush({ withFreshness: true })
   }
 

@@ -70,6 +70,7 @@ export class Router implements Transport {
   readonly #sequences: Sequences
   /** Ends of attempts and pauses that a change of leader makes pointless. */
   readonly #waiting = new Set<(fault: Fault) => void>()
+  readonly #revisionListeners = new Set<() => void>()
   #leader: NodeId | undefined
   #inFlight = 0
   #turn = 0
@@ -86,6 +87,9 @@ export class Router implements Transport {
     this.#sequences = new Sequences(dependencies.session)
     this.#leader = this.#replica?.group.status().leader
     this.#replica?.group.onLeadership((leader) => this.#follow(leader))
+    this.#replica?.group.onApplied(() => {
+      for (const changed of this.#revisionListeners) changed()
+    })
   }
 
   /** Fault 'overloaded' beyond inFlightMax requests. */
@@ -121,6 +125,13 @@ export class Router implements Transport {
     return {
       revision: toRevision(this.#replica.machine.state.record.revision),
       heardMsAgo: Math.max(0, this.#host.clock.monotonicMs() - heardMs),
+    }
+  }
+
+  onRevision(changed: () => void): () => void {
+    this.#revisionListeners.add(changed)
+    return () => {
+      this.#revisionListeners.delete(changed)
     }
   }
 

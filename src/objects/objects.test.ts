@@ -162,6 +162,7 @@ function forgetful(real: Keyspaces): Keyspaces {
         put: (key, value, options) => keyspace.put(key, value, options),
         delete: (key, options) => keyspace.delete(key, options),
         freshness: () => keyspace.freshness(),
+        onRevision: (changed) => keyspace.onRevision(changed),
       }
     },
     close: () => real.close(),

@@ -57,6 +57,19 @@ export function planMembership(
   return next === undefined ? undefined : { addVoters: [next] }
 }
 
+/** Whether the configuration is what the member list asks for, so that nothing is left to wait for. */
+export function isInStep(
+  members: readonly Member[],
+  now: Configuration,
+  votersWanted: number,
+): boolean {
+  const present = members.filter(isPresent)
+  const held = now.voters.length + now.learners.length
+  if (now.votersOutgoing.length > 0 || present.length !== held) return false
+  if (now.learners.length > 0 && now.voters.length < votersWanted) return false
+  return present.every(({ id }) => now.voters.includes(id) || now.learners.includes(id))
+}
+
 function isPresent(member: Member): boolean {
   return member.state !== 'removed' && member.state !== 'unpaired' && member.state !== 'pending'
 }

@@ -22,11 +22,19 @@ export class MemoryKeyspace implements Keyspace {
   localRevision: number | undefined
   linearizableReads = 0
   serializableReads = 0
+  readonly #listeners = new Set<() => void>()
   readonly #history: Map<string, KeyValue>[] = [new Map()]
 
   freshness(): { readonly revision: Revision; readonly heardMsAgo: number } {
     const now = this.localRevision ?? this.#history.length - 1
     return { revision: revision(now), heardMsAgo: this.heardMsAgo }
+  }
+
+  onRevision(changed: () => void): () => void {
+    this.#listeners.add(changed)
+    return () => {
+      this.#listeners.delete(changed)
+    }
   }
 
   async range(request: RangeRequest): Promise<RangeResponse> {
@@ -52,6 +60,7 @@ export class MemoryKeyspace implements Keyspace {
     const next = this.#history.length
     for (const operation of operations) apply(operation, now, next)
     if (operations.length > 0) this.#history.push(now)
+    for (const changed of this.#listeners) changed()
     return { revision: revision(this.#history.length - 1), succeeded, results: [] }
   }
 

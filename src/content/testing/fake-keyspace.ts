@@ -63,6 +63,10 @@ export class FakeKeyspace implements Keyspace {
     return { revision: revision(this.#revision), heardMsAgo: 0 }
   }
 
+  onRevision(): () => void {
+    return () => undefined
+  }
+
   /** Keys that start with a text. */
   keys(prefix: string): readonly Uint8Array[] {
     const key = utf8Encode(prefix)
