@@ -37,9 +37,10 @@ export class Checkpoints {
     this.#ends = ends
   }
 
-  tick(): void {
-    this.#tick++
-    if (this.#tick % lookEveryTicks !== 0 || this.#running !== undefined) return
+  /** Called with the driver's tick, which may skip many while all groups rest. */
+  tick(tick: number): void {
+    if (tick - this.#tick < lookEveryTicks || this.#running !== undefined) return
+    this.#tick = tick
     let appliedSum = 0
     let cacheBytes = 0
     for (const group of this.#ends.groups()) {

@@ -7,7 +7,7 @@
 // durable; what claims durability travels as responses of the batch (core/types.ts).
 
 import { Fault, type GroupId, isFault, type NodeId, nodeId, toFault } from '../base/index.ts'
-import type { Host, Timer } from '../host/index.ts'
+import type { Host } from '../host/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
 import type { Log, Store } from '../storage/index.ts'
 import { AppendQueue } from './append-queue.ts'
@@ -17,10 +17,11 @@ import type { Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './g
 import { type ApplyWork, GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
 import { decodeFrame, encodeFrames, type GroupMessage, isFramed } from './messages.ts'
 import { planStart } from './recovery.ts'
+import { Resting } from './resting.ts'
 import { type RaftSettings, settingsOf } from './settings.ts'
 import { Snapshots } from './snapshots.ts'
 import { encodeStateRow, raftTable, readStateRow, stateRowKey } from './state-row.ts'
-import { TickLateness } from './tick-lateness.ts'
+import { Ticker } from './ticker.ts'
 
 export type RaftDependencies = {
   readonly host: Host
@@ -37,7 +38,8 @@ export function createRaft(dependencies: RaftDependencies, options: RaftOptions)
   return new RaftDriver(dependencies, settingsOf(options))
 }
 
-const latenessSamples = 4_096
+/** While all groups rest the driver looks at its log at least so often. */
+const napTicksMax = 20
 
 class RaftDriver implements Raft {
   readonly onFatal: (fault: Fault) => void
@@ -46,7 +48,8 @@ class RaftDriver implements Raft {
   readonly #queue: AppendQueue
   readonly #snapshots: Snapshots
   readonly #checkpoints: Checkpoints
-  readonly #lateness = new TickLateness(latenessSamples)
+  readonly #resting: Resting
+  readonly #ticker: Ticker
   readonly #groups = new Map<GroupId, GroupDriver>()
   #ordered: readonly GroupDriver[] = []
   readonly #awake = new Set<GroupDriver>()
@@ -60,8 +63,6 @@ class RaftDriver implements Raft {
   #isTurnDue = false
   #isInTurn = false
   #isStopped = false
-  #timer: Timer
-  #tickDueMs: number
 
   constructor(dependencies: RaftDependencies, settings: RaftSettings) {
     const { host, log, rpc } = dependencies
@@ -89,12 +90,20 @@ class RaftDriver implements Raft {
       group: (id) => this.#groups.get(id),
     })
     rpc.onMessage(controlMethod.raftMessages, (from, frame) => this.#receive(from, frame))
-    rpc.onReachability((_peer, isReachable) => {
-      if (!isReachable || this.#isStopped) return
-      for (const group of this.#ordered) group.standEarly()
+    this.#resting = new Resting({
+      ...dependencies,
+      settings,
+      group: (id) => this.#groups.get(id),
+      tick: () => this.#ticker.now,
     })
-    this.#tickDueMs = host.clock.monotonicMs() + settings.tickMs
-    this.#timer = host.clock.every(settings.tickMs, () => this.#tick())
+    rpc.onReachability((peer, isReachable) => {
+      if (!isReachable || this.#isStopped) return
+      for (const group of this.#ordered) {
+        group.standEarly()
+        group.rouseFor(peer)
+      }
+    })
+    this.#ticker = new Ticker(host.clock, settings.tickMs, () => this.#tick())
   }
 
   async open(options: GroupOptions): Promise<Group> {
@@ -128,13 +137,14 @@ class RaftDriver implements Raft {
   }
 
   statistics(): RaftStatistics {
-    return { ...this.#counts, tickLatenessMs: this.#lateness.statistics() }
+    return { ...this.#counts, tickLatenessMs: this.#ticker.latenessMs }
   }
 
   async close(): Promise<void> {
     if (this.#isStopped) return
     this.#isStopped = true
-    this.#timer.cancel()
+    this.#ticker.cancel()
+    this.#resting.close()
     for (const group of this.#ordered) group.close(closedFault())
     if (!this.#queue.isStalled) await this.#queue.drained()
     await this.#checkpoints.run()
@@ -150,6 +160,8 @@ class RaftDriver implements Raft {
       queue: this.#queue,
       settings: this.#settings,
       counts: this.#counts,
+      resting: this.#resting,
+      onAwake: () => this.#ticker.hurry(),
       wake: (group) => this.#wake(group),
       send: (group, message) => this.#post(group, message),
       onFatal: this.onFatal,
@@ -176,17 +188,20 @@ class RaftDriver implements Raft {
     })
   }
 
-  #tick(): void {
-    const nowMs = this.#dependencies.host.clock.monotonicMs()
-    this.#lateness.add(nowMs - this.#tickDueMs)
-    this.#tickDueMs = nowMs + this.#settings.tickMs
+  /** Answers how many ticks may pass until the next: many while all groups rest. */
+  #tick(): number {
     this.#queue.retry()
+    this.#resting.tick()
     for (const group of this.#ordered) {
+      if (group.isResting) continue
       group.tick()
       if (group.hasWork) this.#awake.add(group)
     }
-    this.#checkpoints.tick()
+    this.#checkpoints.tick(this.#ticker.now)
     if (this.#awake.size > 0) this.#turn()
+    else this.#resting.flush()
+    if (this.#queue.isStalled || this.#ordered.some((group) => !group.isResting)) return 1
+    return this.#resting.ticksUntilDue(napTicksMax)
   }
 
   #turn(): void {
@@ -197,6 +212,7 @@ class RaftDriver implements Raft {
       this.#awake.clear()
       const applies: ApplyWork[] = []
       for (const group of awake) group.run(applies)
+      this.#resting.flush()
       this.#sendOutbox()
       this.#queue.flush()
       this.#apply(applies)
@@ -270,7 +286,8 @@ class RaftDriver implements Raft {
   #fail(fault: Fault): void {
     if (this.#isStopped) return
     this.#isStopped = true
-    this.#timer.cancel()
+    this.#ticker.cancel()
+    this.#resting.close()
     this.#queue.close()
     for (const group of this.#ordered) group.close(closedFault())
     this.#dependencies.onFatal(fault)

@@ -2,44 +2,36 @@
 // answers of those back into the core. Decisions are the core's; this file moves values.
 //
 // Order within a turn (driver.ts): proposals in, Ready out, log batch given, messages sent, committed
-// entries applied in the turn's one transaction, answers given after it has committed.
-//
-// Invariant: the row in the store, #applied and the state machine stand at the same entry at the end
-// of every transaction.
+// entries applied in the turn's one transaction (applier.ts), answers given after it has committed.
 
-import { assert, Fault, type LogIndex, type NodeId } from '../base/index.ts'
+import { Fault, type LogIndex, type NodeId } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Store } from '../storage/index.ts'
 import type { AppendQueue } from './append-queue.ts'
+import { Applier } from './applier.ts'
 import {
   type ConfChange,
   type ConfState,
   createRawNode,
-  decodeConfChange,
   type Entry,
   type Message,
   type RawNode,
   type Ready,
+  type RestingGroup,
   type SnapshotMetadata,
   type SoftState,
 } from './core/index.ts'
 import { EntryCache } from './entry-cache.ts'
-import type {
-  AppliedEntry,
-  Group,
-  GroupOptions,
-  GroupStatus,
-  MembershipChange,
-  SnapshotSink,
-} from './group.ts'
+import type { Group, GroupOptions, GroupStatus, MembershipChange, SnapshotSink } from './group.ts'
+import { GroupRest } from './group-rest.ts'
 import { heardMsOf, statusOf } from './group-status.ts'
 import { Installation } from './installation.ts'
 import { MembershipChanges } from './membership.ts'
 import { leaderIs, overloaded, Proposals } from './proposals.ts'
 import { Reads } from './reads.ts'
+import type { Resting } from './resting.ts'
 import { brandHardState, type GroupStart, logEntryOf } from './recovery.ts'
-import { electionRandom, priorityDefault, type RaftSettings } from './settings.ts'
-import { encodeStateRow, raftTable, stateRowKey } from './state-row.ts'
+import { coreConfigOf, electionRandom, priorityDefault, type RaftSettings } from './settings.ts'
 import { Transfer } from './transfer.ts'
 
 /** What a group needs of the driver. */
@@ -49,6 +41,9 @@ export type GroupEnds = {
   readonly queue: AppendQueue
   readonly settings: RaftSettings
   readonly counts: RaftCounts
+  readonly resting: Resting
+  /** Ticks are needed again. */
+  readonly onAwake: () => void
   /** A turn is needed for this group. */
   readonly wake: (group: GroupDriver) => void
   readonly send: (group: GroupDriver, message: Message) => void
@@ -78,10 +73,9 @@ export class GroupDriver implements Group {
   readonly #reads: Reads
   readonly #transfer = new Transfer()
   readonly #installation: Installation
+  readonly #applier: Applier
+  readonly #rest: GroupRest
   readonly #heard = new Map<number, number>()
-  #applied: SnapshotMetadata
-  #answers: { readonly entry: Entry; readonly answer: Uint8Array | undefined }[] = []
-  #changes: { readonly change: ConfChange; readonly confState: ConfState }[] = []
   #leader: NodeId | undefined
   #isLeader = false
   #softState: SoftState = { leader: 0, role: 'follower' }
@@ -96,34 +90,40 @@ export class GroupDriver implements Group {
     this.options = options
     this.#ends = ends
     const { applied: index, term, confState } = start.row
-    this.#applied = { index, term, confState }
+    this.#applier = new Applier(
+      {
+        options,
+        store: ends.store,
+        node: () => this.#node,
+        onAnswer: (entry, answer) => this.#proposals.applied(entry, answer),
+        onMembers: (change, state) => this.#membersChanged(change, state),
+      },
+      { index, term, confState },
+    )
     this.cache = new EntryCache({
       hardState: start.hardState,
       cut: start.cut,
       entries: start.entries,
-      appliedState: () => this.#applied,
+      appliedState: () => this.#applier.applied,
     })
     this.#node = createRawNode({
-      id: settings.self,
-      electionTicks: settings.electionTicks,
-      heartbeatTicks: settings.heartbeatTicks,
+      ...coreConfigOf(settings),
       storage: this.cache,
       applied: index,
-      asyncStorageWrites: true,
-      maxSizePerMessage: settings.appendBytesMax,
-      maxCommittedSizePerReady: 4 * settings.appendBytesMax,
-      maxUncommittedSize: settings.uncommittedBytesMax,
-      maxInflightMessages: settings.inflightMessagesMax,
-      maxInflightBytes: settings.inflightBytesMax,
-      checkQuorum: true,
-      preVote: true,
-      readOnly: 'safe',
-      disableProposalForwarding: true,
-      disableConfChangeValidation: false,
-      stepDownOnRemoval: true,
-      handOverOnRemoval: true,
       random: electionRandom(host, options.electionPriority ?? priorityDefault),
-      trace: () => {},
+    })
+    this.#rest = new GroupRest({
+      group: options.group,
+      self: settings.self,
+      node: this.#node,
+      resting: ends.resting,
+      idleTicksMax: settings.restTicks,
+      silentTicksMax: settings.electionTicks,
+      onAwake: () => {
+        ends.onAwake()
+        ends.wake(this)
+      },
+      onHeard: (peer, ms) => this.#noteHeard(peer, ms),
     })
     this.#proposals = new Proposals(settings.uncommittedBytesMax)
     this.#membership = new MembershipChanges(settings.self, drawNumber(host))
@@ -143,7 +143,12 @@ export class GroupDriver implements Group {
   }
 
   get appliedState(): SnapshotMetadata {
-    return this.#applied
+    return this.#applier.applied
+  }
+
+  /** Needs no ticks. */
+  get isResting(): boolean {
+    return this.#rest.isResting
   }
 
   get isInstalling(): boolean {
@@ -169,6 +174,7 @@ export class GroupDriver implements Group {
     }
     const refused = this.#refusal()
     if (refused !== undefined) return reject(refused)
+    this.#rest.stir()
     const answer = this.#proposals.add(payload)
     this.#ends.wake(this)
     return answer
@@ -176,6 +182,7 @@ export class GroupDriver implements Group {
 
   readBarrier(signal?: AbortSignal): Promise<void> {
     if (this.#closed !== undefined) return reject(this.#closed)
+    this.#rest.stir()
     const confirmed = this.#reads.add(this.#tick, signal)
     this.#ends.wake(this)
     return confirmed
@@ -184,6 +191,7 @@ export class GroupDriver implements Group {
   changeMembers(change: MembershipChange): Promise<void> {
     const refused = this.#refusal()
     if (refused !== undefined) return reject(refused)
+    this.#rest.stir()
     const applied = this.#membership.add(change)
     this.#ends.wake(this)
     return applied
@@ -193,9 +201,10 @@ export class GroupDriver implements Group {
     const refused = this.#refusal()
     if (refused !== undefined) return reject(refused)
     if (to === this.#ends.settings.self) return Promise.resolve()
-    if (!this.#applied.confState.voters.includes(to)) {
+    if (!this.appliedState.confState.voters.includes(to)) {
       return reject(new Fault('invalid', `node ${to} is not a voter of the group`))
     }
+    this.#rest.stir()
     this.#node.transferLeader(to)
     this.#ends.wake(this)
     return this.#transfer.begin(to, this.#tick + 2 * this.#ends.settings.electionTicks)
@@ -206,11 +215,11 @@ export class GroupDriver implements Group {
     return statusOf(this.#node.status(), {
       group: this.options.group,
       name: this.options.name,
-      applied: this.#applied,
+      applied: this.appliedState,
       softState: this.#softState,
       firstIndex: this.cache.firstIndex(),
       lastIndex: this.cache.lastIndex(),
-      heardMs: (core) => heardMsOf(core, this.#heard, nowMs),
+      heardMs: (core) => heardMsOf(core, (id) => this.#heardMs(id), nowMs),
     })
   }
 
@@ -234,6 +243,21 @@ export class GroupDriver implements Group {
       this.#proposals.abandonBefore(this.#isLeader ? term : Number.MAX_SAFE_INTEGER)
       this.#membership.abandon()
     }
+    this.#rest.tick(this.#isLeader, () => this.#isFree)
+  }
+
+  /** Ends the rest, if it rests. */
+  rouse(): void {
+    this.#rest.rouse()
+  }
+
+  /** Under this leader, whose node vouches for it from now on. False when it cannot. */
+  restUnder(leader: NodeId, at: RestingGroup): boolean {
+    return this.#isFree && this.#rest.restUnder(leader, at)
+  }
+
+  rouseFor(peer: NodeId): void {
+    this.#rest.rouseFor(peer)
   }
 
   /**
@@ -251,6 +275,7 @@ export class GroupDriver implements Group {
   /** A message of a peer; `nowMs` is when it arrived. */
   step(message: Message, nowMs: number): void {
     this.#heard.set(message.from, nowMs)
+    if (!this.#rest.receives(message)) return
     // While the disk is full nothing more may pile up in memory; the leader sends it again.
     if (this.#ends.queue.isStalled && message.entries.length > 0 && message.type === 'append')
       return
@@ -276,6 +301,7 @@ export class GroupDriver implements Group {
 
   /** Staged chunks of a snapshot meet its message. True once installed, false when not needed. */
   installSnapshot(message: Message, sink: SnapshotSink): Promise<boolean> {
+    this.#rest.stir()
     const installed = this.#installation.stage(message, sink)
     this.#heard.set(message.from, this.#ends.host.clock.monotonicMs())
     this.#node.step(message)
@@ -299,7 +325,7 @@ export class GroupDriver implements Group {
     this.#proposals.appended(ready.entries)
     this.#membership.appended(ready.entries, hasChange)
     this.#noteLeader(ready)
-    this.#reads.confirmed(ready.readStates, this.#applied.index)
+    this.#reads.confirmed(ready.readStates, this.appliedState.index)
     for (const message of ready.messages) {
       if (message.type === 'storage-append') this.#queueAppend(ready, message)
       else if (message.type === 'storage-apply') {
@@ -311,55 +337,28 @@ export class GroupDriver implements Group {
 
   /** Inside the turn's transaction. Answers wait for settle(). */
   apply(entries: readonly Entry[]): void {
-    const normal: Entry[] = []
-    for (const entry of entries) {
-      assert(entry.index === this.#applied.index + 1, 'entries are applied one after the other')
-      const isNormal = entry.kind === 'normal'
-      const confState = isNormal ? this.#applied.confState : this.#applyChange(entry)
-      this.#applied = { index: entry.index, term: entry.term, confState }
-      if (isNormal && entry.payload.length > 0) normal.push(entry)
-      else this.#answers.push({ entry, answer: undefined })
-    }
-    const machine = this.options.stateMachine
-    if (normal.length > 0) {
-      const answers = machine.apply(normal as unknown as readonly AppliedEntry[])
-      assert(answers.length === normal.length, 'the state machine answers every entry')
-      for (let i = 0; i < normal.length; i++) {
-        this.#answers.push({ entry: normal[i] as Entry, answer: answers[i] })
-      }
-    }
-    this.#putRow()
+    this.#applier.apply(entries)
   }
 
   /** The transaction has committed: answers proposers and readers, and tells the core. */
   settle(responses: readonly Message[]): void {
-    const answers = this.#answers
-    this.#answers = []
-    for (const { entry, answer } of answers) this.#proposals.applied(entry, answer)
-    const changes = this.#changes
-    this.#changes = []
-    for (const { change, confState } of changes) {
-      this.#ends.counts.membershipChanges++
-      if (this.#isLeader) this.#noteMembers(confState)
-      this.#membership.applied(change, confState)
-    }
+    this.#applier.settle()
     this.stepLocal(responses)
     this.announceApplied()
   }
 
   announceApplied(): void {
-    this.#reads.appliedTo(this.#applied.index)
-    for (const listen of this.#appliedListeners) listen(this.#applied.index as LogIndex)
+    this.#reads.appliedTo(this.appliedState.index)
+    for (const listen of this.#appliedListeners) listen(this.appliedState.index as LogIndex)
   }
 
   /** Inside the transaction that finishes an installation. */
   adoptSnapshot(metadata: SnapshotMetadata): void {
-    this.#applied = metadata
-    this.#putRow()
+    this.#applier.adopt(metadata)
   }
 
   snapshotAdopted(): void {
-    this.#proposals.skippedTo(this.#applied.index)
+    this.#proposals.skippedTo(this.appliedState.index)
     this.#membership.abandon()
     this.announceApplied()
   }
@@ -368,9 +367,10 @@ export class GroupDriver implements Group {
   yieldLeadership(fault: Fault): void {
     this.#proposals.rejectAll(fault, new Fault('no-space', fault.message, { outcome: 'unknown' }))
     if (!this.#isLeader) return
+    this.#rest.stir()
     const { self } = this.#ends.settings
     const { progress } = this.#node.status()
-    const candidates = this.#applied.confState.voters
+    const candidates = this.appliedState.confState.voters
       .filter((id) => id !== self && progress.get(id)?.isRecentActive === true)
       .sort((a, b) => (progress.get(b)?.match ?? 0) - (progress.get(a)?.match ?? 0) || a - b)
     const target = candidates[0]
@@ -387,6 +387,22 @@ export class GroupDriver implements Group {
     this.#membership.rejectAll(fault)
     this.#reads.rejectAll(fault)
     this.#transfer.reject(fault)
+  }
+
+  /** Nothing here waits for ticks. */
+  get #isFree(): boolean {
+    if (this.#closed !== undefined || this.#ends.queue.isStalled) return false
+    if (this.#reads.isWaiting || this.#transfer.isRunning || this.#proposals.hasWaiting)
+      return false
+    return !this.#installation.isBusy && this.#graceEndsTick <= this.#tick
+  }
+
+  #heardMs(peer: number): number {
+    return Math.max(this.#heard.get(peer) ?? 0, this.#rest.heardMs(peer))
+  }
+
+  #noteHeard(peer: number, ms: number): void {
+    if (ms > (this.#heard.get(peer) ?? 0)) this.#heard.set(peer, ms)
   }
 
   #refusal(): Fault | undefined {
@@ -424,6 +440,12 @@ export class GroupDriver implements Group {
     for (const listen of this.#leadershipListeners) listen(leader, isLeader)
   }
 
+  #membersChanged(change: ConfChange, confState: ConfState): void {
+    this.#ends.counts.membershipChanges++
+    if (this.#isLeader) this.#noteMembers(confState)
+    this.#membership.applied(change, confState)
+  }
+
   #noteMembers(confState: ConfState): void {
     const { voters, votersOutgoing, learners } = confState
     this.#ends.host.journal.event('notice', 'raft.members_changed', {
@@ -457,21 +479,6 @@ export class GroupDriver implements Group {
         this.#ends.wake(this)
       },
     })
-  }
-
-  #applyChange(entry: Entry): ConfState {
-    const change = decodeConfChange(entry)
-    assert(change !== undefined, 'a committed change of members is well formed')
-    const confState = this.#node.applyConfChange(change)
-    this.#changes.push({ change, confState })
-    return confState
-  }
-
-  #putRow(): void {
-    const { index: applied, term, confState } = this.#applied
-    const digest = this.options.stateMachine.digest()
-    const row = encodeStateRow({ applied, term, confState, digest })
-    this.#ends.store.put(raftTable, stateRowKey(this.options.group), row)
   }
 }
 

@@ -45,14 +45,10 @@ export function statusOf(
  * When the leader was last heard; on the leader, the latest moment by which a quorum of voters (of
  * both halves of a joint configuration) had been heard, itself counting as now. 0: never.
  */
-export function heardMsOf(
-  core: CoreStatus,
-  heard: ReadonlyMap<number, number>,
-  nowMs: number,
-): number {
+export function heardMsOf(core: CoreStatus, heard: (id: number) => number, nowMs: number): number {
   const { role, leader } = core.softState
-  if (role !== 'leader') return heard.get(leader) ?? 0
-  const at = (id: number): number => (id === core.id ? nowMs : (heard.get(id) ?? 0))
+  if (role !== 'leader') return heard(leader)
+  const at = (id: number): number => (id === core.id ? nowMs : heard(id))
   const { voters, votersOutgoing } = core.confState
   return Math.min(quorumMs(voters.map(at)), quorumMs(votersOutgoing.map(at)))
 }

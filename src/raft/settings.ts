@@ -1,6 +1,7 @@
 // The options of the driver with their defaults, in one place.
 
 import type { Host } from '../host/index.ts'
+import type { CoreConfig } from './core/index.ts'
 import type { RaftOptions } from './group.ts'
 
 export type RaftSettings = Required<RaftOptions> & {
@@ -10,6 +11,8 @@ export type RaftSettings = Required<RaftOptions> & {
   readonly frameBytesMax: number
   /** Ticks that proposals wait for their fate once leadership is lost. */
   readonly graceTicks: number
+  /** Ticks in which nothing happens until a group rests. */
+  readonly restTicks: number
   readonly readTimeoutTicks: number
   readonly readRetryTicks: number
   /** Kept behind a cut for followers that are a little behind. */
@@ -38,10 +41,36 @@ export function settingsOf(options: RaftOptions): RaftSettings {
     proposalBytesMax: 4 * mebibyte,
     frameBytesMax: 6 * mebibyte,
     graceTicks: electionTicks * 3,
+    restTicks: electionTicks * 2,
     readTimeoutTicks: Math.ceil(readTimeoutMs / tickMs),
     readRetryTicks: Math.max(2, Math.ceil(electionTicks / 2)),
     tailBytesMax: Math.min(4 * mebibyte, Math.floor((options.logBytesMax ?? 64 * mebibyte) / 8)),
     tailEntriesMax: 5_000,
+  }
+}
+
+/** What the cores of all groups have in common. */
+export function coreConfigOf(
+  settings: RaftSettings,
+): Omit<CoreConfig, 'storage' | 'applied' | 'random'> {
+  return {
+    id: settings.self,
+    electionTicks: settings.electionTicks,
+    heartbeatTicks: settings.heartbeatTicks,
+    asyncStorageWrites: true,
+    maxSizePerMessage: settings.appendBytesMax,
+    maxCommittedSizePerReady: 4 * settings.appendBytesMax,
+    maxUncommittedSize: settings.uncommittedBytesMax,
+    maxInflightMessages: settings.inflightMessagesMax,
+    maxInflightBytes: settings.inflightBytesMax,
+    checkQuorum: true,
+    preVote: true,
+    readOnly: 'safe',
+    disableProposalForwarding: true,
+    disableConfChangeValidation: false,
+    stepDownOnRemoval: true,
+    handOverOnRemoval: true,
+    trace: () => {},
   }
 }
 

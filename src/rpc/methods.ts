@@ -4,6 +4,7 @@
 export const controlMethod = {
   raftMessages: 1,
   raftSnapshot: 2,
+  raftPulse: 3,
   keyspaceRequest: 16,
   keyspaceReadIndex: 17,
   nodeStatus: 32,

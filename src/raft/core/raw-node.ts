@@ -18,6 +18,7 @@ import {
   type Replica,
   softStateOf,
 } from './replica.ts'
+import { canRest, canRestUnder, resumeFollower, resumeLeader } from './rest.ts'
 import { step, tick } from './step.ts'
 import {
   type ConfChange,
@@ -169,6 +170,22 @@ class CoreNode implements RawNode {
   setElectionTimeout(ticks: number): void {
     assert(ticks > 0, 'an election timeout is positive')
     this.#replica.electionTimeout = ticks
+  }
+
+  canRest(isUp: (id: number) => boolean): boolean {
+    return !this.hasReady() && canRest(this.#replica, isUp)
+  }
+
+  canRestUnder(leader: Parameters<RawNode['canRestUnder']>[0]): boolean {
+    return canRestUnder(this.#replica, leader)
+  }
+
+  resumeLeader(wasHeard: (id: number) => boolean): void {
+    resumeLeader(this.#replica, wasHeard)
+  }
+
+  resumeFollower(silentTicks: number): void {
+    resumeFollower(this.#replica, silentTicks)
   }
 
   reportUnreachable(id: number): void {

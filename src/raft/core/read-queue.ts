@@ -19,6 +19,10 @@ export class ReadQueue implements AckedIndex {
   #confirmedCount = 0
   #postponed: Message[] = []
 
+  get isEmpty(): boolean {
+    return this.#unconfirmed.length === 0 && this.#postponed.length === 0
+  }
+
   /** Waits until the leader has committed in its term. False when the queue is full. */
   postpone(request: Message): boolean {
     if (this.#postponed.length >= waitingMax) return false

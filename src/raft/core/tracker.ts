@@ -85,9 +85,14 @@ export class Tracker implements AckedIndex {
   }
 
   isQuorumActive(): boolean {
-    const active = new Map<number, boolean>()
-    for (const id of this.ids) active.set(id, this.#peers.get(id)?.isRecentActive ?? false)
-    return this.#voteResult(active) === 'won'
+    return this.isQuorum((id) => this.#peers.get(id)?.isRecentActive ?? false)
+  }
+
+  /** Whether the members that `belongs` picks are a quorum, of both halves of a joint configuration. */
+  isQuorum(belongs: (id: number) => boolean): boolean {
+    const picked = new Map<number, boolean>()
+    for (const id of this.ids) picked.set(id, belongs(id))
+    return this.#voteResult(picked) === 'won'
   }
 
   clearVotes(): void {

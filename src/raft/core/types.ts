@@ -205,6 +205,18 @@ export type RawNode = {
   forgetLeader(): void
   /** Replaces the drawn election timeout until the next draw (scripts; standing sooner or later). */
   setElectionTimeout(ticks: number): void
+  /** Leader: nothing is left to do or tell, and with those that are up there is a quorum (rest.ts). */
+  canRest(isUp: (id: number) => boolean): boolean
+  /** Follower: holds as committed all that this leader of this term has, which ends at `index`. */
+  canRestUnder(leader: {
+    readonly leader: number
+    readonly term: number
+    readonly index: number
+  }): boolean
+  /** Ticks begin again after a rest: of a leader, whose members were heard within the election timeout. */
+  resumeLeader(wasHeard: (id: number) => boolean): void
+  /** Of a follower, whose leader's node was last heard so many ticks ago. */
+  resumeFollower(silentTicks: number): void
   reportUnreachable(id: number): void
   /** Owed for every snapshot message sent: until then, or an acknowledgement, the member gets nothing. */
   reportSnapshot(id: number, isSuccess: boolean): void

@@ -171,10 +171,29 @@ export class TestNetwork {
   readonly loop: TestLoop
   readonly nodes = new Map<NodeId, TestRpc>()
   readonly cutOff = new Set<NodeId>()
+  readonly watchers = new Map<TestRpc, (peer: NodeId, isReachable: boolean) => void>()
   frames = 0
 
   constructor(loop: TestLoop) {
     this.loop = loop
+  }
+
+  cut(node: NodeId): void {
+    this.cutOff.add(node)
+    this.#tellAll(node, false)
+  }
+
+  heal(node: NodeId): void {
+    this.cutOff.delete(node)
+    this.#tellAll(node, true)
+  }
+
+  #tellAll(node: NodeId, isReachable: boolean): void {
+    for (const [rpc, changed] of this.watchers) {
+      if (this.nodes.get(rpc.self) !== rpc) continue
+      if (rpc.self !== node) changed(node, isReachable)
+      else for (const other of this.nodes.keys()) if (other !== node) changed(other, isReachable)
+    }
   }
 
   target(from: TestRpc, to: NodeId): TestRpc | undefined {
@@ -248,7 +267,9 @@ export class TestRpc implements Rpc {
     return this.#network.target(this, peer) !== undefined
   }
 
-  onReachability(): void {}
+  onReachability(changed: (peer: NodeId, isReachable: boolean) => void): void {
+    this.#network.watchers.set(this, changed)
+  }
 
   async listen(): Promise<void> {}
 
