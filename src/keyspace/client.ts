@@ -2,6 +2,7 @@
 // thread, a port on the others. Requests are checked and encoded here, once.
 
 import { Fault, revision as toRevision, utf8Encode } from '../base/index.ts'
+import type { RequestKind } from './core/calls.ts'
 import { checkRange, checkTxn, isReadOnly } from './core/check.ts'
 import { deadlineMsMax } from './core/limits.ts'
 import { decodeAnswer, decodeRangeResponse, encodeRange, encodeTxn } from './core/wire.ts'
@@ -14,9 +15,6 @@ import type {
   TxnRequest,
   TxnResponse,
 } from './keyspace.ts'
-
-/** range: a RangeRequest. read: a TxnRequest that cannot write. write: any other TxnRequest. */
-export type RequestKind = 'range' | 'read' | 'write'
 
 export type TransportOptions = {
   readonly deadlineMs: number
@@ -57,7 +55,7 @@ class ClientKeyspace implements Keyspace {
 
   async txn(request: TxnRequest, options: RequestOptions = {}): Promise<TxnResponse> {
     checkTxn(request)
-    const kind = isReadOnly(request) ? 'read' : 'write'
+    const kind = isReadOnly(request) ? 'read' : 'txn'
     const transport = transportOptions(options, false)
     const answer = await this.#transport.request(kind, encodeTxn(request), transport)
     return decodeAnswer(answer).response

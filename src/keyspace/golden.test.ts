@@ -1,10 +1,11 @@
 // Runs testdata/*.txt: commands, a line of four dashes, the whole output. REWRITE=1 records the output
 // anew, to be reviewed as a difference.
 //
-//   put KEY VALUE [lease=N] [prev]        del KEY [END] [prev]
-//   get KEY [END] [rev=N] [limit=N] [keys] [count] [reverse]
+//   put KEY VALUE [lease=N] [prev] [keepvalue] [keeplease]      del KEY [END] [prev]
+//   get KEY [END] [rev=N] [limit=N] [keys] [count] [counted] [reverse] [by=TARGET] [minmod=N] ...
 //   txn, then lines: if TARGET KEY[..END] OP OPERAND | then COMMAND | else COMMAND
 //   compact REVISION                      sweep
+//   grant ID SECONDS                      revoke ID                   expire ID
 //
 // \0 stands for a zero byte; VALUE may be BYTE*COUNT.
 
@@ -12,6 +13,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { isFault, utf8Decode, utf8Encode } from '../base/index.ts'
+import { encodeNumbers } from './core/entry.ts'
 import type {
   Compare,
   KeyValue,
@@ -42,7 +44,9 @@ function parseOperation(line: string): Operation {
   const flags = new Set(words)
   const number = (name: string): number =>
     Number(words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1) ?? 0)
-  const isFlag = /^(rev|limit|lease)=|^(prev|keys|count|reverse)$/
+  const isFlag =
+    /^(rev|limit|lease|by|(min|max)(mod|create))=|^(prev|keys|count(ed)?|reverse|keep(value|lease))$/
+  const sortBy = words.find((word) => word.startsWith('by='))?.slice(3)
   const [key, second] = words.filter((word) => !isFlag.test(word))
   const end = second === undefined ? {} : { rangeEnd: bytes(second) }
   if (verb === 'put') {
@@ -52,6 +56,8 @@ function parseOperation(line: string): Operation {
       value: bytes(second),
       lease: number('lease'),
       previous: flags.has('prev'),
+      ignoreValue: flags.has('keepvalue'),
+      ignoreLease: flags.has('keeplease'),
     }
   }
   if (verb === 'del') {
@@ -68,6 +74,12 @@ function parseOperation(line: string): Operation {
       keysOnly: flags.has('keys'),
       countOnly: flags.has('count'),
       isReverse: flags.has('reverse'),
+      isCounted: flags.has('counted'),
+      ...(sortBy === undefined ? {} : { sortBy: sortBy as 'version' }),
+      minModRevision: number('minmod'),
+      maxModRevision: number('maxmod'),
+      minCreateRevision: number('mincreate'),
+      maxCreateRevision: number('maxcreate'),
     },
   }
 }
@@ -150,6 +162,17 @@ function resultLines(result: OperationResult): string[] {
   }
 }
 
+function runLease(bench: Bench, [, verb, number, seconds]: readonly string[]): string[] {
+  const id = Number(number)
+  if (verb === 'expire') {
+    bench.propose('expire', encodeNumbers([id]))
+    return [`revision ${bench.machine.state.record.revision}`]
+  }
+  if (verb === 'revoke') return [`revision ${bench.upkeep('lease-revoke', { id }).revision}`]
+  const answer = bench.upkeep('lease-grant', { id, ttlSeconds: Number(seconds) })
+  return [`revision ${answer.revision} lease ${answer.id} for ${answer.ttlSeconds} s`]
+}
+
 async function runCommand(bench: Bench, command: readonly string[]): Promise<string[]> {
   const [first = '', ...rest] = command
   try {
@@ -157,6 +180,8 @@ async function runCommand(bench: Bench, command: readonly string[]): Promise<str
       bench.compact(Number(first.slice(8)))
       return [`compacted ${bench.machine.state.record.compacted}`]
     }
+    const lease = /^(grant|revoke|expire) (\d+) ?(\d*)$/.exec(first)
+    if (lease !== null) return runLease(bench, lease)
     if (first === 'sweep') {
       await bench.machine.sweep()
       const { latest, history } = bench.rowCounts()

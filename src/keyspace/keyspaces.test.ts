@@ -163,6 +163,7 @@ describe('routing', () => {
 
   it('says that the outcome is unknown when the deadline passes in doubt', () =>
     inWorld(async (world) => {
+      await world.at(1).put(key, text('w'))
       world.consensus.fates.push('applied-then-lost')
       const write = world.at(1).put(key, text('x'), { deadlineMs: 40 })
       world.consensus.elect(undefined)

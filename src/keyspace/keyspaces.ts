@@ -7,9 +7,11 @@ import type { Raft } from '../raft/index.ts'
 import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
 import type { Segments, Store } from '../storage/index.ts'
 import { checkName, createKeyspace, type Transport } from './client.ts'
-import { decodeCall } from './core/wire.ts'
+import { decodeCall } from './core/calls.ts'
+import { quotaBytesDefault } from './core/limits.ts'
 import type { Keyspace, Keyspaces } from './keyspace.ts'
 import { LaneServer } from './lane-server.ts'
+import { Comparison } from './comparison.ts'
 import { createMachine, type KeyspaceMachine } from './machine.ts'
 import { Replica } from './replica.ts'
 import { Router } from './router.ts'
@@ -36,6 +38,11 @@ export type NamespaceOptions = {
   /** This node has a replica, or is to get one. Default: it is one of the founders. */
   readonly hasReplica?: boolean
   readonly electionPriority?: number
+  /** Beyond this, puts are refused until deletion and compaction have made room. 0: none. Default 2 GiB. */
+  readonly quotaBytes?: number
+  /** As in KeyspacesOptions, for this namespace; Infinity: forgotten when it is asked for only. */
+  readonly historyMs?: number
+  readonly historyRevisionsMax?: number
 }
 
 export type KeyspacesOptions = {
@@ -56,6 +63,8 @@ export type CoreKeyspaces = Keyspaces & {
   transport(name: string): Transport
   /** Proposes, where this node leads, to forget what is outside the window. */
   compactNow(window: HistoryWindow): Promise<void>
+  /** Compares the replicas of every group that this node leads, as it does every 10 s. */
+  compareNow(): Promise<void>
   /** Physical compaction at once, instead of in the background; for tests and orderly stops. */
   sweep(): Promise<void>
 }
@@ -63,6 +72,8 @@ export type CoreKeyspaces = Keyspaces & {
 const historyMsDefault = 300_000
 const historyRevisionsDefault = 10_000
 const compactionMs = 5000
+const tickMs = 500
+const comparisonMs = 10_000
 
 type Namespace = {
   readonly options: NamespaceOptions
@@ -70,6 +81,7 @@ type Namespace = {
   readonly replica: Replica | undefined
   readonly router: Router
   readonly keyspace: Keyspace
+  readonly comparison: Comparison | undefined
   isCompacting: boolean
 }
 
@@ -97,7 +109,7 @@ class NodeKeyspaces implements CoreKeyspaces {
   readonly #byName = new Map<string, Namespace>()
   readonly #byGroup = new Map<number, Namespace>()
   readonly #lanes: LaneServer[] = []
-  readonly #timer: Timer
+  readonly #timers: readonly Timer[]
 
   constructor(dependencies: KeyspaceDependencies, options: KeyspacesOptions) {
     this.#dependencies = dependencies
@@ -113,7 +125,11 @@ class NodeKeyspaces implements CoreKeyspaces {
       ageMs: options.historyMs ?? historyMsDefault,
       revisionsMax: options.historyRevisionsMax ?? historyRevisionsDefault,
     }
-    this.#timer = host.clock.every(compactionMs, () => void this.compactNow(window))
+    this.#timers = [
+      host.clock.every(compactionMs, () => void this.compactNow(window)),
+      host.clock.every(tickMs, () => this.#tick()),
+      host.clock.every(comparisonMs, () => void this.compareNow()),
+    ]
   }
 
   async add(options: NamespaceOptions): Promise<void> {
@@ -142,6 +158,7 @@ class NodeKeyspaces implements CoreKeyspaces {
       replica,
       router,
       keyspace: createKeyspace(name, router),
+      comparison: replica && new Comparison({ host, rpc, self, name, replica }),
       isCompacting: false,
     }
     this.#byName.set(name, namespace)
@@ -162,7 +179,22 @@ class NodeKeyspaces implements CoreKeyspaces {
   }
 
   async compactNow(window: HistoryWindow): Promise<void> {
-    for (const namespace of this.#byName.values()) await this.#compact(namespace, window)
+    for (const namespace of this.#byName.values()) {
+      const { historyMs = window.ageMs, historyRevisionsMax = window.revisionsMax } =
+        namespace.options
+      const own = { ageMs: historyMs, revisionsMax: historyRevisionsMax }
+      await this.#compact(namespace, own)
+    }
+  }
+
+  async compareNow(): Promise<void> {
+    for (const { comparison } of this.#byName.values()) {
+      try {
+        await comparison?.run()
+      } catch (error) {
+        this.#stop(error)
+      }
+    }
   }
 
   async sweep(): Promise<void> {
@@ -171,7 +203,7 @@ class NodeKeyspaces implements CoreKeyspaces {
 
   /** Ends what the room runs; the groups are raft's to close, afterwards. */
   async close(): Promise<void> {
-    this.#timer.cancel()
+    for (const timer of this.#timers) timer.cancel()
     for (const lane of this.#lanes) lane.close()
     for (const { router } of this.#byName.values()) router.close()
     for (const { machine } of this.#byName.values()) await machine?.close()
@@ -190,7 +222,12 @@ class NodeKeyspaces implements CoreKeyspaces {
       founders,
       ...(electionPriority === undefined ? {} : { electionPriority }),
     })
-    return new Replica({ host, store, values: this.#values, group, machine })
+    const { quotaBytes = quotaBytesDefault } = options
+    return new Replica({ host, store, values: this.#values, group, machine, quotaBytes })
+  }
+
+  #tick(): void {
+    for (const { replica } of this.#byName.values()) replica?.tick()
   }
 
   #find(name: string): Namespace {
@@ -209,6 +246,7 @@ class NodeKeyspaces implements CoreKeyspaces {
       })
     }
     if (request.kind === 'write') return replica.write(request.body)
+    if (request.kind === 'events') throw new Fault('unsupported', 'events are not asked for here')
     const { isSerializable } = request
     return replica.read(request.kind, request.body, { isSerializable, signal: call.signal })
   }

@@ -3,12 +3,8 @@
 
 import { Fault, faultCodec, revision as toRevision } from '../base/index.ts'
 import type { Host, Port } from '../host/index.ts'
-import {
-  createKeyspace,
-  type RequestKind,
-  type Transport,
-  type TransportOptions,
-} from './client.ts'
+import { createKeyspace, type Transport, type TransportOptions } from './client.ts'
+import type { RequestKind } from './core/calls.ts'
 import {
   decodeLaneNews,
   encodeLaneRequests,

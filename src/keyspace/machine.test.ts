@@ -4,6 +4,7 @@ import {
   Fault,
   isFault,
   logIndex,
+  type Random,
   seededRandom,
   term,
   toHex,
@@ -11,14 +12,15 @@ import {
   utf8Encode,
 } from '../base/index.ts'
 import { openSegments, openStore } from '../storage/index.ts'
-import { responseBytesMax } from './core/limits.ts'
+import { responseBytesMax, versionOverheadBytes } from './core/limits.ts'
 import { keyspaceTables, spaceOf, versionKey } from './core/rows.ts'
-import { decodeAnswer, encodeEntry, encodeTxn, encodeWrite } from './core/wire.ts'
+import { encodeEntry, encodeNumbers, encodeWrite } from './core/entry.ts'
+import { decodeAnswer, encodeTxn } from './core/wire.ts'
 import type { RangeResponse, TxnRequest } from './keyspace.ts'
 import { type TestDirectory, testDirectory, TestSegments, testStore } from './testing/doubles.ts'
 import { addNeighbours, Bench, group } from './testing/bench.ts'
 import { ModelKeyspace } from './testing/model.ts'
-import { randomRange, randomTxn } from './testing/requests.ts'
+import { leaseIds, randomRange, randomTxn } from './testing/requests.ts'
 
 const text = utf8Encode
 let directory: TestDirectory
@@ -41,6 +43,35 @@ async function inBench(run: (bench: Bench<TestSegments>) => Promise<void>): Prom
 
 const all = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) }
 
+/** Grants, revokes or lets end a lease, in both. */
+function changeLease(random: Random, bench: Bench, model: ModelKeyspace): void {
+  const id = 1 + random.integer(leaseIds)
+  if (!model.leases.has(id)) {
+    const answer = bench.upkeep('lease-grant', { id, ttlSeconds: 60 + id })
+    assert.deepEqual([answer.id, answer.ttlSeconds], [id, 60 + id])
+    model.leases.set(id, 60 + id)
+  } else if (random.chance(0.3)) {
+    assert.ok(model.revoke(id))
+    assert.equal(bench.upkeep('lease-revoke', { id }).revision, model.revision)
+  } else if (random.chance(0.2)) {
+    assert.ok(model.revoke(id))
+    bench.propose('expire', encodeNumbers([id, 99]))
+  }
+}
+
+function checkLeases(bench: Bench, model: ModelKeyspace): void {
+  const { leases } = bench.machine.state
+  assert.deepEqual(
+    leases.ids(),
+    [...model.leases.keys()].sort((a, b) => a - b),
+  )
+  for (const [id, ttlSeconds] of model.leases) {
+    const keys = leases.keysOf(bench.store, id)
+    assert.deepEqual(keys, model.keysOf(id))
+    assert.deepEqual(leases.find(id), { ttlSeconds, keys: keys.length })
+  }
+}
+
 describe('the transition against a naive model', () => {
   for (const seed of [1, 2, 3, 4]) {
     it(`random transactions, old revisions, compactions; seed ${seed}`, () =>
@@ -51,23 +82,31 @@ describe('the transition against a naive model', () => {
         let refused = 0
         for (let round = 0; round < 250; round++) {
           const request = randomTxn(random, { high: model.revision, depth: 0 })
+          const refusal = model.refusal(request)
           try {
             const response = await bench.txn(request)
+            assert.equal(refusal, undefined)
             assert.deepEqual(response, model.txn(request))
           } catch (error) {
-            assert.ok(isFault(error, 'invalid'), String(error))
+            assert.ok(isFault(error, 'invalid') || isFault(error, 'not-found'), String(error))
+            if (!/duplicate key/.test(error.message)) {
+              assert.match(error.message, new RegExp(refusal ?? 'none'))
+            }
             refused++
           }
+          if (random.chance(0.3)) changeLease(random, bench, model)
           const range = randomRange(random, { low, high: model.revision })
           assert.deepEqual(await bench.range(range), model.range(range, model.revision))
+          checkLeases(bench, model)
           if (round % 40 === 39) {
             low = Math.max(low, model.revision - random.integer(10))
             bench.compact(low)
             await bench.values.sync()
             if (random.chance(0.7)) await bench.machine.sweep()
+            if (random.chance(0.5)) bench.machine.state.reload()
           }
         }
-        assert.ok(refused < 125, `${refused} refused`)
+        assert.ok(refused < 160, `${refused} refused`)
         await assert.rejects(bench.range({ ...all, revision: low - 1 }), { code: 'compacted' })
       }))
   }
@@ -85,11 +124,13 @@ describe('on SQLite and segment files', () => {
     let bench = await open()
     for (let round = 0; round < 120; round++) {
       const request = randomTxn(random, { high: model.revision, depth: 0 })
+      if (random.chance(0.3)) changeLease(random, bench, model)
       const response = await bench.txn(request).catch((error: unknown) => {
-        assert.ok(isFault(error, 'invalid'), String(error))
+        assert.ok(isFault(error, 'invalid') || isFault(error, 'not-found'), String(error))
       })
       if (response !== undefined) assert.deepEqual(response, model.txn(request))
       if (round % 30 !== 29) continue
+      checkLeases(bench, model)
       const { sequence, index } = bench
       if (round % 60 === 29) await bench.values.sync()
       bench.compact(model.revision - 5)
@@ -116,11 +157,16 @@ describe('compaction', () => {
       assert.equal(bench.segments.objects.size, 2)
       await bench.txn({ compares: [], failure: [], success: [{ kind: 'delete', key: text('k0') }] })
       assert.equal(bench.rowCounts().history, 303)
-      bench.compact(bench.machine.state.record.revision)
+      const used = bench.machine.usedBytes()
+      bench.compact(bench.put('z', 'last'))
       await bench.machine.sweep()
-      assert.deepEqual(bench.rowCounts(), { latest: 10, history: 10, sessions: 1, pending: 0 })
+      const rows = { latest: 11, history: 11, sessions: 1, pending: 0, leases: 0, leasekeys: 0 }
+      assert.deepEqual(bench.rowCounts(), rows)
       assert.equal(bench.segments.objects.size, 1)
-      assert.equal((await bench.range(all)).kvs.length, 10)
+      assert.equal((await bench.range(all)).kvs.length, 11)
+      assert.ok(used > 304 * versionOverheadBytes + 11_000)
+      const keys = 9 * 'k1v290'.length + 'long'.length + 6000 + 'zlast'.length
+      assert.equal(bench.machine.usedBytes(), 11 * versionOverheadBytes + keys)
     }))
 
   it('keeps what a running read has pinned', () =>
@@ -134,7 +180,7 @@ describe('compaction', () => {
       assert.equal(bench.rowCounts().history, 3)
       unpin()
       await bench.machine.sweep()
-      assert.equal(bench.rowCounts().history, 1)
+      assert.equal(bench.rowCounts().history, 2)
     }))
 })
 
@@ -158,13 +204,9 @@ describe('once only', () => {
 
   it('applies a request that comes twice in one turn once', () =>
     inBench(async (bench) => {
-      const write = encodeWrite({
-        session: 1,
-        sequence: 1,
-        lowestOpen: 1,
-        txn: encodeTxn(put('1')),
-      })
-      const payload = encodeEntry({ timeMs: 5, seed: 1, write, compactRevision: 0 })
+      const id = { session: 1, openedMs: 5, sequence: 1, lowestOpen: 1 }
+      const write = encodeWrite({ kind: 'txn', ...id, body: encodeTxn(put('1')) })
+      const payload = encodeEntry({ kind: 'write', timeMs: 5, seed: 1, body: write })
       const entries = [1, 2].map((i) => ({ index: logIndex(i), term: term(1), payload }))
       const answers = bench.store.transaction(() => bench.machine.apply(entries))
       assert.deepEqual(answers[0], answers[1])
@@ -199,16 +241,18 @@ describe('state that did not commit', () => {
     inBench(async (bench) => {
       bench.put('a', '1')
       const write = encodeWrite({
+        kind: 'txn',
         session: 9,
+        openedMs: 5,
         sequence: ++bench.sequence,
         lowestOpen: 1,
-        txn: encodeTxn({
+        body: encodeTxn({
           compares: [],
           success: [{ kind: 'put', key: text('a'), value: text('lost') }],
           failure: [],
         }),
       })
-      const payload = encodeEntry({ timeMs: 5, seed: 1, write, compactRevision: 0 })
+      const payload = encodeEntry({ kind: 'write', timeMs: 5, seed: 1, body: write })
       assert.throws(() =>
         bench.store.transaction(() => {
           bench.machine.apply([{ index: logIndex(9), term: term(1), payload }])
@@ -252,6 +296,31 @@ describe('long values', () => {
       assert.deepEqual([...bench.segments.objects.keys()], [toHex(named)])
     }))
 
+  it('that several versions share go with the last of them', () =>
+    inBench(async (bench) => {
+      const value = seededRandom(2).bytes(5000)
+      const keep = {
+        kind: 'put',
+        key: text('k'),
+        value: new Uint8Array(0),
+        ignoreValue: true,
+      } as const
+      bench.put('k', value)
+      for (let i = 0; i < 3; i++) {
+        await bench.txn({ compares: [], success: [keep], failure: [] })
+        bench.compact(bench.put('other', `${i}`))
+        await bench.values.sync()
+        await bench.machine.sweep()
+        assert.deepEqual((await bench.range({ key: text('k') })).kvs[0]?.value, value)
+      }
+      assert.equal(bench.segments.objects.size, 1)
+      bench.put('k', 'short')
+      bench.compact(bench.put('other', 'last'))
+      await bench.machine.sweep()
+      assert.equal(bench.segments.objects.size, 0)
+      assert.deepEqual([bench.rowCounts().latest, bench.rowCounts().history], [2, 3])
+    }))
+
   it('bound an answer at 1 MiB', () =>
     inBench(async (bench) => {
       for (let i = 0; i < 5; i++) bench.put(`k${i}`, new Uint8Array(400_000))
@@ -276,10 +345,13 @@ describe('long values', () => {
 describe('snapshots', () => {
   async function fill(bench: Bench, seed: number): Promise<void> {
     const random = seededRandom(seed)
+    for (let id = 1; id <= leaseIds; id += 2) bench.upkeep('lease-grant', { id, ttlSeconds: 9 })
     for (let i = 0; i < 150; i++) {
       bench.applyTxn(randomTxn(random, { high: bench.machine.state.record.revision, depth: 0 }))
     }
     bench.put('huge', random.bytes(700_000))
+    const kept = { key: text('huge'), value: new Uint8Array(0), lease: 1, ignoreValue: true }
+    await bench.txn({ compares: [], success: [{ kind: 'put', ...kept }], failure: [] })
     bench.compact(20)
   }
 
@@ -297,7 +369,11 @@ describe('snapshots', () => {
       ranges.push(await bench.range({ ...all, revision, keysOnly: true }))
     }
     const huge = await bench.range({ key: text('huge') })
-    return { ranges, huge, digest: toHex(bench.machine.digest()), all: await bench.range(all) }
+    const { leases } = bench.machine.state
+    const held = leases.ids().map((id) => [id, leases.find(id), leases.keysOf(bench.store, id)])
+    assert.ok(leases.keysOf(bench.store, 1).length > 0)
+    const digest = toHex(bench.machine.digest())
+    return { ranges, huge, digest, held, all: await bench.range(all) }
   }
 
   it('carry everything over to a replica that had another state', () =>
@@ -317,7 +393,9 @@ describe('snapshots', () => {
         assert.deepEqual(await dump(to), await dump(from))
         assert.equal(to.rowCounts().latest, from.rowCounts().latest)
         assert.equal(to.rowCounts().history, from.rowCounts().history)
-        const again = { sequence: from.sequence, lowestOpen: from.sequence }
+        assert.equal(to.machine.usedBytes(), from.machine.usedBytes())
+        const { sequence, timeMs: openedMs } = from
+        const again = { sequence, lowestOpen: sequence, openedMs }
         const request: TxnRequest = { compares: [], success: [], failure: [] }
         assert.deepEqual(to.applyTxn(request, again), from.applyTxn(request, again))
       }),
@@ -328,6 +406,7 @@ describe('snapshots', () => {
       inBench(async (to) => {
         await fill(from, 7)
         await fill(to, 8)
+        await to.machine.sweep()
         const before = await dump(to)
         const rows = to.rowCounts()
         const whole = Buffer.concat(await chunksOf(from))

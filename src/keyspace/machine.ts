@@ -2,7 +2,7 @@
 // decides. Around it: what is slow or local and has no part in any decision: moving long values to
 // segments, sweeping compacted history, purging generations that an install left behind.
 
-import { type GroupId, isFault, revision as toRevision, uint64Bytes } from '../base/index.ts'
+import { type GroupId, isFault, uint64Bytes } from '../base/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { AppliedEntry, SnapshotSink, SnapshotSource, StateMachine } from '../raft/index.ts'
 import type { Store } from '../storage/index.ts'
@@ -14,8 +14,8 @@ import {
   spaceTables,
   versionKey,
 } from './core/rows.ts'
-import { KeyspaceState } from './core/state.ts'
-import { deleteCursor, readCursor, sweepStep, writeCursor } from './core/sweep.ts'
+import { deleteLocalRows, KeyspaceState } from './core/state.ts'
+import { readCursor, sweepStep, writeCursor } from './core/sweep.ts'
 import { KeyspaceSink, openSnapshotSource } from './snapshot.ts'
 import type { ValueShelf } from './values.ts'
 
@@ -32,6 +32,8 @@ export type KeyspaceMachine = StateMachine & {
   pin(revision: number): () => void
   /** The newest revision that is at least `ageMs` old in entries' time; 0 when unknown. */
   revisionBefore(ageMs: number): number
+  /** What its versions weigh here, against the quota. */
+  usedBytes(): number
   /** Removes what compaction made unreachable; settles when nothing is left to remove. */
   sweep(): Promise<void>
   close(): Promise<void>
@@ -64,6 +66,7 @@ class Machine implements KeyspaceMachine {
   #mustPurge = true
   #mustCollect = true
   #isClosed = false
+  #freedBytes: number
 
   constructor(dependencies: MachineDependencies) {
     this.#host = dependencies.host
@@ -71,13 +74,12 @@ class Machine implements KeyspaceMachine {
     this.#values = dependencies.values
     this.#onFatal = dependencies.onFatal
     this.state = new KeyspaceState(dependencies.store, dependencies.group)
+    this.#freedBytes = readCursor(this.#store, this.state.space).freedBytes
     this.#timer = this.#host.clock.every(upkeepMs, () => this.#startUpkeep())
   }
 
   apply(entries: readonly AppliedEntry[]): readonly Uint8Array[] {
-    const payloads: Uint8Array[] = []
-    for (const entry of entries) payloads.push(entry.payload)
-    const answers = this.state.apply(payloads)
+    const answers = this.state.apply(entries)
     this.#values.note(this.state.pendingBytes)
     this.#sample()
     return answers
@@ -98,6 +100,7 @@ class Machine implements KeyspaceMachine {
       installed: () => {
         this.#installing = undefined
         this.state.reload()
+        this.#freedBytes = readCursor(this.#store, this.state.space).freedBytes
         this.#samples.length = 0
         this.#mustPurge = true
         this.#mustCollect = true
@@ -114,16 +117,12 @@ class Machine implements KeyspaceMachine {
     return this.#values.sync()
   }
 
-  /** Revision, compacted revision and the two lanes of the running sum. */
   digest(): Uint8Array {
-    const { revision, compacted, digestA, digestB } = this.state.record
-    const digest = new Uint8Array(24)
-    digest.set(uint64Bytes(revision))
-    digest.set(uint64Bytes(compacted), 8)
-    const view = new DataView(digest.buffer)
-    view.setUint32(16, digestA)
-    view.setUint32(20, digestB)
-    return digest
+    return this.state.digest()
+  }
+
+  usedBytes(): number {
+    return this.state.record.addedBytes - this.#freedBytes
   }
 
   pin(revision: number): () => void {
@@ -165,7 +164,7 @@ class Machine implements KeyspaceMachine {
     const { timeMs, revision } = this.state.record
     const last = this.#samples.at(-1)
     if (last !== undefined && timeMs < last.timeMs + sampleMs) return
-    this.#samples.push({ timeMs, revision: toRevision(revision) })
+    this.#samples.push({ timeMs, revision })
     if (this.#samples.length > samplesMax) this.#samples.shift()
   }
 
@@ -202,12 +201,13 @@ class Machine implements KeyspaceMachine {
     let floor = this.state.record.compacted
     for (const revision of this.#pins.keys()) floor = Math.min(floor, revision)
     const cursor = readCursor(this.#store, space)
-    if (cursor.modRevision > floor) return false
+    if (cursor.modRevision >= floor) return false
     const step = this.#store.transaction(() => {
       const swept = sweepStep(this.#store, space, { cursor, floor, rowsMax: sweepRowsMax })
       writeCursor(this.#store, space, swept.cursor)
       return swept
     })
+    this.#freedBytes = step.cursor.freedBytes
     this.#values.discard(step.garbage)
     return !step.isDone
   }
@@ -253,7 +253,7 @@ class Machine implements KeyspaceMachine {
     let generation = Math.max(this.state.record.generation, this.#installing ?? 0) + 1
     while (this.#hasRows(spaceOf(this.state.group, generation))) generation++
     const space = spaceOf(this.state.group, generation)
-    this.#store.transaction(() => deleteCursor(this.#store, space))
+    this.#store.transaction(() => deleteLocalRows(this.#store, space))
     return generation
   }
 

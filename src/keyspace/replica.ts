@@ -1,15 +1,34 @@
 // One namespace's replica on this node: proposes writes when it leads, answers reads from its rows, and
 // gives answers their long values. Retries and routing are the router's.
 
-import { Fault } from '../base/index.ts'
+import { Fault, isFault, type NodeId, revision as toRevision } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Group } from '../raft/index.ts'
 import type { Store } from '../storage/index.ts'
-import type { RequestKind } from './client.ts'
-import { checkRevision, RangeScan } from './core/scan.ts'
-import { type Space, versionKey } from './core/rows.ts'
+import {
+  type CallKind,
+  encodeHashAnswer,
+  encodeStatusAnswer,
+  encodeUpkeepAnswer,
+} from './core/calls.ts'
 import { checkRange } from './core/check.ts'
+import {
+  alarms,
+  decodeMark,
+  decodeUpkeep,
+  decodeWrite,
+  type DigestMark,
+  type Entry,
+  encodeAlarm,
+  encodeEntry,
+  encodeMark,
+  encodeNumbers,
+} from './core/entry.ts'
+import { EntryClock } from './core/entry-clock.ts'
+import { HashScan, hashOf } from './core/hash.ts'
 import { responseBytesMax } from './core/limits.ts'
+import { type Space, versionKey } from './core/rows.ts'
+import { checkRevision, RangeScan } from './core/scan.ts'
 import { readTxn } from './core/txn.ts'
 import {
   type AnswerKeyValue,
@@ -17,17 +36,27 @@ import {
   decodeRange,
   decodeTxn,
   encodeAnswer,
-  encodeEntry,
   encodeRangeResponse,
   mayHaveApart,
+  readFaultAnswer,
 } from './core/wire.ts'
-import type { KeyValue, OperationResult, TxnResponse } from './keyspace.ts'
+import type {
+  KeyspaceAlarm,
+  KeyspaceStatus,
+  KeyValue,
+  OperationResult,
+  TxnResponse,
+} from './keyspace.ts'
+import { Lessor } from './lessor.ts'
 import type { KeyspaceMachine } from './machine.ts'
 import type { ValueShelf } from './values.ts'
 
 /** Rows that a read of its own looks at before it lets others run. */
 const scanRowsPerTurn = 512
 const seedLimit = 0x1_0000_0000
+/** The alarm of the quota ends when this share of it is used at most. */
+const quotaRecovery = 0.95
+const emptyBytes = new Uint8Array(0)
 
 export type ReadOptions = {
   readonly isSerializable: boolean
@@ -37,10 +66,14 @@ export type ReadOptions = {
 export class Replica {
   readonly group: Group
   readonly machine: KeyspaceMachine
+  readonly lessor: Lessor
   readonly #host: Host
   readonly #store: Store
   readonly #values: ValueShelf
-  #proposedMs = 0
+  readonly #quotaBytes: number
+  readonly #clock = new EntryClock()
+  /** An entry about the alarm of the quota is on its way. */
+  #isAlarming = false
 
   constructor(dependencies: {
     readonly host: Host
@@ -48,12 +81,30 @@ export class Replica {
     readonly values: ValueShelf
     readonly group: Group
     readonly machine: KeyspaceMachine
+    readonly quotaBytes: number
   }) {
     this.#host = dependencies.host
     this.#store = dependencies.store
     this.#values = dependencies.values
+    this.#quotaBytes = dependencies.quotaBytes
     this.group = dependencies.group
     this.machine = dependencies.machine
+    this.lessor = new Lessor({
+      host: dependencies.host,
+      group: dependencies.group,
+      leases: () => this.machine.state.leases,
+      expire: async (ids) => {
+        await this.#propose('expire', encodeNumbers(ids))
+      },
+    })
+    const { role } = this.group.status()
+    this.#lead(role === 'leader')
+    this.group.onLeadership((_leader, isSelf) => this.#lead(isSelf))
+  }
+
+  /** This replica differs from most others. */
+  get isDiverged(): boolean {
+    return this.machine.state.divergedAt > 0
   }
 
   /** Proposes the bytes of a WriteRequest. Faults of Group.propose, and 'no-space'. */
@@ -61,7 +112,10 @@ export class Replica {
     if (this.#values.isOverfull) {
       throw new Fault('no-space', 'long values wait for disk space on the leading node')
     }
-    const answer = await this.group.propose(this.#entry({ write, compactRevision: 0 }))
+    const { kind, body } = decodeWrite(write)
+    this.#maybeAlarm()
+    const answer = await this.#propose('write', write)
+    if (kind === 'compact' && decodeUpkeep(body).isPhysical) await this.#sweepAfter(answer)
     return this.complete(answer)
   }
 
@@ -72,10 +126,52 @@ export class Replica {
     return hasApart ? this.#complete(response) : answer
   }
 
-  /** Answers a range or a transaction that cannot write. */
-  async read(kind: RequestKind, body: Uint8Array, options: ReadOptions): Promise<Uint8Array> {
-    if (!options.isSerializable) await this.group.readBarrier(options.signal)
-    return kind === 'range' ? this.#readRange(body) : this.#readTxn(body)
+  /** Answers everything that is no write and no watch. */
+  async read(
+    kind: Exclude<CallKind, 'write' | 'events'>,
+    body: Uint8Array,
+    options: ReadOptions,
+  ): Promise<Uint8Array> {
+    const { signal } = options
+    if (kind === 'status') return encodeStatusAnswer(this.status())
+    if (kind === 'mark') return this.#readMark(body, signal)
+    if (this.isDiverged) throw divergedFault()
+    switch (kind) {
+      case 'hash':
+        return this.#readHash(body)
+      case 'keepalive':
+      case 'ttl':
+      case 'leases':
+        return this.#readLease(kind, body, signal)
+      case 'session':
+        await this.lessor.confirm(signal)
+        return encodeUpkeepAnswer({
+          timeMs: this.machine.state.record.timeMs || this.#nextTimeMs(),
+        })
+      case 'range':
+      case 'read':
+        if (!options.isSerializable) await this.group.readBarrier(signal)
+        return kind === 'range' ? this.#readRange(body) : this.#readTxn(body)
+    }
+  }
+
+  status(): KeyspaceStatus {
+    const { state } = this.machine
+    return {
+      revision: toRevision(state.record.revision),
+      compacted: toRevision(state.record.compacted),
+      usedBytes: Math.max(0, this.machine.usedBytes()),
+      quotaBytes: this.#quotaBytes,
+      alarms: alarms.filter((alarm) => state.hasAlarm(alarm)),
+      leases: state.leases.count,
+      isDiverged: this.isDiverged,
+    }
+  }
+
+  /** Twice a second: the leader's duties that nobody asks for. */
+  tick(): void {
+    this.lessor.tick()
+    if (this.lessor.isLeading && !this.isDiverged) this.#maybeAlarm()
   }
 
   /** Leader only: proposes to forget what is outside the window. False when there is nothing to forget. */
@@ -86,23 +182,155 @@ export class Replica {
     const { state } = this.machine
     const byAge = this.machine.revisionBefore(window.ageMs)
     const floor = Math.max(byAge, state.record.revision - window.revisionsMax)
-    const timeMs = this.#nextTimeMs()
-    if (floor <= state.record.compacted && !state.hasExpiredSession(timeMs)) return false
-    const compactRevision = Math.max(1, floor, state.record.compacted)
-    await this.group.propose(this.#entry({ write: new Uint8Array(0), compactRevision }))
+    const isExpired = state.hasExpiredSession(this.#nextTimeMs())
+    if (floor <= state.record.compacted && !isExpired) return false
+    const revision = Math.max(1, floor, state.record.compacted)
+    await this.#propose('compact', encodeNumbers([revision]))
     return true
   }
 
-  #entry(content: { readonly write: Uint8Array; readonly compactRevision: number }): Uint8Array {
-    const seed = this.#host.random.integer(seedLimit)
-    return encodeEntry({ timeMs: this.#nextTimeMs(), seed, ...content })
+  /** Leader only: has every replica keep its digest at one index, and answers with this one's. */
+  async mark(): Promise<DigestMark> {
+    return decodeMark(await this.#propose('mark', emptyBytes))
   }
 
-  /** Entries' time never goes back, whatever the wall clock does. */
+  /** Leader only: tells all replicas what most of them had at a mark. */
+  async giveVerdict(mark: DigestMark): Promise<void> {
+    await this.#propose('verdict', encodeMark(mark), { evenIfDiverged: true })
+  }
+
+  async setAlarm(alarm: KeyspaceAlarm, isOn: boolean): Promise<void> {
+    await this.#propose('alarm', encodeAlarm(alarm, isOn), { evenIfDiverged: true })
+  }
+
+  /** A diverged leader gives the lead away. Settles when it is gone; never rejects for what passes. */
+  async yieldLead(to: NodeId): Promise<void> {
+    try {
+      await this.group.transferLeadership(to)
+    } catch (error) {
+      if (!isFault(error)) throw error
+    }
+  }
+
+  #lead(isLeading: boolean): void {
+    this.#clock.restart()
+    this.lessor.lead(isLeading)
+  }
+
+  /** A diverged replica answers nothing: what it would say may be wrong. */
+  async #propose(
+    kind: Entry['kind'],
+    body: Uint8Array,
+    options: { readonly evenIfDiverged?: boolean } = {},
+  ): Promise<Uint8Array> {
+    if (this.isDiverged && options.evenIfDiverged !== true) {
+      throw new Fault('unavailable', 'the leading replica differs from most others')
+    }
+    const seed = this.#host.random.integer(seedLimit)
+    return this.group.propose(encodeEntry({ kind, timeMs: this.#nextTimeMs(), seed, body }))
+  }
+
   #nextTimeMs(): number {
-    const wallMs = Math.floor(this.#host.clock.wallMs())
-    this.#proposedMs = Math.max(this.#proposedMs, this.machine.state.record.timeMs, wallMs)
-    return this.#proposedMs
+    return this.#clock.read({
+      monotonicMs: this.#host.clock.monotonicMs(),
+      wallMs: this.#host.clock.wallMs(),
+      newestMs: this.machine.state.record.timeMs,
+    })
+  }
+
+  /** Begins or ends the alarm of the quota; the leader's own count decides, the entry tells everybody. */
+  #maybeAlarm(): void {
+    const isOn = this.machine.state.hasAlarm('no-space')
+    const used = this.machine.usedBytes()
+    const limit = isOn ? this.#quotaBytes * quotaRecovery : this.#quotaBytes
+    const isOver = this.#quotaBytes > 0 && used > limit
+    if (isOver === isOn || this.#isAlarming) return
+    this.#isAlarming = true
+    const end = (): void => {
+      this.#isAlarming = false
+    }
+    void this.setAlarm('no-space', isOver).then(end, (error: unknown) => {
+      end()
+      if (!isFault(error)) throw error
+    })
+  }
+
+  /** A physical compaction is answered when its rows are gone from here. */
+  async #sweepAfter(answer: Uint8Array): Promise<void> {
+    if (readFaultAnswer(answer) === undefined) await this.machine.sweep()
+  }
+
+  async #readMark(body: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const { index } = decodeMark(body)
+    await this.group.readBarrier(signal)
+    const digest = this.machine.state.markAt(index)
+    if (digest === undefined) throw new Fault('not-found', 'no digest is known at this index')
+    return encodeMark({ index, digest })
+  }
+
+  async #readLease(
+    kind: 'keepalive' | 'ttl' | 'leases',
+    body: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const { id, withKeys } = decodeUpkeep(body)
+    if (kind === 'keepalive') {
+      const ttlSeconds = await this.lessor.keepAlive(id, signal)
+      return encodeUpkeepAnswer({ revision: this.#revision(), id, ttlSeconds })
+    }
+    await this.lessor.confirm(signal)
+    const { leases } = this.machine.state
+    const revision = this.#revision()
+    if (kind === 'leases') return encodeUpkeepAnswer({ revision, ids: leases.ids() })
+    const lease = leases.find(id)
+    if (lease === undefined) return encodeUpkeepAnswer({ revision, id, ttlSeconds: -1 })
+    const keys = withKeys ? leases.keysOf(this.#store, id) : []
+    let keysBytes = 0
+    for (const key of keys) keysBytes += key.length
+    if (keysBytes > responseBytesMax) {
+      throw new Fault('too-large', 'the keys of the lease do not fit in one answer')
+    }
+    const ttlSeconds = this.lessor.secondsLeft(id)
+    return encodeUpkeepAnswer({
+      revision,
+      id,
+      ttlSeconds,
+      grantedTtlSeconds: lease.ttlSeconds,
+      keys,
+    })
+  }
+
+  async #readHash(body: Uint8Array): Promise<Uint8Array> {
+    const asked = decodeUpkeep(body).revision
+    const { state } = this.machine
+    checkRevision(asked, state.record)
+    const { space } = state
+    const { revision, compacted, digestA: a, digestB: b } = state.record
+    const at = asked === 0 ? revision : asked
+    const unpin = this.machine.pin(at)
+    try {
+      let hash = hashOf({ a, b })
+      if (at < revision) {
+        const scan = new HashScan(this.#store, space, at)
+        while (!scan.step(scanRowsPerTurn)) {
+          await this.#nextTurn()
+          this.#mustStillBe(space)
+        }
+        hash = scan.result()
+      }
+      return encodeHashAnswer({
+        revision: toRevision(revision),
+        hashRevision: toRevision(at),
+        compacted: toRevision(compacted),
+        hash,
+      })
+    } finally {
+      unpin()
+    }
+  }
+
+  #revision(): number {
+    return this.machine.state.record.revision
   }
 
   async #readRange(body: Uint8Array): Promise<Uint8Array> {
@@ -133,7 +361,8 @@ export class Replica {
   async #readTxn(body: Uint8Array): Promise<Uint8Array> {
     const request = decodeTxn(body)
     const { state } = this.machine
-    const outcome = readTxn(this.#store, state.space, { request, state: state.record })
+    const { record, leases } = state
+    const outcome = readTxn(this.#store, state.space, { request, state: record, leases })
     const { response } = outcome
     if (!outcome.hasApart) return encodeAnswer(response, { hasApart: false })
     return this.#complete(response)
@@ -183,8 +412,9 @@ export class Replica {
         whole.push(pair)
         continue
       }
-      const value = await this.#values.read(versionKey(space, { ...pair, sub: sub - 1 }))
-      whole.push({ ...pair, value, apartSub: 0 } as AnswerKeyValue)
+      const { apartRevision: modRevision } = pair as AnswerKeyValue
+      const value = await this.#values.read(versionKey(space, { modRevision, sub: sub - 1 }))
+      whole.push({ ...pair, value, apartRevision: 0, apartSub: 0 } as AnswerKeyValue)
     }
     this.#mustStillBe(space)
     return whole
@@ -202,4 +432,10 @@ export class Replica {
 
 function apartSub(pair: KeyValue): number {
   return (pair as Partial<AnswerKeyValue>).apartSub ?? 0
+}
+
+export function divergedFault(): Fault {
+  return new Fault('corrupt', 'this replica differs from most others and serves nothing', {
+    next: 'Remove the replica and add it anew.',
+  })
 }

@@ -15,8 +15,18 @@ import {
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
-import type { RequestKind, Transport, TransportOptions } from './client.ts'
-import { encodeCall, encodeWrite } from './core/wire.ts'
+import type { Transport, TransportOptions } from './client.ts'
+import {
+  callKindOf,
+  decodeUpkeepAnswer,
+  encodeCall,
+  isLeaderKind,
+  isWriteKind,
+  type RequestKind,
+} from './core/calls.ts'
+import { encodeWrite, type WriteKind } from './core/entry.ts'
+import { readSessionExpired } from './core/sessions.ts'
+import { readFaultAnswer } from './core/wire.ts'
 import type { Keyspace } from './keyspace.ts'
 import type { Replica } from './replica.ts'
 
@@ -28,6 +38,7 @@ const backoffMsMax = 128
 const hopsMax = 2
 export const inFlightMax = 4096
 const jitterLimit = 1000
+const noBytes = new Uint8Array(0)
 /** What may pass by itself soon. A full disk or a conflict is the asker's to hear of at once. */
 const retriedCodes: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'not-leader',
@@ -38,8 +49,11 @@ const retriedCodes: ReadonlySet<FaultCode> = new Set<FaultCode>([
 
 type Call = {
   readonly kind: RequestKind
-  /** What the replica gets: for a write with its request id. */
-  readonly body: Uint8Array
+  readonly request: Uint8Array
+  /** Of a write; 0 for everything else. */
+  readonly sequence: number
+  /** What the replica gets: for a write with its request id, made once it is known when its session began. */
+  body: Uint8Array | undefined
   readonly deadlineAtMs: number
   readonly options: TransportOptions
   attempts: number
@@ -102,11 +116,14 @@ export class Router implements Transport {
       throw new Fault('overloaded', `${this.#name} has ${inFlightMax} requests in flight`)
     }
     this.#inFlight++
-    const sequence = kind === 'write' ? this.#sequences.open() : 0
+    const isWrite = isWriteKind(kind)
+    const sequence = isWrite ? this.#sequences.open() : 0
     try {
       return await this.#route({
         kind,
-        body: kind === 'write' ? this.#sequences.encode(sequence, body) : body,
+        request: body,
+        sequence,
+        body: isWrite ? undefined : body,
         deadlineAtMs: this.#host.clock.monotonicMs() + options.deadlineMs,
         options,
         attempts: 0,
@@ -115,7 +132,7 @@ export class Router implements Transport {
       })
     } finally {
       this.#inFlight--
-      if (kind === 'write') this.#sequences.close(sequence)
+      if (isWrite) this.#sequences.close(sequence)
     }
   }
 
@@ -141,11 +158,18 @@ export class Router implements Transport {
   }
 
   async #route(call: Call): Promise<Uint8Array> {
+    const { sequence } = call
     for (;;) {
       this.#mustGoOn(call)
       const target = this.#target(call)
       try {
-        if (target !== undefined) return await this.#attempt(call, target)
+        if (target !== undefined) {
+          if (call.body === undefined && !this.#sequences.isBegun) await this.#begin(call, target)
+          const body = this.#bodyOf(call)
+          const answer = await this.#attempt(call, body, target)
+          if (sequence === 0 || !this.#maybeRenew(call, answer)) return answer
+          continue
+        }
       } catch (error) {
         const fault = toFault(error)
         if (!this.#note(call, target, fault)) throw asOutcome(fault, call.wasUnknown)
@@ -153,6 +177,36 @@ export class Router implements Transport {
       call.attempts++
       if (target === undefined || !this.#hasBetterTarget(call, target)) await this.#pause(call)
     }
+  }
+
+  /** A session begins with the leader's time, which is asked before its first request. */
+  async #begin(call: Call, target: NodeId): Promise<void> {
+    const question: Call = { ...call, kind: 'session' }
+    const answer = await this.#attempt(question, noBytes, target).catch((error: unknown) => {
+      const { code, message, fields } = toFault(error)
+      throw new Fault(code, message, { fields, cause: error })
+    })
+    this.#sequences.renew(decodeUpkeepAnswer(answer).timeMs)
+  }
+
+  /** A write's id stays the same through all attempts, whatever others learn about the session. */
+  #bodyOf(call: Call): Uint8Array {
+    const { kind, sequence, request } = call
+    call.body ??= this.#sequences.encode(kind as WriteKind, sequence, request)
+    return call.body
+  }
+
+  /**
+   * True when the request was refused because its session was forgotten, and may be made under a new one:
+   * it was never made before. Otherwise the asker has to hear that its outcome is not known any more.
+   */
+  #maybeRenew(call: Call, answer: Uint8Array): boolean {
+    const fault = readFaultAnswer(answer)
+    const timeMs = fault === undefined ? undefined : readSessionExpired(fault)
+    if (timeMs === undefined || call.wasUnknown) return false
+    this.#sequences.renew(timeMs)
+    call.body = undefined
+    return true
   }
 
   #mustGoOn(call: Call): void {
@@ -171,7 +225,7 @@ export class Router implements Transport {
   }
 
   #target(call: Call): NodeId | undefined {
-    if (call.kind !== 'write' && this.#replica !== undefined) {
+    if (!isLeaderKind(call.kind) && this.#replica !== undefined) {
       const isDamagedHere = isFault(call.lastFault, 'corrupt')
       return isDamagedHere && this.#leader !== undefined ? this.#leader : this.#self
     }
@@ -188,7 +242,7 @@ export class Router implements Transport {
 
   /** What a failed attempt teaches. False when trying again is pointless. */
   #note(call: Call, target: NodeId | undefined, fault: Fault): boolean {
-    const isRead = call.kind !== 'write'
+    const isRead = !isWriteKind(call.kind)
     if (fault.outcome === 'unknown' && !isRead) call.wasUnknown = true
     const canAskOther =
       isRead && fault.code === 'corrupt' && target === this.#self && this.#leader !== this.#self
@@ -221,17 +275,17 @@ export class Router implements Transport {
     for (const wake of [...this.#waiting]) wake(fault)
   }
 
-  #attempt(call: Call, target: NodeId): Promise<Uint8Array> {
+  #attempt(call: Call, body: Uint8Array, target: NodeId): Promise<Uint8Array> {
     const leftMs = call.deadlineAtMs - this.#host.clock.monotonicMs()
     if (target === this.#self) {
-      return this.#settle(this.#attemptHere(call), call, { ms: leftMs, isRemote: false })
+      return this.#settle(this.#attemptHere(call, body), call, { ms: leftMs, isRemote: false })
     }
     const ms = Math.min(leftMs, attemptMsMax)
     const request = encodeCall({
       group: this.#group,
-      kind: call.kind,
+      kind: callKindOf(call.kind),
       isSerializable: call.options.isSerializable,
-      body: call.body,
+      body,
     })
     const { signal } = call.options
     const answer = this.#rpc.call(target, controlMethod.keyspaceRequest, request, {
@@ -241,14 +295,16 @@ export class Router implements Transport {
     return this.#settle(answer, call, { ms, isRemote: true })
   }
 
-  async #attemptHere(call: Call): Promise<Uint8Array> {
+  async #attemptHere(call: Call, body: Uint8Array): Promise<Uint8Array> {
     const replica = this.#replica
     if (replica === undefined) {
       throw new Fault('not-leader', 'this node has no replica', { fields: { leader: '' } })
     }
-    if (call.kind === 'write') return replica.write(call.body)
+    const kind = callKindOf(call.kind)
+    if (kind === 'write') return replica.write(body)
+    if (kind === 'events') throw new Fault('unsupported', 'events are not asked for here')
     const { isSerializable, signal } = call.options
-    return replica.read(call.kind, call.body, { isSerializable, signal })
+    return replica.read(kind, body, { isSerializable, signal })
   }
 
   /** Waits for an attempt no longer than it may take, and not beyond cancellation or a new leader. */
@@ -325,11 +381,17 @@ function whyNot(name: string, last: Fault | undefined): string {
 class Sequences {
   readonly #session: number
   readonly #open = new Set<number>()
+  /** Entries' time when the session began; undefined before its first request. */
+  #openedMs: number | undefined
   #next = 1
   #lowest = 1
 
   constructor(session: number) {
     this.#session = session
+  }
+
+  get isBegun(): boolean {
+    return this.#openedMs !== undefined
   }
 
   open(): number {
@@ -338,8 +400,14 @@ class Sequences {
     return sequence
   }
 
-  encode(sequence: number, txn: Uint8Array): Uint8Array {
-    return encodeWrite({ session: this.#session, sequence, lowestOpen: this.#lowest, txn })
+  encode(kind: WriteKind, sequence: number, body: Uint8Array): Uint8Array {
+    const [session, lowestOpen] = [this.#session, this.#lowest]
+    return encodeWrite({ kind, session, openedMs: this.#openedMs ?? 0, sequence, lowestOpen, body })
+  }
+
+  /** The session begins, or was forgotten and begins anew under the same number. */
+  renew(timeMs: number): void {
+    this.#openedMs = Math.max(this.#openedMs ?? 0, timeMs)
   }
 
   close(sequence: number): void {

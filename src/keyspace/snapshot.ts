@@ -17,9 +17,21 @@ import {
 } from '../base/index.ts'
 import type { SnapshotSink, SnapshotSource } from '../raft/index.ts'
 import type { Store, StoreRow, StoreView } from '../storage/index.ts'
-import { decodeHistory, decodeLatest, encodeKeyspaceRecord, latestHash } from './core/records.ts'
+import { decodeLease, leaseIndexRow, LeaseTable } from './core/leases.ts'
+import {
+  decodeHistory,
+  decodeLatest,
+  decodeSession,
+  encodeKeyspaceRecord,
+  isBorrowed,
+  latestHash,
+  readLongTail,
+  sealedHash,
+  versionBytes,
+} from './core/records.ts'
 import {
   latestKey,
+  readVersionKey,
   type Space,
   spaceBytes,
   spaceEnd,
@@ -38,10 +50,11 @@ import {
   snapshotChunkBytes,
 } from './core/snapshot-format.ts'
 import { readKeyspaceRecord } from './core/state.ts'
+import { writeCursor } from './core/sweep.ts'
 import type { ValueShelf } from './values.ts'
 
 const pageRows = 256
-const tables = ['latest', 'history', 'sessions'] as const
+const tables = ['latest', 'history', 'sessions', 'leases'] as const
 const emptyBytes = new Uint8Array(0)
 
 export function openSnapshotSource(
@@ -90,7 +103,8 @@ async function* snapshotRecords(
   const record = readKeyspaceRecord(view, group)
   const space = spaceOf(group, record.generation)
   let records = 2
-  yield { kind: 'head', ...record }
+  const leaseDigest = new LeaseTable(view, space).digest
+  yield { kind: 'head', ...record, leaseDigest }
   for (const [number, table] of tables.entries()) {
     for (const row of rowsOf(view, table, space)) {
       yield { kind: 'row', table: number + 1, key: userKey(row.key), value: row.value }
@@ -122,7 +136,8 @@ async function* valueParts(
   row: StoreRow,
 ): AsyncGenerator<SnapshotRecord> {
   const key = userKey(row.key)
-  if (decodeHistory(key, row.value).kind !== 'long') return
+  const record = decodeHistory(key, row.value)
+  if (record.kind !== 'long' || isBorrowed({ ...record, ...readVersionKey(row.key) })) return
   const value = view.get('pending', row.key) ?? (await values.read(row.key))
   const at = new DataView(key.buffer, key.byteOffset, key.byteLength)
   const revision = at.getUint32(0) * 0x1_0000_0000 + at.getUint32(4)
@@ -153,9 +168,14 @@ export class KeyspaceSink implements SnapshotSink {
   #records = 0
   #digestA = 0
   #digestB = 0
+  #leaseDigest = 0
+  /** Weight of the versions that came. */
+  #versionBytes = 0
   /** The long value that comes next, and its parts so far. */
   #expected: { readonly rowKey: Uint8Array; readonly digest: Uint8Array } | undefined
   #parts: Uint8Array[] = []
+  /** Long values that this chunk completed. */
+  #found: { readonly key: Uint8Array; readonly value: Uint8Array }[] = []
   #partBytes = 0
   #isComplete = false
 
@@ -167,7 +187,7 @@ export class KeyspaceSink implements SnapshotSink {
   /** Fault 'corrupt' for a malformed stream, 'no-space' for a full disk. */
   async write(chunk: Uint8Array): Promise<void> {
     const records = this.#parser.push(chunk)
-    const found: { key: Uint8Array; value: Uint8Array }[] = []
+    this.#found = []
     const rows: SnapshotRow[] = []
     let isEnd = false
     for (const record of records) {
@@ -176,11 +196,11 @@ export class KeyspaceSink implements SnapshotSink {
       if (record.kind === 'head') this.#takeHead(record)
       else if (this.#head === undefined) throw malformed('it does not begin with its head')
       else if (record.kind === 'row') rows.push(this.#checkRow(record))
-      else if (record.kind === 'part') this.#takePart(record, found)
+      else if (record.kind === 'part') this.#takePart(record)
       else isEnd = this.#checkEnd(record.records)
     }
     this.#writeRows(rows)
-    for (const { key, value } of found) await this.#target.values.install(key, value)
+    for (const { key, value } of this.#found) await this.#target.values.install(key, value)
     if (!isEnd) return
     if (!this.#parser.isBetweenRecords) throw malformed('bytes after the end')
     await this.#target.values.syncInstalled()
@@ -192,9 +212,11 @@ export class KeyspaceSink implements SnapshotSink {
     const head = this.#head
     assert(this.#isComplete && head !== undefined, 'a snapshot is finished when it is complete')
     const rowKey = uint64Bytes(group)
-    const { revision, compacted, digestA, digestB, timeMs, requests } = head
-    const record = { generation, revision, compacted, digestA, digestB, timeMs, requests }
+    const { kind, leaseDigest, ...replicated } = head as SnapshotHead & { readonly kind: string }
+    const record = { ...replicated, generation }
     store.put('keyspaces', rowKey, encodeKeyspaceRecord(rowKey, record))
+    const freedBytes = head.addedBytes - this.#versionBytes
+    writeCursor(store, this.#space, { modRevision: 0, sub: 0, freedBytes })
     installed()
   }
 
@@ -212,7 +234,9 @@ export class KeyspaceSink implements SnapshotSink {
     try {
       if (row.table === 1) this.#checkLatest(row)
       else if (row.table === 2) this.#checkHistory(row)
-      else if (row.table !== 3) throw malformed('a row of an unknown table')
+      else if (row.table === 3) decodeSession(row.key, row.value)
+      else if (row.table === 4) this.#checkLease(row)
+      else throw malformed('a row of an unknown table')
     } catch (error) {
       if (isFault(error, 'corrupt')) throw malformed(error.message)
       throw error
@@ -229,13 +253,27 @@ export class KeyspaceSink implements SnapshotSink {
 
   #checkHistory(row: SnapshotRow): void {
     if (row.key.length !== 12) throw malformed('a version of a wrong length')
-    const record = decodeHistory(row.key, row.value)
-    if (record.kind !== 'long') return
     const rowKey = concatBytes([this.#space, row.key])
-    this.#expected = { rowKey, digest: record.tail.slice() }
+    const record = { ...decodeHistory(row.key, row.value), ...readVersionKey(rowKey) }
+    this.#versionBytes += versionBytes(record.key.length, record)
+    if (record.kind !== 'long') return
+    const { digest } = readLongTail(record.tail)
+    if (!isBorrowed(record)) this.#expected = { rowKey, digest: digest.slice() }
+    else if (!this.#hasValue(versionKey(this.#space, readLongTail(record.tail)))) {
+      throw malformed('a value that a row names did not come before it')
+    }
   }
 
-  #takePart(part: SnapshotPart, found: { key: Uint8Array; value: Uint8Array }[]): void {
+  #hasValue(key: Uint8Array): boolean {
+    return this.#found.some((value) => equalBytes(value.key, key)) || this.#target.values.has(key)
+  }
+
+  #checkLease(row: SnapshotRow): void {
+    decodeLease(row.key, row.value)
+    this.#leaseDigest = (this.#leaseDigest + sealedHash(row.value)) >>> 0
+  }
+
+  #takePart(part: SnapshotPart): void {
     const expected = this.#expected
     const rowKey = versionKey(this.#space, { modRevision: part.revision, sub: part.sub })
     if (expected === undefined || !equalBytes(expected.rowKey, rowKey)) {
@@ -247,7 +285,7 @@ export class KeyspaceSink implements SnapshotSink {
     if (!part.isLast) return
     const value = concatBytes(this.#parts)
     if (!equalBytes(sha256(value), expected.digest)) throw malformed('a value has another digest')
-    found.push({ key: rowKey, value })
+    this.#found.push({ key: rowKey, value })
     this.#expected = undefined
     this.#parts = []
     this.#partBytes = 0
@@ -259,6 +297,9 @@ export class KeyspaceSink implements SnapshotSink {
     if (records !== this.#records) throw malformed('records are missing')
     if (head?.digestA !== this.#digestA || head.digestB !== this.#digestB) {
       throw malformed('the rows have another digest than the head says')
+    }
+    if (head.leaseDigest !== this.#leaseDigest) {
+      throw malformed('the leases have another digest than the head says')
     }
     return true
   }
@@ -273,8 +314,16 @@ export class KeyspaceSink implements SnapshotSink {
         rowKey.set(this.#space)
         rowKey.set(row.key, spaceBytes)
         this.#target.store.put(table, rowKey, row.value)
+        if (table === 'latest') this.#writeLeaseIndex(row)
       }
     })
+  }
+
+  #writeLeaseIndex(row: SnapshotRow): void {
+    const { lease } = decodeLatest(row.key, row.value)
+    if (lease === 0) return
+    const index = leaseIndexRow(this.#space, lease, row.key)
+    this.#target.store.put('leasekeys', index.key, index.value)
   }
 }
 

@@ -91,6 +91,11 @@ export class ValueShelf {
     }
   }
 
+  /** Whether the value of a version is here. */
+  has(key: Uint8Array): boolean {
+    return this.#segments.find(key) !== undefined || this.#store.get('pending', key) !== undefined
+  }
+
   /** Holds back deletion of bytes while somebody reads values by key. Answers what ends it. */
   pin(): () => void {
     let isHeld = true

@@ -11,6 +11,10 @@ export function checkRange(request: RangeRequest): void {
   checkKey(request.key, request.rangeEnd)
   checkNumber(request.limit ?? 0, 'limit')
   checkNumber(request.revision ?? 0, 'revision')
+  checkNumber(request.minModRevision ?? 0, 'minModRevision')
+  checkNumber(request.maxModRevision ?? 0, 'maxModRevision')
+  checkNumber(request.minCreateRevision ?? 0, 'minCreateRevision')
+  checkNumber(request.maxCreateRevision ?? 0, 'maxCreateRevision')
 }
 
 /** Fault 'invalid': an empty key, too many operations, a key that is put twice or put and deleted. */
@@ -23,6 +27,16 @@ export function checkTxn(request: TxnRequest): void {
 /** True when no branch can change anything: such a transaction is served as a read. */
 export function isReadOnly(request: TxnRequest): boolean {
   return request.success.every(isReading) && request.failure.every(isReading)
+}
+
+/** True when a branch may put something: what a full keyspace refuses. */
+export function hasPut(request: TxnRequest): boolean {
+  return request.success.some(isPutting) || request.failure.some(isPutting)
+}
+
+function isPutting(operation: Operation): boolean {
+  if (operation.kind === 'put') return true
+  return operation.kind === 'txn' && hasPut(operation.request)
 }
 
 function isReading(operation: Operation): boolean {
@@ -58,6 +72,12 @@ function checkOperation(operation: Operation, budget: { operations: number }, de
     case 'put':
       checkKey(operation.key, undefined)
       checkNumber(operation.lease ?? 0, 'lease')
+      if (operation.ignoreValue === true && operation.value.length > 0) {
+        throw invalid('etcdserver: value is provided')
+      }
+      if (operation.ignoreLease === true && (operation.lease ?? 0) !== 0) {
+        throw invalid('etcdserver: lease is provided')
+      }
       return
     case 'delete':
       checkKey(operation.key, operation.rangeEnd)
@@ -68,14 +88,14 @@ function checkOperation(operation: Operation, budget: { operations: number }, de
   }
 }
 
-function checkKey(key: Uint8Array, rangeEnd: Uint8Array | undefined): void {
+export function checkKey(key: Uint8Array, rangeEnd: Uint8Array | undefined): void {
   if (key.length === 0) throw invalid('etcdserver: key is not provided')
   if (key.length > keyBytesMax || (rangeEnd?.length ?? 0) > keyBytesMax) {
     throw invalid(`a key has at most ${keyBytesMax} bytes`)
   }
 }
 
-function checkNumber(value: number, name: string): void {
+export function checkNumber(value: number, name: string): void {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw invalid(`${name} is not an unsigned integer`)
   }

@@ -14,8 +14,9 @@ import {
   text,
   uint,
 } from '../../base/index.ts'
+import { requestKinds } from './calls.ts'
 
-export const laneKinds = ['open', 'range', 'read', 'write', 'cancel'] as const
+export const laneKinds = ['open', 'cancel', ...requestKinds] as const
 export type LaneKind = (typeof laneKinds)[number]
 
 export type LaneRequest = {

@@ -28,3 +28,18 @@ export const sessionsMax = 4096
 export const sessionExpiryMs = 600_000
 /** The longest time a request may be retried: far below sessionExpiryMs, so that no retry outlives it. */
 export const deadlineMsMax = 120_000
+
+/** Keys that the sorting of one range considers. */
+export const sortedKeysMax = 16_384
+
+/** As many as one transaction may delete, so that a revoke is one revision. */
+export const leaseKeysMax = deletedKeysMax
+export const leasesMax = 65_536
+export const leaseTtlSecondsMin = 2
+export const leaseTtlSecondsMax = 9_000_000_000
+/** Leases whose end one entry commits. */
+export const expiredLeasesMax = 64
+
+/** What a version weighs beside its key and value: its rows' heads and keys, in two tables. */
+export const versionOverheadBytes = 128
+export const quotaBytesDefault = 2 * 1024 * 1024 * 1024

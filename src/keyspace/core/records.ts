@@ -3,9 +3,11 @@
 // is written for every put has a fixed header; the others are messages.
 //
 // latest   version 1, flags 1, modRevision 8, sub 4, createRevision 8, version 8, lease 8, valueBytes 4,
-//          tail, crc32c 4. The tail is the value (inline), its CRC32C (short), its SHA-256 (long).
+//          tail, crc32c 4. The tail is the value (inline), its CRC32C (short), its SHA-256 and the
+//          revision 8 and sub 4 of the version that brought it (long): a put that keeps the value names
+//          the bytes of the one before.
 // history  version 1, flags 1, createRevision 8, version 8, lease 8, previousRevision 8, previousSub 4,
-//          keyBytes 2, valueBytes 4, key, then the value (inline and short) or its SHA-256 (long), crc32c 4.
+//          keyBytes 2, valueBytes 4, key, then the value (inline and short) or the tail (long), crc32c 4.
 // All integers are big-endian. previousRevision 0: there is no older version.
 
 import {
@@ -19,11 +21,13 @@ import {
   uint,
 } from '../../base/index.ts'
 import { type Allocate, allocateOwn, getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
-import { historyBytesMax, inlineBytesMax } from './limits.ts'
+import { historyBytesMax, inlineBytesMax, versionOverheadBytes } from './limits.ts'
 
-const recordVersion = 1
+const recordVersion = 2
 const latestHeadBytes = 42
 const historyHeadBytes = 44
+const sha256Bytes = 32
+const longTailBytes = 44
 const emptyBytes: Uint8Array = new Uint8Array(0)
 
 /** tombstone: the key is deleted. inline: in 'latest' too. short: in 'history' only. long: apart. */
@@ -39,7 +43,7 @@ export type Version = {
   readonly version: number
   readonly lease: number
   readonly valueBytes: number
-  /** The value (inline), or what stands for it: CRC32C (short), SHA-256 (long). */
+  /** The value (inline), or what stands for it: CRC32C (short), SHA-256 and where it is (long). */
   readonly tail: Uint8Array
 }
 
@@ -54,11 +58,53 @@ export function valueKind(valueBytes: number): ValueKind {
   return valueBytes <= historyBytesMax ? 'short' : 'long'
 }
 
-/** What 'latest' keeps of a value. */
-export function valueTail(value: Uint8Array): Uint8Array {
+/** What 'latest' keeps of a value that the version `at` brings. */
+export function valueTail(
+  value: Uint8Array,
+  at: { readonly modRevision: number; readonly sub: number },
+): Uint8Array {
   const kind = valueKind(value.length)
   if (kind === 'inline') return value
-  return kind === 'short' ? crcBytes(crc32c(value)) : sha256(value)
+  if (kind === 'short') return crcBytes(crc32c(value))
+  const tail = new Uint8Array(longTailBytes)
+  tail.set(sha256(value))
+  putUint64(tail, sha256Bytes, at.modRevision)
+  putUint32(tail, sha256Bytes + 8, at.sub)
+  return tail
+}
+
+/** Of a long value: its digest, and the version under whose key its bytes are. */
+export function readLongTail(tail: Uint8Array): {
+  readonly digest: Uint8Array
+  readonly modRevision: number
+  readonly sub: number
+} {
+  if (tail.length !== longTailBytes) throw damaged('a long value is named by too few bytes')
+  return {
+    digest: tail.subarray(0, sha256Bytes),
+    modRevision: getUint64(tail, sha256Bytes),
+    sub: getUint32(tail, sha256Bytes + 8),
+  }
+}
+
+/** The bytes of a long value belong to an older version. */
+export function isBorrowed(version: {
+  readonly kind: ValueKind
+  readonly modRevision: number
+  readonly sub: number
+  readonly tail: Uint8Array
+}): boolean {
+  if (version.kind !== 'long') return false
+  const { modRevision, sub } = readLongTail(version.tail)
+  return modRevision !== version.modRevision || sub !== version.sub
+}
+
+/** What a version counts against the quota. */
+export function versionBytes(
+  keyBytes: number,
+  version: Parameters<typeof isBorrowed>[0] & { readonly valueBytes: number },
+): number {
+  return versionOverheadBytes + keyBytes + (isBorrowed(version) ? 0 : version.valueBytes)
 }
 
 /** Two 32-bit hashes of a row, for the running digest. */
@@ -168,6 +214,10 @@ const keyspaceFields = message({
   digestB: uint(5),
   timeMs: uint(6),
   requests: uint(7),
+  entries: uint(8),
+  addedBytes: uint(9),
+  answers: uint(10),
+  alarms: uint(11),
 })
 
 /** The row of 'keyspaces': what a group's state is as a whole. */
@@ -182,6 +232,14 @@ export type KeyspaceRecord = {
   timeMs: number
   /** Requests applied, duplicates not counted. */
   requests: number
+  /** Entries applied: no two turns leave the same record. */
+  entries: number
+  /** Weight of all versions ever made; what was swept is counted per replica. */
+  addedBytes: number
+  /** Running sum of hashes of all answers remembered, 32 bits: the sessions' part of the digest. */
+  answers: number
+  /** A bit per alarm. */
+  alarms: number
 }
 
 export function emptyKeyspaceRecord(): KeyspaceRecord {
@@ -193,6 +251,10 @@ export function emptyKeyspaceRecord(): KeyspaceRecord {
     digestB: 0,
     timeMs: 0,
     requests: 0,
+    entries: 0,
+    addedBytes: 0,
+    answers: 0,
+    alarms: 0,
   }
 }
 
@@ -213,13 +275,14 @@ export type SessionAnswer = {
 export type SessionRecord = {
   readonly lowestOpen: number
   readonly timeMs: number
+  readonly openedMs: number
   readonly answers: readonly SessionAnswer[]
 }
 
-const sessionHeadBytes = 17
+const sessionHeadBytes = 25
 const answerHeadBytes = 16
 
-/** version 1, lowestOpen 8, timeMs 8, answers (sequence 8, requestCrc 4, length 4, bytes), crc32c 4. */
+/** version 1, lowestOpen 8, timeMs 8, openedMs 8, answers (sequence 8, requestCrc 4, length 4, bytes), crc32c 4. */
 export function encodeSession(rowKey: Uint8Array, record: SessionRecord): Uint8Array {
   let length = sessionHeadBytes + 4
   for (const { answer } of record.answers) length += answerHeadBytes + answer.length
@@ -227,6 +290,7 @@ export function encodeSession(rowKey: Uint8Array, record: SessionRecord): Uint8A
   encoded[0] = recordVersion
   putUint64(encoded, 1, record.lowestOpen)
   putUint64(encoded, 9, record.timeMs)
+  putUint64(encoded, 17, record.openedMs)
   let at = sessionHeadBytes
   for (const { sequence, requestCrc, answer } of record.answers) {
     putUint64(encoded, at, sequence)
@@ -256,7 +320,8 @@ export function decodeSession(rowKey: Uint8Array, encoded: Uint8Array): SessionR
     })
     at = answerEnd
   }
-  return { lowestOpen: getUint64(encoded, 1), timeMs: getUint64(encoded, 9), answers }
+  const [lowestOpen, timeMs] = [getUint64(encoded, 1), getUint64(encoded, 9)]
+  return { lowestOpen, timeMs, openedMs: getUint64(encoded, 17), answers }
 }
 
 /** version 1, body, crc32c 4 over key, version and body. */
@@ -266,6 +331,17 @@ export function seal(rowKey: Uint8Array, body: Uint8Array): Uint8Array {
   sealed.set(body, 1)
   putUint32(sealed, sealed.length - 4, checksum(rowKey, sealed))
   return sealed
+}
+
+/** The checksum that a sealed record carries, over its key too. */
+export function sealedHash(sealed: Uint8Array): number {
+  return getUint32(sealed, sealed.length - 4)
+}
+
+/** A cheap hash of an answer to a request, for the running sum. */
+export function answerHash(sequence: number, requestCrc: number, answer: Uint8Array): number {
+  const short = answer.length <= 64 ? keySeed(answer) : crc32c(answer)
+  return Math.imul((short ^ requestCrc) + sequence, 0x9e3779b1) >>> 0
 }
 
 export function unseal(rowKey: Uint8Array, sealed: Uint8Array): Uint8Array {

@@ -10,12 +10,21 @@
 //   history    space, revision, sub       -> one version of a key; leads to the version before it
 //   sessions   space, session, sequence   -> answers given in one turn, named by the first of them
 //   pending    space, revision, sub       -> a long value on its way to a segment
+//   leases     space, id                  -> a lease
+//   leasekeys  space, id, key             -> nothing: the keys of a lease
 
 import { concatBytes, type GroupId, prefixEnd, uint64Bytes } from '../../base/index.ts'
 import { type Allocate, allocateOwn, getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
 
-export const keyspaceTables = ['keyspaces', 'latest', 'history', 'sessions', 'pending'] as const
-export const spaceTables = ['latest', 'history', 'sessions', 'pending'] as const
+export const spaceTables = [
+  'latest',
+  'history',
+  'sessions',
+  'pending',
+  'leases',
+  'leasekeys',
+] as const
+export const keyspaceTables = ['keyspaces', ...spaceTables] as const
 export type KeyspaceTable = (typeof keyspaceTables)[number]
 
 export type Row = { readonly key: Uint8Array; readonly value: Uint8Array }

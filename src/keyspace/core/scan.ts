@@ -5,11 +5,11 @@
 // a read of its own takes other turns in between, which is sound because what it sees is fixed by its
 // revision, as long as nothing at or above that revision is swept (pins, in state.ts).
 
-import { Fault, keyAfter, revision as toRevision } from '../../base/index.ts'
+import { compareBytes, Fault, keyAfter, revision as toRevision } from '../../base/index.ts'
 import type { RangeRequest, RangeResponse } from '../keyspace.ts'
 import { isOpenEnd } from './check.ts'
-import { pairOverheadBytes, responseBytesMax } from './limits.ts'
-import { damagedRows, decodeHistory, decodeLatest, type Version } from './records.ts'
+import { pairOverheadBytes, responseBytesMax, sortedKeysMax } from './limits.ts'
+import { damagedRows, decodeHistory, decodeLatest, readLongTail, type Version } from './records.ts'
 import { latestKey, type RowReader, type Space, spaceEnd, userKey, versionKey } from './rows.ts'
 import type { AnswerKeyValue } from './wire.ts'
 
@@ -62,7 +62,8 @@ export function pairOf(
   options: { readonly key: Uint8Array; readonly version: Version; readonly keysOnly?: boolean },
 ): AnswerKeyValue {
   const { key, version } = options
-  const isApart = version.kind === 'long' && options.keysOnly !== true
+  const apart =
+    version.kind === 'long' && options.keysOnly !== true ? readLongTail(version.tail) : undefined
   return {
     key,
     value: options.keysOnly === true ? emptyBytes : valueAtHand(rows, space, version),
@@ -70,7 +71,8 @@ export function pairOf(
     modRevision: toRevision(version.modRevision),
     version: version.version,
     lease: version.lease,
-    apartSub: isApart ? version.sub + 1 : 0,
+    apartRevision: apart?.modRevision ?? 0,
+    apartSub: apart === undefined ? 0 : apart.sub + 1,
     valueBytes: version.valueBytes,
   }
 }
@@ -98,12 +100,17 @@ export type ScanOptions = {
   readonly budget: ByteBudget
 }
 
-/** One range request, answered in steps. */
+type Candidate = { readonly key: Uint8Array; readonly version: Version }
+
+/** One range request, answered in steps. Faults 'too-large' and 'unsupported' when it is sorted. */
 export class RangeScan {
   readonly #rows: RowReader
   readonly #request: RangeRequest
   readonly #options: ScanOptions
   readonly #kvs: AnswerKeyValue[] = []
+  /** What is to be sorted, when it is. */
+  readonly #candidates: Candidate[] = []
+  readonly #hasBounds: boolean
   #start: Uint8Array
   #end: Uint8Array
   #count = 0
@@ -113,55 +120,91 @@ export class RangeScan {
     this.#rows = rows
     this.#request = request
     this.#options = options
+    const { minModRevision = 0, maxModRevision = 0 } = request
+    const { minCreateRevision = 0, maxCreateRevision = 0 } = request
+    this.#hasBounds = minModRevision + maxModRevision + minCreateRevision + maxCreateRevision > 0
     this.#start = latestKey(options.space, request.key)
     this.#end = scanEnd(options.space, request.key, request.rangeEnd)
   }
 
   /** Reads at most `rowsMax` rows of 'latest'; true when the response is complete. */
   step(rowsMax: number): boolean {
-    const { key, rangeEnd, limit = 0, countOnly = false, isReverse = false } = this.#request
+    const { key, rangeEnd, sortBy, isReverse = false } = this.#request
     if (rangeEnd === undefined || rangeEnd.length === 0) {
       const latest = findLatest(this.#rows, this.#options.space, key)
       if (latest !== undefined) this.#take(key, latest)
-      return true
+      return this.#complete()
     }
-    const wanted = limit === 0 || countOnly ? rowsMax : Math.min(rowsMax, limit - this.#count + 1)
+    const wanted = this.#wanted(rowsMax)
     const page = this.#rows.range('latest', {
       start: this.#start,
       end: this.#end,
       limit: wanted,
-      isReverse,
+      isReverse: isReverse && sortBy === undefined,
     })
     for (const row of page) {
       const found = userKey(row.key)
-      if (!this.#take(found, decodeLatest(found, row.value))) return true
+      if (!this.#take(found, decodeLatest(found, row.value))) return this.#complete()
     }
     const last = page.at(-1)
-    if (last === undefined || page.length < wanted) return true
-    if (isReverse) this.#end = last.key
+    if (last === undefined || page.length < wanted) return this.#complete()
+    if (isReverse && sortBy === undefined) this.#end = last.key
     else this.#start = keyAfter(last.key)
     return false
   }
 
   result(): RangeResponse {
+    const { countOnly = false, isCounted = false } = this.#request
     return {
       revision: toRevision(this.#options.revision),
       kvs: this.#kvs,
       more: this.#more,
-      count: this.#count,
+      count: countOnly || isCounted ? this.#count : this.#kvs.length,
     }
+  }
+
+  /** Rows to read next: with a limit alone, no more than it asks for. */
+  #wanted(rowsMax: number): number {
+    const { limit = 0, countOnly = false, isCounted = false, sortBy } = this.#request
+    if (limit === 0 || countOnly || isCounted || this.#hasBounds || sortBy !== undefined) {
+      return rowsMax
+    }
+    return Math.min(rowsMax, limit - this.#kvs.length + 1)
   }
 
   /** False when the response is full. */
   #take(key: Uint8Array, latest: Version): boolean {
-    const { keysOnly = false, countOnly = false, limit = 0 } = this.#request
-    const { space, at, budget } = this.#options
+    const { countOnly = false, isCounted = false, sortBy } = this.#request
+    const { space, at } = this.#options
     const version = versionAt(this.#rows, space, { latest, revision: at })
     if (version === undefined) return true
-    if (countOnly) {
-      this.#count++
-      return true
+    this.#count++
+    if (countOnly || this.#more || !this.#isWithin(version)) return true
+    if (sortBy === undefined) return this.#give(key, version) || isCounted
+    if (sortBy === 'value' && version.kind === 'long') {
+      throw new Fault('unsupported', 'values longer than 1 KiB cannot be sorted by')
     }
+    if (this.#candidates.length >= sortedKeysMax) {
+      throw new Fault('too-large', `at most ${sortedKeysMax} keys can be sorted`)
+    }
+    this.#candidates.push({ key, version })
+    return true
+  }
+
+  #isWithin(version: Version): boolean {
+    if (!this.#hasBounds) return true
+    const { modRevision, createRevision } = version
+    const { minModRevision = 0, maxModRevision = 0 } = this.#request
+    const { minCreateRevision = 0, maxCreateRevision = 0 } = this.#request
+    if (modRevision < minModRevision || createRevision < minCreateRevision) return false
+    if (maxModRevision > 0 && modRevision > maxModRevision) return false
+    return maxCreateRevision === 0 || createRevision <= maxCreateRevision
+  }
+
+  /** Puts a pair into the response; false when it does not fit. */
+  #give(key: Uint8Array, version: Version): boolean {
+    const { keysOnly = false, limit = 0 } = this.#request
+    const { space, budget } = this.#options
     const bytes = key.length + pairOverheadBytes + (keysOnly ? 0 : version.valueBytes)
     const isFull = bytes > budget.bytes && budget.bytes < responseBytesMax
     if (isFull || (limit > 0 && this.#kvs.length >= limit)) {
@@ -170,8 +213,31 @@ export class RangeScan {
     }
     budget.bytes -= bytes
     this.#kvs.push(pairOf(this.#rows, space, { key, version, keysOnly }))
-    this.#count++
     return true
+  }
+
+  #complete(): true {
+    if (this.#candidates.length === 0) return true
+    for (const { key, version } of this.#sorted()) {
+      if (!this.#give(key, version)) break
+    }
+    return true
+  }
+
+  #sorted(): readonly Candidate[] {
+    const { sortBy, isReverse = false } = this.#request
+    const sign = isReverse ? -1 : 1
+    if (sortBy === 'value') {
+      const { space } = this.#options
+      return this.#candidates
+        .map((pair) => ({ ...pair, value: valueAtHand(this.#rows, space, pair.version) }))
+        .sort((a, b) => sign * compareBytes(a.value, b.value))
+    }
+    const of = (version: Version): number => {
+      if (sortBy === 'version') return version.version
+      return sortBy === 'create' ? version.createRevision : version.modRevision
+    }
+    return this.#candidates.sort((a, b) => sign * (of(a.version) - of(b.version)))
   }
 }
 
@@ -193,11 +259,13 @@ export function checkRevision(
   if (asked > known.revision) {
     throw new Fault('invalid', 'etcdserver: mvcc: required revision is a future revision')
   }
-  if (asked > 0 && asked < known.compacted) {
-    throw new Fault('compacted', 'etcdserver: mvcc: required revision has been compacted', {
-      fields: { compacted: String(known.compacted) },
-    })
-  }
+  if (asked > 0 && asked < known.compacted) throw compactedFault(known.compacted)
+}
+
+export function compactedFault(compacted: number): Fault {
+  return new Fault('compacted', 'etcdserver: mvcc: required revision has been compacted', {
+    fields: { compacted: String(compacted) },
+  })
 }
 
 function missing(version: Version): Fault {

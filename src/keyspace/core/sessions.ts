@@ -5,6 +5,10 @@
 // answers share a row differs between replicas; which answers are known does not: everything that
 // decides (sequences, lowestOpen, timeMs, the bounds) comes from entries alone. In memory there are
 // numbers only: for each open sequence, the row that has its answer.
+// Without the time at which a session began (openedMs), a duplicate that outlives its session would run
+// again: to the table it looks like the first request of a new one. A session that began at B and is
+// unknown at T was never heard of only if T - B is less than the expiry; otherwise the request is refused,
+// in words of its own, and its asker begins a session anew.
 //
 // Without lowestOpen as a floor this would go wrong:
 // 1. request 5 is proposed twice (its first leader was lost); the first copy commits and is answered;
@@ -24,13 +28,14 @@ import {
   spaceEnd,
   userKey,
 } from './rows.ts'
-import type { RequestId } from './wire.ts'
+import type { RequestId } from './entry.ts'
 
 const pageRows = 64
 
 type Session = {
   lowestOpen: number
   timeMs: number
+  openedMs: number
   /** Open sequence -> the row that has its answer. */
   readonly rowOf: Map<number, number>
   /** Row -> its answers that are still open. */
@@ -73,14 +78,16 @@ export class SessionTable {
 
   /**
    * The answer that the request got when it was applied before; undefined when it is new. Fault
-   * 'invalid' for a request that its asker has closed, 'overloaded' beyond the bounds.
+   * 'invalid' for a request that its asker has closed, 'overloaded' beyond the bounds, sessionExpired().
    */
-  find(rows: RowReader, id: RequestId): Duplicate | undefined {
+  find(rows: RowReader, id: RequestId, timeMs: number): Duplicate | undefined {
     const session = this.#sessions.get(id.session)
     if (session === undefined) {
+      if (timeMs - id.openedMs >= sessionExpiryMs) throw sessionExpired(timeMs)
       if (this.#sessions.size < sessionsMax) return undefined
       throw new Fault('overloaded', `the keyspace remembers at most ${sessionsMax} sessions`)
     }
+    if (id.openedMs < session.openedMs) throw sessionExpired(timeMs)
     if (id.sequence < session.lowestOpen) {
       throw new Fault('invalid', 'the request was closed by its asker before it was applied')
     }
@@ -96,6 +103,7 @@ export class SessionTable {
   remember(id: RequestId, answer: SessionAnswer, timeMs: number): void {
     const session = this.#session(id.session)
     session.timeMs = Math.max(session.timeMs, timeMs)
+    session.openedMs = Math.max(session.openedMs, id.openedMs)
     session.fresh.set(id.sequence, answer)
     this.#touched.add(id.session)
     const floor = Math.min(id.lowestOpen, id.sequence)
@@ -144,6 +152,7 @@ export class SessionTable {
     const session = this.#session(number)
     session.lowestOpen = Math.max(session.lowestOpen, record.lowestOpen)
     session.timeMs = Math.max(session.timeMs, record.timeMs)
+    session.openedMs = Math.max(session.openedMs, record.openedMs)
     session.openOf.set(sequence, record.answers.length)
     for (const answer of record.answers) session.rowOf.set(answer.sequence, sequence)
   }
@@ -151,7 +160,8 @@ export class SessionTable {
   #session(number: number): Session {
     let session = this.#sessions.get(number)
     if (session === undefined) {
-      session = { lowestOpen: 0, timeMs: 0, rowOf: new Map(), openOf: new Map(), fresh: new Map() }
+      const numbers = { lowestOpen: 0, timeMs: 0, openedMs: 0 }
+      session = { ...numbers, rowOf: new Map(), openOf: new Map(), fresh: new Map() }
       this.#sessions.set(number, session)
     }
     return session
@@ -193,4 +203,25 @@ export class SessionTable {
     }
     throw damagedRows(`an answer of session ${id.session} is missing`)
   }
+}
+
+const expiredMark = 'expired'
+
+/**
+ * The request's session was forgotten: whether the request was applied before is not known any more. It
+ * was not applied now.
+ */
+export function sessionExpired(timeMs: number): Fault {
+  return new Fault('not-found', 'the session of the request has expired', {
+    outcome: 'unknown',
+    next: 'Read whether the change is there before asking again.',
+    fields: { session: expiredMark, timeMs: String(timeMs) },
+  })
+}
+
+/** The entries' time that such a fault tells; undefined for every other. */
+export function readSessionExpired(fault: Fault): number | undefined {
+  if (fault.fields.session !== expiredMark) return undefined
+  const timeMs = Number(fault.fields.timeMs)
+  return Number.isSafeInteger(timeMs) ? timeMs : undefined
 }

@@ -18,7 +18,7 @@ import {
   uint,
 } from '../../base/index.ts'
 
-const formatVersion = 1
+const formatVersion = 2
 const headBytes = 6
 export const snapshotChunkBytes = 256 * 1024
 /** A value is cut into parts of this length. */
@@ -32,9 +32,15 @@ export type SnapshotHead = {
   readonly digestB: number
   readonly timeMs: number
   readonly requests: number
+  readonly entries: number
+  readonly addedBytes: number
+  readonly answers: number
+  readonly alarms: number
+  /** Sum of the hashes of its leases' rows. */
+  readonly leaseDigest: number
 }
 export type SnapshotRow = {
-  /** 1 latest, 2 history, 3 sessions. */
+  /** 1 latest, 2 history, 3 sessions, 4 leases. The keys of leases are made from the first. */
   readonly table: number
   readonly key: Uint8Array
   readonly value: Uint8Array
@@ -58,6 +64,11 @@ const headFields = message({
   digestB: uint(4),
   timeMs: uint(5),
   requests: uint(6),
+  entries: uint(7),
+  addedBytes: uint(8),
+  answers: uint(9),
+  alarms: uint(10),
+  leaseDigest: uint(11),
 })
 const rowFields = message({ table: uint(1), key: bytes(2), value: bytes(3) })
 const partFields = message({ revision: uint(1), sub: uint(2), bytes: bytes(3), isLast: bool(4) })

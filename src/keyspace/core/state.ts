@@ -6,25 +6,54 @@
 // not have committed, memory would be ahead of the rows; so each turn begins by comparing the stored
 // record with the one that the last turn wrote, and loads everything anew when they differ.
 
-import { crc32c, equalBytes, Fault, type GroupId, isFault, uint64Bytes } from '../../base/index.ts'
-import { createSlab } from './bytes.ts'
 import {
+  crc32c,
+  equalBytes,
+  Fault,
+  type GroupId,
+  isFault,
+  uint64Bytes,
+  utf8Encode,
+} from '../../base/index.ts'
+import { createSlab, getUint64, putUint32, putUint64 } from './bytes.ts'
+import { encodeUpkeepAnswer } from './calls.ts'
+import {
+  alarmBit,
+  alarms,
+  decodeAlarm,
+  decodeEntry,
+  decodeMark,
+  decodeNumbers,
+  decodeUpkeep,
+  decodeWrite,
+  type DigestMark,
+  type Entry,
+  encodeMark,
+  type WriteRequest,
+} from './entry.ts'
+import { leaseNotFound, LeaseTable } from './leases.ts'
+import {
+  answerHash,
   decodeKeyspaceRecord,
   emptyKeyspaceRecord,
   encodeKeyspaceRecord,
   type KeyspaceRecord,
+  seal,
+  unseal,
 } from './records.ts'
-import { type RowReader, type Rows, type Space, spaceOf } from './rows.ts'
+import { latestKey, type RowReader, type Rows, type Space, spaceOf } from './rows.ts'
+import { checkRevision, compactedFault } from './scan.ts'
 import { SessionTable } from './sessions.ts'
-import { runTxn } from './txn.ts'
-import {
-  decodeEntry,
-  decodeTxn,
-  decodeWrite,
-  type Entry,
-  encodeAnswer,
-  encodeFaultAnswer,
-} from './wire.ts'
+import { deleteCursor } from './sweep.ts'
+import { checkAlarms, runDeletes, runTxn, type TxnOutcome } from './txn.ts'
+import { decodeTxn, encodeAnswer, encodeFaultAnswer } from './wire.ts'
+
+/** Marks whose digests are kept for comparison. */
+const marksMax = 8
+const emptyBytes = new Uint8Array(0)
+const divergedName = utf8Encode('diverged')
+
+export type AppliedPayload = { readonly index: number; readonly payload: Uint8Array }
 
 export class KeyspaceState {
   readonly group: GroupId
@@ -35,6 +64,9 @@ export class KeyspaceState {
   #stored: Uint8Array | undefined
   #space: Space
   #sessions: SessionTable
+  #leases: LeaseTable
+  #marks: DigestMark[] = []
+  #divergedAt: number
   /** Bytes put into 'pending' by the last turn. */
   pendingBytes = 0
 
@@ -46,6 +78,8 @@ export class KeyspaceState {
     this.#record = readRecord(this.#rowKey, this.#stored)
     this.#space = spaceOf(group, this.#record.generation)
     this.#sessions = new SessionTable(rows, this.#space)
+    this.#leases = new LeaseTable(rows, this.#space)
+    this.#divergedAt = readDiverged(rows, this.#space)
   }
 
   get record(): Readonly<KeyspaceRecord> {
@@ -56,13 +90,51 @@ export class KeyspaceState {
     return this.#space
   }
 
+  get leases(): LeaseTable {
+    return this.#leases
+  }
+
   get sessionCount(): number {
     return this.#sessions.sessionCount
+  }
+
+  /** The index at which most replicas had another digest than this one; 0: none. Ends with an install. */
+  get divergedAt(): number {
+    return this.#divergedAt
+  }
+
+  hasAlarm(alarm: (typeof alarms)[number]): boolean {
+    return (this.#record.alarms & alarmBit(alarm)) !== 0
   }
 
   /** True when a compaction at this time would forget a session. */
   hasExpiredSession(timeMs: number): boolean {
     return this.#sessions.hasExpired(timeMs)
+  }
+
+  /** The digest kept at an entry 'mark'; undefined when it is not known any more. */
+  markAt(index: number): Uint8Array | undefined {
+    return this.#marks.find((mark) => mark.index === index)?.digest
+  }
+
+  /**
+   * revision 8, compacted 8, live rows 4 + 4, leases 4, answers 4, timeMs 8, addedBytes 8, requests 8,
+   * alarms 4: equal on all replicas that applied the same entries.
+   */
+  digest(): Uint8Array {
+    const { revision, compacted, digestA, digestB, answers, timeMs } = this.#record
+    const digest = new Uint8Array(60)
+    putUint64(digest, 0, revision)
+    putUint64(digest, 8, compacted)
+    putUint32(digest, 16, digestA)
+    putUint32(digest, 20, digestB)
+    putUint32(digest, 24, this.#leases.digest)
+    putUint32(digest, 28, answers)
+    putUint64(digest, 32, timeMs)
+    putUint64(digest, 40, this.#record.addedBytes)
+    putUint64(digest, 48, this.#record.requests)
+    putUint32(digest, 56, this.#record.alarms)
+    return digest
   }
 
   /** Loads what the rows say, after an installed snapshot or a transaction that did not commit. */
@@ -71,71 +143,186 @@ export class KeyspaceState {
     this.#record = readRecord(this.#rowKey, this.#stored)
     this.#space = spaceOf(this.group, this.#record.generation)
     this.#sessions = new SessionTable(this.#rows, this.#space)
+    this.#leases = new LeaseTable(this.#rows, this.#space)
+    this.#marks = []
+    this.#divergedAt = readDiverged(this.#rows, this.#space)
   }
 
   /** The answers of a turn's entries, in their order. Throws for damaged rows only. */
-  apply(payloads: readonly Uint8Array[]): Uint8Array[] {
+  apply(entries: readonly AppliedPayload[]): Uint8Array[] {
     const stored = this.#rows.get('keyspaces', this.#rowKey)
     if (!isSame(stored, this.#stored)) this.reload()
     this.pendingBytes = 0
     const answers: Uint8Array[] = []
-    for (const payload of payloads) answers.push(this.#applyEntry(payload))
+    // Should this turn not end, memory is ahead of the rows: nothing stored looks like this.
+    this.#stored = emptyBytes
+    for (const entry of entries) answers.push(this.#applyEntry(entry))
     this.#sessions.flush(this.#rows)
     this.#stored = encodeKeyspaceRecord(this.#rowKey, this.#record)
     this.#rows.put('keyspaces', this.#rowKey, this.#stored)
     return answers
   }
 
-  #applyEntry(payload: Uint8Array): Uint8Array {
+  #applyEntry({ index, payload }: AppliedPayload): Uint8Array {
     if (payload.length === 0) return payload
+    this.#record.entries++
     try {
       const entry = decodeEntry(payload)
       this.#record.timeMs = Math.max(this.#record.timeMs, entry.timeMs)
-      if (entry.compactRevision > 0) return this.#compact(entry)
-      return this.#applyWrite(entry)
+      switch (entry.kind) {
+        case 'write':
+          return this.#applyWrite(entry)
+        case 'compact':
+          return this.#compactWindow(entry)
+        case 'expire':
+          return this.#expireLeases(entry)
+        case 'alarm':
+          return this.#setAlarm(entry)
+        case 'mark':
+          return this.#mark(index)
+        case 'verdict':
+          return this.#takeVerdict(entry)
+      }
     } catch (error) {
       return answerFault(error)
     }
   }
 
   /** Moves the floor of readable revisions; the rows below go later (sweep.ts). */
-  #compact(entry: Entry): Uint8Array {
+  #compactWindow(entry: Entry): Uint8Array {
     const { revision, compacted } = this.#record
+    const [asked = 0] = decodeNumbers(entry.body)
     this.#sessions.expire(this.#record.timeMs)
-    this.#record.compacted = Math.max(compacted, Math.min(entry.compactRevision, revision))
-    return new Uint8Array(0)
+    this.#record.compacted = Math.max(compacted, Math.min(asked, revision))
+    return emptyBytes
+  }
+
+  /** Leases that ended. Those that are gone already are passed over: the entry may come twice. */
+  #expireLeases(entry: Entry): Uint8Array {
+    for (const id of decodeNumbers(entry.body)) {
+      if (this.#leases.find(id) !== undefined) this.#dropLease(id)
+    }
+    return emptyBytes
+  }
+
+  #setAlarm(entry: Entry): Uint8Array {
+    const { alarm, isOn } = decodeAlarm(entry.body)
+    const bit = alarmBit(alarm)
+    this.#record.alarms = isOn ? this.#record.alarms | bit : this.#record.alarms & ~bit
+    return emptyBytes
+  }
+
+  #mark(index: number): Uint8Array {
+    const mark = { index, digest: this.digest() }
+    this.#marks.push(mark)
+    if (this.#marks.length > marksMax) this.#marks.shift()
+    return encodeMark(mark)
+  }
+
+  /** What most replicas had at a mark: whoever had something else is wrong from then on. */
+  #takeVerdict(entry: Entry): Uint8Array {
+    const { index, digest } = decodeMark(entry.body)
+    const own = this.markAt(index)
+    if (own === undefined || equalBytes(own, digest) || this.#divergedAt > 0) return emptyBytes
+    this.#divergedAt = index
+    const row = seal(divergedName, uint64Bytes(index))
+    this.#rows.put('keyspaces', latestKey(this.#space, divergedName), row)
+    return emptyBytes
   }
 
   #applyWrite(entry: Entry): Uint8Array {
-    const id = decodeWrite(entry.write)
-    const requestCrc = crc32c(id.txn) >>> 0
-    const duplicate = this.#sessions.find(this.#rows, id)
+    const write = decodeWrite(entry.body)
+    const requestCrc = crc32c(write.body) >>> 0
+    const duplicate = this.#sessions.find(this.#rows, write, this.#record.timeMs)
     if (duplicate !== undefined) {
       if (duplicate.requestCrc === requestCrc) return duplicate.answer
       throw new Fault('invalid', 'the request id was used for another request')
     }
-    const answer = this.#run(id.txn)
+    const answer = this.#run(write, entry)
+    const { sequence } = write
     this.#record.requests++
-    this.#sessions.remember(id, { sequence: id.sequence, requestCrc, answer }, this.#record.timeMs)
+    this.#record.answers = (this.#record.answers + answerHash(sequence, requestCrc, answer)) >>> 0
+    this.#sessions.remember(write, { sequence, requestCrc, answer }, this.#record.timeMs)
     return answer
   }
 
-  #run(encoded: Uint8Array): Uint8Array {
+  #run(write: WriteRequest, entry: Entry): Uint8Array {
     try {
-      const request = decodeTxn(encoded)
-      const outcome = runTxn(this.#rows, this.#space, {
-        request,
-        state: this.#record,
-        allocate: this.#allocate,
-      })
-      this.#record.digestA = (this.#record.digestA + outcome.digest.a) >>> 0
-      this.#record.digestB = (this.#record.digestB + outcome.digest.b) >>> 0
-      this.#record.revision = Math.max(this.#record.revision, outcome.revision)
-      this.pendingBytes += outcome.pendingBytes
-      return encodeAnswer(outcome.response, { hasApart: outcome.hasApart })
+      switch (write.kind) {
+        case 'txn':
+          return this.#runTxn(write.body)
+        case 'lease-grant':
+          return this.#grantLease(write, entry)
+        case 'lease-revoke':
+          return this.#revokeLease(write)
+        case 'compact':
+          return this.#compact(write)
+        case 'disarm':
+          return this.#disarm(write)
+      }
     } catch (error) {
       return answerFault(error)
     }
+  }
+
+  #runTxn(encoded: Uint8Array): Uint8Array {
+    const request = decodeTxn(encoded)
+    const outcome = runTxn(this.#rows, this.#space, {
+      request,
+      state: this.#record,
+      leases: this.#leases,
+      allocate: this.#allocate,
+    })
+    this.#take(outcome)
+    return encodeAnswer(outcome.response, { hasApart: outcome.hasApart })
+  }
+
+  #take(outcome: TxnOutcome): void {
+    this.#record.digestA = (this.#record.digestA + outcome.digest.a) >>> 0
+    this.#record.digestB = (this.#record.digestB + outcome.digest.b) >>> 0
+    this.#record.revision = Math.max(this.#record.revision, outcome.revision)
+    this.#record.addedBytes += outcome.addedBytes
+    this.pendingBytes += outcome.pendingBytes
+  }
+
+  #grantLease(write: WriteRequest, entry: Entry): Uint8Array {
+    checkAlarms(this.#record.alarms, true)
+    const { id, ttlSeconds } = decodeUpkeep(write.body)
+    const seed = entry.seed * 2 ** 20 + (entry.timeMs % 2 ** 20) + 1
+    const lease = this.#leases.grant(this.#rows, { id, ttlSeconds, seed })
+    return encodeUpkeepAnswer({ revision: this.#record.revision, ...lease })
+  }
+
+  #revokeLease(write: WriteRequest): Uint8Array {
+    checkAlarms(this.#record.alarms, false)
+    const { id } = decodeUpkeep(write.body)
+    if (this.#leases.find(id) === undefined) throw leaseNotFound()
+    this.#dropLease(id)
+    return encodeUpkeepAnswer({ revision: this.#record.revision, id })
+  }
+
+  /** Deletes its keys in one revision, then the lease. */
+  #dropLease(id: number): void {
+    const keys = this.#leases.keysOf(this.#rows, id)
+    const run = { keys, state: this.#record, leases: this.#leases }
+    if (keys.length > 0) this.#take(runDeletes(this.#rows, this.#space, run))
+    this.#leases.drop(this.#rows, id)
+  }
+
+  #compact(write: WriteRequest): Uint8Array {
+    const asked = decodeUpkeep(write.body).revision
+    const { revision, compacted } = this.#record
+    checkRevision(asked, this.#record)
+    if (asked <= compacted) throw compactedFault(compacted)
+    this.#record.compacted = asked
+    return encodeUpkeepAnswer({ revision })
+  }
+
+  #disarm(write: WriteRequest): Uint8Array {
+    const alarm = alarms[decodeUpkeep(write.body).alarm]
+    if (alarm === undefined) throw new Fault('invalid', 'the alarm is not known')
+    this.#record.alarms &= ~alarmBit(alarm)
+    return encodeUpkeepAnswer({ revision: this.#record.revision })
   }
 }
 
@@ -143,6 +330,17 @@ export class KeyspaceState {
 export function readKeyspaceRecord(rows: RowReader, group: GroupId): KeyspaceRecord {
   const rowKey = uint64Bytes(group)
   return readRecord(rowKey, rows.get('keyspaces', rowKey))
+}
+
+/** What 'keyspaces' holds of a generation that is to be used anew. */
+export function deleteLocalRows(rows: Rows, space: Space): void {
+  deleteCursor(rows, space)
+  rows.delete('keyspaces', latestKey(space, divergedName))
+}
+
+function readDiverged(rows: RowReader, space: Space): number {
+  const row = rows.get('keyspaces', latestKey(space, divergedName))
+  return row === undefined ? 0 : getUint64(unseal(divergedName, row), 0)
 }
 
 function readRecord(rowKey: Uint8Array, stored: Uint8Array | undefined): KeyspaceRecord {

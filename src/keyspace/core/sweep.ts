@@ -2,12 +2,26 @@
 // a bounded piece at a time. No part of the replicated transition: replicas may be anywhere in it, and
 // no answer or digest depends on it.
 //
-// Rows of history are visited once, in order of revision. A visited row is itself at or below the floor,
-// so the version that it superseded is unreachable and goes; if it is a tombstone it goes as well, and
-// with it the key's newest row when that is this tombstone. No row needs a search.
+// Rows of history are visited once, in order of revision. A visited row is itself below the floor, so the
+// version that it superseded is unreachable and goes; if it is a tombstone it goes as well, and with it
+// the key's newest row when that is this tombstone. No row needs a search. Rows at the floor itself stay
+// unvisited: their events, and what was before them, can still be watched.
+//
+// A version that kept the value of the one before it (a put that ignores the value) names that one's
+// bytes. The row that owns the bytes then stays as their anchor, until the last version that names
+// them goes.
 
-import { utf8Encode } from '../../base/index.ts'
-import { decodeHistory, decodeLatest, seal, unseal } from './records.ts'
+import { compareBytes, utf8Encode } from '../../base/index.ts'
+import { getUint64, putUint64 } from './bytes.ts'
+import {
+  decodeHistory,
+  decodeLatest,
+  type HistoryRecord,
+  readLongTail,
+  seal,
+  unseal,
+  versionBytes,
+} from './records.ts'
 import {
   latestKey,
   type RowReader,
@@ -19,7 +33,12 @@ import {
 } from './rows.ts'
 
 /** Where the next visit begins. */
-export type SweepCursor = { readonly modRevision: number; readonly sub: number }
+export type SweepCursor = {
+  readonly modRevision: number
+  readonly sub: number
+  /** Weight of all rows that were ever removed here. */
+  readonly freedBytes: number
+}
 
 export type SweepStep = {
   readonly cursor: SweepCursor
@@ -34,55 +53,79 @@ export function sweepStep(
   space: Space,
   step: { readonly cursor: SweepCursor; readonly floor: number; readonly rowsMax: number },
 ): SweepStep {
-  const garbage: Uint8Array[] = []
+  const sweeper = new Sweeper(rows, space)
   const page = rows.range('history', {
     start: versionKey(space, step.cursor),
-    end: versionKey(space, { modRevision: step.floor + 1, sub: 0 }),
+    end: versionKey(space, { modRevision: step.floor, sub: 0 }),
     limit: step.rowsMax,
   })
-  for (const row of page) sweepRow(rows, space, { rowKey: row.key, value: row.value, garbage })
+  for (const row of page) sweeper.visit(row.key, row.value)
   const last = page.at(-1)
   const isDone = last === undefined || page.length < step.rowsMax
   const at = last === undefined ? undefined : readVersionKey(last.key)
-  const cursor =
+  const next =
     isDone || at === undefined
-      ? { modRevision: Math.max(step.floor + 1, step.cursor.modRevision), sub: 0 }
+      ? { modRevision: Math.max(step.floor, step.cursor.modRevision), sub: 0 }
       : { modRevision: at.modRevision, sub: at.sub + 1 }
-  return { cursor, isDone, garbage, visited: page.length }
+  const cursor = { ...next, freedBytes: step.cursor.freedBytes + sweeper.freedBytes }
+  return { cursor, isDone, garbage: sweeper.garbage, visited: page.length }
 }
 
-function sweepRow(
-  rows: Rows,
-  space: Space,
-  row: {
-    readonly rowKey: Uint8Array
-    readonly value: Uint8Array
-    readonly garbage: Uint8Array[]
-  },
-): void {
-  const record = decodeHistory(userKey(row.rowKey), row.value)
-  if (record.previousRevision > 0) {
-    const { previousRevision: modRevision, previousSub: sub } = record
-    const olderKey = versionKey(space, { modRevision, sub })
-    const older = rows.get('history', olderKey)
-    if (older !== undefined) {
-      const isLong = decodeHistory(userKey(olderKey), older).kind === 'long'
-      rows.delete('history', olderKey)
-      if (isLong) {
-        rows.delete('pending', olderKey)
-        row.garbage.push(olderKey)
-      }
+class Sweeper {
+  readonly #rows: Rows
+  readonly #space: Space
+  readonly garbage: Uint8Array[] = []
+  freedBytes = 0
+
+  constructor(rows: Rows, space: Space) {
+    this.#rows = rows
+    this.#space = space
+  }
+
+  visit(rowKey: Uint8Array, value: Uint8Array): void {
+    const record = decodeHistory(userKey(rowKey), value)
+    if (record.previousRevision > 0) {
+      const { previousRevision: modRevision, previousSub: sub } = record
+      this.#removeOlder(versionKey(this.#space, { modRevision, sub }), record)
+    }
+    if (record.kind !== 'tombstone') return
+    this.#remove(rowKey, record)
+    const key = latestKey(this.#space, record.key)
+    const newest = this.#rows.get('latest', key)
+    if (newest === undefined) return
+    const { kind, modRevision, sub } = decodeLatest(record.key, newest)
+    const at = readVersionKey(rowKey)
+    if (kind === 'tombstone' && modRevision === at.modRevision && sub === at.sub) {
+      this.#rows.delete('latest', key)
     }
   }
-  if (record.kind !== 'tombstone') return
-  rows.delete('history', row.rowKey)
-  const key = latestKey(space, record.key)
-  const newest = rows.get('latest', key)
-  if (newest === undefined) return
-  const { kind, modRevision, sub } = decodeLatest(record.key, newest)
-  const at = readVersionKey(row.rowKey)
-  if (kind === 'tombstone' && modRevision === at.modRevision && sub === at.sub) {
-    rows.delete('latest', key)
+
+  /** The version before a visited one, and its long value unless the visited one names that too. */
+  #removeOlder(rowKey: Uint8Array, newer: HistoryRecord): void {
+    const value = this.#rows.get('history', rowKey)
+    if (value === undefined) return
+    const record = decodeHistory(userKey(rowKey), value)
+    if (record.kind !== 'long') {
+      this.#remove(rowKey, record)
+      return
+    }
+    const owner = versionKey(this.#space, readLongTail(record.tail))
+    const isKept =
+      newer.kind === 'long' &&
+      compareBytes(owner, versionKey(this.#space, readLongTail(newer.tail))) === 0
+    const isOwner = compareBytes(owner, rowKey) === 0
+    if (!isOwner) this.#remove(rowKey, record)
+    if (isKept) return
+    const anchor = isOwner ? value : this.#rows.get('history', owner)
+    if (anchor !== undefined) this.#remove(owner, decodeHistory(userKey(owner), anchor))
+    this.#rows.delete('pending', owner)
+    this.garbage.push(owner)
+  }
+
+  #remove(rowKey: Uint8Array, record: HistoryRecord): void {
+    this.#rows.delete('history', rowKey)
+    const version = { ...record, ...readVersionKey(rowKey) }
+    this.freedBytes += versionBytes(record.key.length, version)
   }
 }
 
@@ -91,14 +134,16 @@ const cursorName = utf8Encode('swept')
 
 export function readCursor(rows: RowReader, space: Space): SweepCursor {
   const sealed = rows.get('keyspaces', cursorKey(space))
-  if (sealed === undefined) return { modRevision: 0, sub: 0 }
+  if (sealed === undefined) return { modRevision: 0, sub: 0, freedBytes: 0 }
   const body = unseal(cursorName, sealed)
-  return readVersionKey(latestKey(space, body))
+  return { ...readVersionKey(latestKey(space, body)), freedBytes: getUint64(body, 12) }
 }
 
 export function writeCursor(rows: Rows, space: Space, cursor: SweepCursor): void {
-  const body = versionKey(space, cursor)
-  rows.put('keyspaces', cursorKey(space), seal(cursorName, userKey(body)))
+  const body = new Uint8Array(20)
+  body.set(userKey(versionKey(space, cursor)))
+  putUint64(body, 12, cursor.freedBytes)
+  rows.put('keyspaces', cursorKey(space), seal(cursorName, body))
 }
 
 export function deleteCursor(rows: Rows, space: Space): void {

@@ -11,20 +11,38 @@ import {
   sha256,
   revision as toRevision,
 } from '../../base/index.ts'
-import type { Compare, Operation, OperationResult, TxnRequest, TxnResponse } from '../keyspace.ts'
+import type {
+  Compare,
+  Operation,
+  OperationResult,
+  RangeRequest,
+  TxnRequest,
+  TxnResponse,
+} from '../keyspace.ts'
 import { type Allocate, allocateOwn } from './bytes.ts'
-import { checkTxn } from './check.ts'
-import { deletedKeysMax, pairOverheadBytes, responseBytesMax } from './limits.ts'
+import { checkTxn, hasPut } from './check.ts'
+import { alarmBit } from './entry.ts'
+import { checkAttach, type LeaseTable } from './leases.ts'
+import {
+  deletedKeysMax,
+  historyBytesMax,
+  operationsMax,
+  pairOverheadBytes,
+  responseBytesMax,
+  sortedKeysMax,
+} from './limits.ts'
 import {
   decodeLatest,
   encodeHistory,
   encodeLatest,
   latestHash,
   type RowHash,
+  readLongTail,
   tombstone,
   type Version,
   valueKind,
   valueTail,
+  versionBytes,
 } from './records.ts'
 import {
   latestKey,
@@ -50,7 +68,11 @@ import type { AnswerKeyValue } from './wire.ts'
 
 const pageRows = 256
 
-export type TxnState = { readonly revision: number; readonly compacted: number }
+export type TxnState = {
+  readonly revision: number
+  readonly compacted: number
+  readonly alarms: number
+}
 
 export type TxnOutcome = {
   readonly response: TxnResponse
@@ -61,6 +83,8 @@ export type TxnOutcome = {
   readonly digest: RowHash
   /** Bytes put into 'pending'. */
   readonly pendingBytes: number
+  /** What its versions count against the quota. */
+  readonly addedBytes: number
 }
 
 const readOnly: RowWriter = {
@@ -72,7 +96,7 @@ const readOnly: RowWriter = {
 export function readTxn(
   rows: RowReader,
   space: Space,
-  run: { readonly request: TxnRequest; readonly state: TxnState },
+  run: { readonly request: TxnRequest; readonly state: TxnState; readonly leases: LeaseTable },
 ): TxnOutcome {
   const reader: Rows = {
     get: (table, key) => rows.get(table, key),
@@ -83,9 +107,10 @@ export function readTxn(
 }
 
 /**
- * Runs a transaction. Faults (nothing has changed then): those of checkTxn, 'compacted' and 'invalid'
- * for a range's revision, 'too-large' for too many deleted keys or previous values, 'unsupported' for
- * the order of a value longer than 1 KiB.
+ * Runs a transaction. Faults (nothing has changed then): those of checkTxn and checkAlarms, 'compacted'
+ * and 'invalid' for a range's revision, 'not-found' for a lease, 'invalid' for a put that keeps what a
+ * missing key does not have, 'too-large' for too many deleted keys, previous values or keys to sort,
+ * 'unsupported' for the order of a value longer than 1 KiB.
  */
 export function runTxn(
   rows: Rows,
@@ -93,21 +118,52 @@ export function runTxn(
   run: {
     readonly request: TxnRequest
     readonly state: TxnState
+    readonly leases: LeaseTable
     /** Where rows are made; they are the store's to copy. */
     readonly allocate?: Allocate
   },
 ): TxnOutcome {
   checkTxn(run.request)
+  if (run.state.alarms !== 0) checkAlarms(run.state.alarms, hasPut(run.request))
   const path: boolean[] = []
   planPath(rows, space, { request: run.request, path })
-  const forecast = new Forecast(rows, space, run.state)
+  const forecast = new Forecast(rows, space, run)
   forecast.check(run.request, path)
   const budget = { bytes: Math.max(0, responseBytesMax - forecast.previousBytes) }
   return new TxnRun(rows, space, {
     state: run.state,
+    leases: run.leases,
     budget,
     allocate: run.allocate ?? allocateOwn,
   }).run(run.request, path)
+}
+
+/** Deletes keys, which exist, in one revision: what a revoked lease takes with it. */
+export function runDeletes(
+  rows: Rows,
+  space: Space,
+  run: {
+    readonly keys: readonly Uint8Array[]
+    readonly state: TxnState
+    readonly leases: LeaseTable
+  },
+): TxnOutcome {
+  const success = run.keys.map((key) => ({ kind: 'delete', key }) as const)
+  const { state, leases } = run
+  const budget = { bytes: responseBytesMax }
+  const request = { compares: [], success, failure: [] }
+  const deletes = new TxnRun(rows, space, { state, leases, budget, allocate: allocateOwn })
+  return deletes.run(request, [true])
+}
+
+/** Faults 'corrupt' for every write, 'no-space' for those that put, in etcd's words. */
+export function checkAlarms(alarms: number, isPutting: boolean): void {
+  if ((alarms & alarmBit('corrupt')) !== 0) {
+    throw new Fault('corrupt', 'etcdserver: corrupt cluster')
+  }
+  if (isPutting && (alarms & alarmBit('no-space')) !== 0) {
+    throw new Fault('no-space', 'etcdserver: mvcc: database space exceeded')
+  }
 }
 
 /** Appends which branch each transaction takes, in the order in which they run. */
@@ -170,7 +226,8 @@ function valueSatisfies(
   if (version.kind !== 'long') {
     return orderSatisfies(compare, compareBytes(valueAtHand(rows, space, version), operand))
   }
-  const isEqual = version.valueBytes === operand.length && equalBytes(version.tail, sha256(operand))
+  const { digest } = readLongTail(version.tail)
+  const isEqual = version.valueBytes === operand.length && equalBytes(digest, sha256(operand))
   if (compare.result === 'equal') return isEqual
   if (compare.result === 'not-equal') return !isEqual
   throw new Fault('unsupported', 'values longer than 1 KiB can be compared for equality only')
@@ -195,7 +252,11 @@ type LiveRow = { readonly key: Uint8Array; readonly version: Version; readonly r
 function* liveRows(
   rows: RowReader,
   space: Space,
-  range: { readonly key: Uint8Array; readonly rangeEnd: Uint8Array | undefined },
+  range: {
+    readonly key: Uint8Array
+    readonly rangeEnd: Uint8Array | undefined
+    readonly withTombstones?: boolean
+  },
 ): Generator<LiveRow> {
   let start = latestKey(space, range.key)
   const end = scanEnd(space, range.key, range.rangeEnd)
@@ -204,7 +265,7 @@ function* liveRows(
     for (const row of page) {
       const key = userKey(row.key)
       const version = decodeLatest(key, row.value)
-      if (version.kind !== 'tombstone') yield { key, version, row }
+      if (version.kind !== 'tombstone' || range.withTombstones === true) yield { key, version, row }
     }
     const last = page.at(-1)
     if (last === undefined || page.length < pageRows) return
@@ -218,29 +279,62 @@ class Forecast {
   readonly #rows: RowReader
   readonly #space: Space
   readonly #state: TxnState
+  readonly #leases: LeaseTable
   #deletedKeys = 0
   #previousPairs = 0
+  /** Lease -> puts that name it, when there are any. */
+  #attached: Map<number, number> | undefined
+  #longPuts = 0
+  #hasValueSort = false
   /** What previous values will weigh in the answer. */
   previousBytes = 0
   #at = 0
 
-  constructor(rows: RowReader, space: Space, state: TxnState) {
+  constructor(
+    rows: RowReader,
+    space: Space,
+    run: { readonly state: TxnState; readonly leases: LeaseTable },
+  ) {
     this.#rows = rows
     this.#space = space
-    this.#state = state
+    this.#state = run.state
+    this.#leases = run.leases
   }
 
   check(request: TxnRequest, path: readonly boolean[]): void {
+    this.#check(request, path)
+    if (this.#hasValueSort && this.#longPuts > 0) throw longSort()
+  }
+
+  #check(request: TxnRequest, path: readonly boolean[]): void {
     const operations = path[this.#at++] === true ? request.success : request.failure
     for (const operation of operations) {
-      if (operation.kind === 'txn') this.check(operation.request, path)
-      else if (operation.kind === 'range') {
-        checkRevision(operation.request.revision ?? 0, this.#state)
-      } else this.#checkChange(operation)
+      if (operation.kind === 'txn') this.#check(operation.request, path)
+      else if (operation.kind === 'range') this.#checkRange(operation.request)
+      else this.#checkChange(operation)
+    }
+  }
+
+  #checkRange(request: RangeRequest): void {
+    const { key, rangeEnd, revision = 0, sortBy } = request
+    checkRevision(revision, this.#state)
+    if (sortBy === undefined) return
+    if (sortBy === 'value') {
+      if (revision > 0) throw longSort()
+      this.#hasValueSort = true
+    }
+    let rows = 0
+    const range = { key, rangeEnd, withTombstones: true }
+    for (const { version } of liveRows(this.#rows, this.#space, range)) {
+      if (++rows + operationsMax > sortedKeysMax) {
+        throw new Fault('too-large', `a transaction sorts at most ${rows - 1} keys`)
+      }
+      if (sortBy === 'value' && version.kind === 'long') throw longSort()
     }
   }
 
   #checkChange(operation: Operation & { readonly kind: 'put' | 'delete' }): void {
+    if (operation.kind === 'put') this.#checkPut(operation)
     const rangeEnd = operation.kind === 'delete' ? operation.rangeEnd : undefined
     if (rangeEnd === undefined && operation.previous !== true) return
     for (const row of liveRows(this.#rows, this.#space, { key: operation.key, rangeEnd })) {
@@ -255,6 +349,25 @@ class Forecast {
       }
     }
   }
+
+  #checkPut(operation: Operation & { readonly kind: 'put' }): void {
+    const { lease = 0 } = operation
+    if (operation.value.length > historyBytesMax) this.#longPuts++
+    if (lease !== 0) {
+      this.#attached ??= new Map()
+      const puts = (this.#attached.get(lease) ?? 0) + 1
+      this.#attached.set(lease, puts)
+      checkAttach(this.#leases, lease, puts)
+    }
+    if (operation.ignoreValue !== true && operation.ignoreLease !== true) return
+    const version = findLatest(this.#rows, this.#space, operation.key)
+    if (version !== undefined && version.kind !== 'tombstone') return
+    throw new Fault('invalid', 'etcdserver: key not found')
+  }
+}
+
+function longSort(): Fault {
+  return new Fault('unsupported', 'values longer than 1 KiB cannot be sorted by')
 }
 
 class TxnRun {
@@ -263,11 +376,13 @@ class TxnRun {
   readonly #state: TxnState
   readonly #budget: ByteBudget
   readonly #allocate: Allocate
+  readonly #leases: LeaseTable
   #at = 0
   #sub = 0
   #digestA = 0
   #digestB = 0
   #pendingBytes = 0
+  #addedBytes = 0
   #hasApart = false
 
   constructor(
@@ -275,6 +390,7 @@ class TxnRun {
     space: Space,
     options: {
       readonly state: TxnState
+      readonly leases: LeaseTable
       readonly budget: ByteBudget
       readonly allocate: Allocate
     },
@@ -284,6 +400,7 @@ class TxnRun {
     this.#state = options.state
     this.#budget = options.budget
     this.#allocate = options.allocate
+    this.#leases = options.leases
   }
 
   run(request: TxnRequest, path: readonly boolean[]): TxnOutcome {
@@ -294,6 +411,7 @@ class TxnRun {
       revision: this.#revision(),
       digest: { a: this.#digestA, b: this.#digestB },
       pendingBytes: this.#pendingBytes,
+      addedBytes: this.#addedBytes,
     }
   }
 
@@ -339,23 +457,24 @@ class TxnRun {
   }
 
   #runPut(operation: Operation & { readonly kind: 'put' }): OperationResult {
-    const { key, value } = operation
+    const { key } = operation
     const rowKey = latestKey(this.#space, key, this.#allocate)
     const before = this.#rows.get('latest', rowKey)
     const old = before === undefined ? undefined : decodeLatest(key, before)
     const live = old?.kind === 'tombstone' ? undefined : old
     const previous =
       operation.previous === true && live !== undefined ? this.#pair(key, live) : undefined
-    const modRevision = this.#state.revision + 1
+    const kept = operation.ignoreValue === true ? live : undefined
+    const value = kept === undefined ? operation.value : valueAtHand(this.#rows, this.#space, kept)
+    const at = { modRevision: this.#state.revision + 1, sub: this.#sub }
     const version: Version = {
-      kind: valueKind(value.length),
-      modRevision,
-      sub: this.#sub,
-      createRevision: live?.createRevision ?? modRevision,
+      ...at,
+      kind: kept?.kind ?? valueKind(value.length),
+      createRevision: live?.createRevision ?? at.modRevision,
       version: (live?.version ?? 0) + 1,
-      lease: operation.lease ?? 0,
-      valueBytes: value.length,
-      tail: valueTail(value),
+      lease: (operation.ignoreLease === true ? live?.lease : operation.lease) ?? 0,
+      valueBytes: kept?.valueBytes ?? value.length,
+      tail: kept?.tail ?? valueTail(value, at),
     }
     this.#write({ key, version, value, old, before, rowKey })
     return previous === undefined ? { kind: 'put' } : { kind: 'put', previous }
@@ -414,10 +533,13 @@ class TxnRun {
     )
     const latest = encodeLatest(key, version, allocate)
     this.#rows.put('latest', change.rowKey, latest)
-    if (version.kind === 'long') {
+    if (version.kind === 'long' && change.value.length > 0) {
       this.#rows.put('pending', historyKey, change.value)
       this.#pendingBytes += change.value.length
     }
+    this.#addedBytes += versionBytes(key.length, version)
+    const lease = old === undefined || old.kind === 'tombstone' ? 0 : old.lease
+    if (lease !== version.lease) this.#moveLease(key, lease, version.lease)
     if (old !== undefined && old.kind !== 'tombstone' && change.before !== undefined) {
       const hash = latestHash(key, change.before)
       this.#digestA = (this.#digestA - hash.a) >>> 0
@@ -429,6 +551,11 @@ class TxnRun {
       this.#digestB = (this.#digestB + hash.b) >>> 0
     }
     this.#sub++
+  }
+
+  #moveLease(key: Uint8Array, from: number, to: number): void {
+    if (from !== 0) this.#leases.detach(this.#rows, from, key)
+    if (to !== 0) this.#leases.attach(this.#rows, to, key)
   }
 }
 

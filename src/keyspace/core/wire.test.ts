@@ -34,22 +34,42 @@ import {
   valueTail,
 } from './records.ts'
 import {
-  decodeAnswer,
   decodeCall,
+  decodeHashAnswer,
+  decodeStatusAnswer,
+  decodeUpkeepAnswer,
+  encodeCall,
+  encodeHashAnswer,
+  encodeStatusAnswer,
+  encodeUpkeepAnswer,
+} from './calls.ts'
+import {
+  decodeAlarm,
   decodeEntry,
+  decodeMark,
+  decodeNumbers,
+  decodeUpkeep,
+  decodeWrite,
+  encodeAlarm,
+  encodeEntry,
+  encodeMark,
+  encodeNumbers,
+  encodeUpkeep,
+  encodeWrite,
+} from './entry.ts'
+import { decodeLease, encodeLease } from './leases.ts'
+import {
+  decodeAnswer,
   decodeRange,
   decodeRangeResponse,
   decodeTxn,
-  decodeWrite,
   encodeAnswer,
-  encodeCall,
-  encodeEntry,
   encodeFaultAnswer,
   encodeRange,
   encodeRangeResponse,
   encodeTxn,
-  encodeWrite,
   mayHaveApart,
+  readFaultAnswer,
 } from './wire.ts'
 
 const key = utf8Encode('key')
@@ -118,7 +138,8 @@ describe('requests and answers', () => {
 
   it('a named value is noticed without decoding', () => {
     const pair = { key, value: new Uint8Array(0), createRevision: 1, modRevision: 2, version: 1 }
-    const previous = { ...pair, lease: 0, apartSub: 1, valueBytes: 2000 } as unknown as KeyValue
+    const apart = { apartRevision: 2, apartSub: 1, valueBytes: 2000 }
+    const previous = { ...pair, lease: 0, ...apart } as unknown as KeyValue
     const response: TxnResponse = {
       revision: toRevision(3),
       succeeded: true,
@@ -170,32 +191,87 @@ describe('requests and answers', () => {
 describe('entries and calls', () => {
   it('come back as they were, and hostile bytes are faults', () => {
     const random = seededRandom(12)
-    const txn = random.bytes(30)
-    const write = encodeWrite({ session: 2 ** 52, sequence: 7, lowestOpen: 5, txn })
-    assert.deepEqual(decodeWrite(write), { session: 2 ** 52, sequence: 7, lowestOpen: 5, txn })
-    const entry = { timeMs: 1_700_000_000_000, seed: 0xffff_ffff, write, compactRevision: 0 }
-    assert.deepEqual(decodeEntry(encodeEntry(entry)), entry)
-    const call = { group: 3, kind: 'read', isSerializable: true, body: txn } as const
+    const body = random.bytes(30)
+    const id = { session: 2 ** 52, openedMs: 2 ** 50, sequence: 7, lowestOpen: 5 }
+    for (const kind of ['txn', 'lease-grant', 'disarm'] as const) {
+      const write = { ...id, kind, body }
+      assert.deepEqual(decodeWrite(encodeWrite(write)), write)
+    }
+    const write = encodeWrite({ ...id, kind: 'txn', body })
+    for (const kind of ['write', 'compact', 'expire', 'alarm', 'mark', 'verdict'] as const) {
+      const entry = { kind, timeMs: 1_700_000_000_000, seed: 0xffff_ffff, body: write }
+      assert.deepEqual(decodeEntry(encodeEntry(entry)), entry)
+    }
+    const entry = encodeEntry({ kind: 'write', timeMs: 1, seed: 2, body: write })
+    const call = { group: 3, kind: 'ttl', isSerializable: true, body } as const
     assert.deepEqual(decodeCall(encodeCall(call)), call)
-    fuzz(random, encodeEntry(entry), (bytes) => decodeWrite(decodeEntry(bytes).write))
+    fuzz(random, entry, (bytes) => decodeWrite(decodeEntry(bytes).body))
     fuzz(random, encodeCall(call), decodeCall)
-    const newer = encodeEntry(entry)
-    newer[0] = 2
+    const newer = entry.slice()
+    newer[0] = 3
+    assert.throws(() => decodeEntry(newer), { code: 'unsupported' })
+    newer[0] = 1
     assert.throws(() => decodeEntry(newer), { code: 'unsupported' })
   })
 
+  it('bodies of entries come back as they were, and hostile bytes are faults', () => {
+    const random = seededRandom(14)
+    const numbers = [0, 1, 2 ** 53 - 1]
+    assert.deepEqual(decodeNumbers(encodeNumbers(numbers)), numbers)
+    assert.deepEqual(decodeAlarm(encodeAlarm('corrupt', true)), { alarm: 'corrupt', isOn: true })
+    const mark = { index: 2 ** 40, digest: random.bytes(60) }
+    assert.deepEqual(decodeMark(encodeMark(mark)), mark)
+    const upkeep = { id: 7, ttlSeconds: 2 ** 40, revision: 9, alarm: 1 }
+    const request = { ...upkeep, isPhysical: true, withKeys: false }
+    assert.deepEqual(decodeUpkeep(encodeUpkeep(request)), request)
+    fuzz(random, encodeNumbers(numbers), decodeNumbers)
+    fuzz(random, encodeAlarm('no-space', false), decodeAlarm)
+    fuzz(random, encodeMark(mark), decodeMark)
+    fuzz(random, encodeUpkeep(request), decodeUpkeep)
+  })
+
+  it('answers of upkeep come back as they were, and hostile bytes are faults', () => {
+    const random = seededRandom(15)
+    const answer = { revision: 5, id: 2 ** 52, ttlSeconds: -1, grantedTtlSeconds: 60 }
+    const whole = { ...answer, keys: [key, new Uint8Array(0)], ids: [1, 0, 2 ** 53 - 1], timeMs: 3 }
+    const { fault: _, ...decoded } = decodeUpkeepAnswer(
+      encodeUpkeepAnswer(whole),
+    ) as typeof whole & {
+      fault: Uint8Array
+    }
+    assert.deepEqual(decoded, whole)
+    const refused = encodeFaultAnswer(new Fault('not-found', 'gone'))
+    assert.throws(() => decodeUpkeepAnswer(refused), { code: 'not-found' })
+    assert.equal(readFaultAnswer(refused)?.message, 'gone')
+    assert.equal(readFaultAnswer(encodeUpkeepAnswer(whole)), undefined)
+    const revision = toRevision(5)
+    const hash = { revision, hashRevision: revision, compacted: toRevision(2), hash: 0xffff_ffff }
+    assert.deepEqual(decodeHashAnswer(encodeHashAnswer(hash)), hash)
+    const numbers = { usedBytes: 2 ** 33, quotaBytes: 0, leases: 3, isDiverged: true }
+    const status = { revision, compacted: toRevision(2), ...numbers, alarms: ['corrupt'] as const }
+    assert.deepEqual(decodeStatusAnswer(encodeStatusAnswer(status)), status)
+    fuzz(random, encodeUpkeepAnswer(whole), decodeUpkeepAnswer)
+    fuzz(random, encodeHashAnswer(hash), decodeHashAnswer)
+    fuzz(random, encodeStatusAnswer(status), decodeStatusAnswer)
+    fuzz(random, refused, readFaultAnswer)
+  })
+
   it('golden bytes stay readable', () => {
-    const txn = encodeTxn({
+    const body = encodeTxn({
       compares: [],
-      success: [{ kind: 'put', key, value: key }],
+      success: [{ kind: 'put', key, value: key, lease: 5, ignoreLease: true }],
       failure: [],
     })
-    const write = encodeWrite({ session: 1, sequence: 2, lowestOpen: 1, txn })
-    const entry = encodeEntry({ timeMs: 1000, seed: 9, write, compactRevision: 0 })
+    const id = { session: 1, openedMs: 600, sequence: 2, lowestOpen: 1 }
+    const write = encodeWrite({ kind: 'txn', ...id, body })
+    const entry = encodeEntry({ kind: 'write', timeMs: 1000, seed: 9, body: write })
     assert.equal(
       toHex(entry),
-      '0100000000000003e80000000900000000000000000100000000000000010000000000000002' +
-        '0000000000000001120c120a0a036b657912036b6579',
+      '020100000000000003e800000009' +
+        '02010000000000000001000000000000025800000000000000020000000000000001' +
+        '12101' +
+        '20e0a036b657912036b65791805' +
+        '3001',
     )
   })
 
@@ -203,7 +279,7 @@ describe('entries and calls', () => {
     const random = seededRandom(13)
     const requests = [
       { id: 1, kind: 'open', namespace: 0, deadlineMs: 9, isSerializable: false, body: key },
-      { id: 2, kind: 'write', namespace: 1, deadlineMs: 5, isSerializable: true, body: key },
+      { id: 2, kind: 'lease-grant', namespace: 1, deadlineMs: 5, isSerializable: true, body: key },
     ] as const
     assert.deepEqual(decodeLaneRequests(encodeLaneRequests(requests)), requests)
     const news = {
@@ -229,7 +305,7 @@ describe('stored records', () => {
     version: 6,
     lease: 7,
     valueBytes: value.length,
-    tail: valueTail(value),
+    tail: valueTail(value, { modRevision: 2 ** 40, sub: 3 }),
   })
 
   it('come back as they were', () => {
@@ -246,9 +322,12 @@ describe('stored records', () => {
     const session = {
       lowestOpen: 3,
       timeMs: 4,
+      openedMs: 2,
       answers: [{ sequence: 5, requestCrc: 6, answer: key }],
     }
     assert.deepEqual(decodeSession(key, encodeSession(key, session)), session)
+    const id = Uint8Array.of(0, 0, 0, 0, 0, 0, 1, 2)
+    assert.deepEqual(decodeLease(id, encodeLease(id, 60)), { id: 258, ttlSeconds: 60 })
     const record = { ...emptyKeyspaceRecord(), generation: 2, digestA: 0xffff_ffff }
     assert.deepEqual(decodeKeyspaceRecord(key, encodeKeyspaceRecord(key, record)), record)
   })
@@ -256,7 +335,7 @@ describe('stored records', () => {
   it('are refused when a bit differs, or under another key', () => {
     const value = utf8Encode('value')
     const history = { ...version(value), key, previousRevision: 0, previousSub: 0 }
-    const session = { lowestOpen: 1, timeMs: 1, answers: [] }
+    const session = { lowestOpen: 1, timeMs: 1, openedMs: 0, answers: [] }
     const records: [Uint8Array, (at: Uint8Array, bytes: Uint8Array) => unknown][] = [
       [encodeLatest(key, version(value)), decodeLatest],
       [encodeHistory(key, history, { value }), decodeHistory],

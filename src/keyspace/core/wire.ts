@@ -3,7 +3,7 @@
 //
 //   TxnRequest     as in keyspace.ts                                            (asker)
 //   WriteRequest   request id and the bytes of a TxnRequest                     (core thread of the asker's node)
-//   Entry          version, time and seed of the leader, a WriteRequest or a compaction   (leader)
+//   Entry          time and seed of the leader, a WriteRequest                  (leader; both in entry.ts)
 //   Answer         a fault, or the outcome; values that live apart are named, not held    (every replica)
 //
 // An answer that names values (`hasApart`) is made whole by the replica that gives it out.
@@ -34,24 +34,54 @@ import type {
   TxnRequest,
   TxnResponse,
 } from '../keyspace.ts'
-import { getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
 import { requestBytesMax } from './limits.ts'
 
-const entryVersion = 1
 const emptyBytes = new Uint8Array(0)
 const targets = ['version', 'create', 'mod', 'value', 'lease'] as const
 const results = ['equal', 'greater', 'less', 'not-equal'] as const
 
-/** A pair whose value may be named only: `apartSub` is its sub-revision plus one, 0 when the value is held. */
-export type AnswerKeyValue = KeyValue & { readonly apartSub: number; readonly valueBytes: number }
+const sortings = ['version', 'create', 'mod', 'value'] as const
 
+/**
+ * A pair whose value may be named only: apartRevision and apartSub - 1 are the version that brought it;
+ * apartSub is 0 when the value is held.
+ */
+export type AnswerKeyValue = KeyValue & {
+  readonly apartRevision: number
+  readonly apartSub: number
+  readonly valueBytes: number
+}
+
+type RangeFields = {
+  key: Uint8Array
+  rangeEnd: Uint8Array
+  limit: number
+  revision: number
+  isSerializable: boolean
+  keysOnly: boolean
+  countOnly: boolean
+  isReverse: boolean
+  isCounted: boolean
+  sortBy: number
+  minModRevision: number
+  maxModRevision: number
+  minCreateRevision: number
+  maxCreateRevision: number
+}
 type OperationFields = {
-  range: RangeRequest | undefined
+  range: RangeFields | undefined
   put: MessagePut | undefined
   delete: MessageDelete | undefined
   txn: TxnFields | undefined
 }
-type MessagePut = { key: Uint8Array; value: Uint8Array; lease: number; previous: boolean }
+type MessagePut = {
+  key: Uint8Array
+  value: Uint8Array
+  lease: number
+  previous: boolean
+  ignoreValue: boolean
+  ignoreLease: boolean
+}
 type MessageDelete = { key: Uint8Array; rangeEnd: Uint8Array; previous: boolean }
 type TxnFields = {
   compares: readonly CompareFields[]
@@ -81,8 +111,21 @@ const rangeFields = message({
   keysOnly: bool(6),
   countOnly: bool(7),
   isReverse: bool(8),
+  isCounted: bool(9),
+  sortBy: uint(10),
+  minModRevision: uint(11),
+  maxModRevision: uint(12),
+  minCreateRevision: uint(13),
+  maxCreateRevision: uint(14),
 })
-const putFields = message({ key: bytes(1), value: bytes(2), lease: uint(3), previous: bool(4) })
+const putFields = message({
+  key: bytes(1),
+  value: bytes(2),
+  lease: uint(3),
+  previous: bool(4),
+  ignoreValue: bool(5),
+  ignoreLease: bool(6),
+})
 const deleteFields = message({ key: bytes(1), rangeEnd: bytes(2), previous: bool(3) })
 const compareFields = message({
   key: bytes(1),
@@ -129,7 +172,7 @@ export function decodeTxn(encoded: Uint8Array): TxnRequest {
   return txnFromFields(decodeBytes(txnFields, encoded))
 }
 
-function rangeToFields(request: RangeRequest) {
+function rangeToFields(request: RangeRequest): RangeFields {
   return {
     key: request.key,
     rangeEnd: request.rangeEnd ?? emptyBytes,
@@ -139,12 +182,26 @@ function rangeToFields(request: RangeRequest) {
     keysOnly: request.keysOnly ?? false,
     countOnly: request.countOnly ?? false,
     isReverse: request.isReverse ?? false,
+    isCounted: request.isCounted ?? false,
+    sortBy: request.sortBy === undefined ? 0 : sortings.indexOf(request.sortBy) + 1,
+    minModRevision: request.minModRevision ?? 0,
+    maxModRevision: request.maxModRevision ?? 0,
+    minCreateRevision: request.minCreateRevision ?? 0,
+    maxCreateRevision: request.maxCreateRevision ?? 0,
   }
 }
 
-function rangeFromFields(fields: ReturnType<typeof rangeToFields>): RangeRequest {
-  const { rangeEnd, ...rest } = fields
-  return rangeEnd.length === 0 ? rest : fields
+function rangeFromFields(fields: RangeFields): RangeRequest {
+  const { rangeEnd, sortBy: number, ...rest } = fields
+  const sortBy = sortings[number - 1]
+  if (number !== 0 && sortBy === undefined) {
+    throw new Fault('corrupt', 'malformed message: a range sorted in an unknown way')
+  }
+  return {
+    ...rest,
+    ...(rangeEnd.length === 0 ? {} : { rangeEnd }),
+    ...(sortBy === undefined ? {} : { sortBy }),
+  }
 }
 
 function txnToFields(request: TxnRequest): TxnFields {
@@ -203,7 +260,8 @@ function operationToFields(operation: Operation): OperationFields {
       return { ...noOperation, range: rangeToFields(operation.request) }
     case 'put': {
       const { key, value, lease = 0, previous = false } = operation
-      return { ...noOperation, put: { key, value, lease, previous } }
+      const { ignoreValue = false, ignoreLease = false } = operation
+      return { ...noOperation, put: { key, value, lease, previous, ignoreValue, ignoreLease } }
     }
     case 'delete': {
       const { key, rangeEnd = emptyBytes, previous = false } = operation
@@ -217,10 +275,7 @@ function operationToFields(operation: Operation): OperationFields {
 function operationFromFields(fields: OperationFields): Operation {
   if (fields.put !== undefined) return { kind: 'put', ...fields.put }
   if (fields.range !== undefined) {
-    return {
-      kind: 'range',
-      request: rangeFromFields(fields.range as ReturnType<typeof rangeToFields>),
-    }
+    return { kind: 'range', request: rangeFromFields(fields.range) }
   }
   if (fields.delete !== undefined) {
     const { rangeEnd, ...rest } = fields.delete
@@ -228,89 +283,6 @@ function operationFromFields(fields: OperationFields): Operation {
   }
   if (fields.txn !== undefined) return { kind: 'txn', request: txnFromFields(fields.txn) }
   throw new Fault('corrupt', 'malformed message: an operation of an unknown kind')
-}
-
-// ---- request ids and entries ----
-
-export type RequestId = {
-  /** Drawn per boot of a node. */
-  readonly session: number
-  /** Counts the session's requests to one namespace, from 1. */
-  readonly sequence: number
-  /** Every lower sequence of the session has ended: its answer is not needed any more. */
-  readonly lowestOpen: number
-}
-export type WriteRequest = RequestId & { readonly txn: Uint8Array }
-
-const writeHeadBytes = 25
-
-/** version 1, session 8, sequence 8, lowestOpen 8, bytes of a TxnRequest. */
-export function encodeWrite(request: WriteRequest): Uint8Array {
-  const encoded = new Uint8Array(writeHeadBytes + request.txn.length)
-  encoded[0] = entryVersion
-  putUint64(encoded, 1, request.session)
-  putUint64(encoded, 9, request.sequence)
-  putUint64(encoded, 17, request.lowestOpen)
-  encoded.set(request.txn, writeHeadBytes)
-  return encoded
-}
-
-/** The transaction is a view of `encoded`. */
-export function decodeWrite(encoded: Uint8Array): WriteRequest {
-  checkHead(encoded, writeHeadBytes)
-  return {
-    session: readId(encoded, 1),
-    sequence: readId(encoded, 9),
-    lowestOpen: readId(encoded, 17),
-    txn: encoded.subarray(writeHeadBytes),
-  }
-}
-
-/** What the log carries. Exactly one of write and compactRevision is set. */
-export type Entry = {
-  readonly timeMs: number
-  readonly seed: number
-  /** Bytes of a WriteRequest; empty for a compaction. */
-  readonly write: Uint8Array
-  /** Forget what was superseded at or before this revision; 0 for a write. */
-  readonly compactRevision: number
-}
-
-const entryHeadBytes = 21
-
-/** version 1, timeMs 8, seed 4, compactRevision 8 (0 for a write), bytes of a WriteRequest. */
-export function encodeEntry(entry: Entry): Uint8Array {
-  const encoded = new Uint8Array(entryHeadBytes + entry.write.length)
-  encoded[0] = entryVersion
-  putUint64(encoded, 1, entry.timeMs)
-  putUint32(encoded, 9, entry.seed)
-  putUint64(encoded, 13, entry.compactRevision)
-  encoded.set(entry.write, entryHeadBytes)
-  return encoded
-}
-
-/** Fault 'unsupported' for an entry of a newer version. Views of `encoded`. */
-export function decodeEntry(encoded: Uint8Array): Entry {
-  checkHead(encoded, entryHeadBytes)
-  return {
-    timeMs: readId(encoded, 1),
-    seed: getUint32(encoded, 9),
-    compactRevision: readId(encoded, 13),
-    write: encoded.subarray(entryHeadBytes),
-  }
-}
-
-function checkHead(encoded: Uint8Array, headBytes: number): void {
-  if (encoded[0] !== entryVersion) {
-    throw new Fault('unsupported', `entries of version ${encoded[0]} are not known here`)
-  }
-  if (encoded.length < headBytes) throw new Fault('corrupt', 'malformed entry: it is too short')
-}
-
-function readId(encoded: Uint8Array, at: number): number {
-  const value = getUint64(encoded, at)
-  if (Number.isSafeInteger(value)) return value
-  throw new Fault('corrupt', 'malformed entry: a number exceeds 2^53-1')
 }
 
 // ---- answers ----
@@ -324,6 +296,7 @@ const pairFields = message({
   lease: uint(6),
   apartSub: uint(7),
   valueBytes: uint(8),
+  apartRevision: uint(9),
 })
 type PairFields = {
   key: Uint8Array
@@ -334,6 +307,7 @@ type PairFields = {
   lease: number
   apartSub: number
   valueBytes: number
+  apartRevision: number
 }
 const rangeResponseFields = message({
   revision: uint(1),
@@ -437,6 +411,13 @@ export function decodeAnswer(encoded: Uint8Array): Answer {
   return { response: responseFromFields(fields), hasApart: fields.hasApart }
 }
 
+/** The fault that a request of any kind was answered with, without decoding other answers. */
+export function readFaultAnswer(encoded: Uint8Array): Fault | undefined {
+  if (encoded[0] !== 4 * 8 + 2) return undefined
+  const { fault } = decodeBytes(outcomeFields, encoded)
+  return fault.length === 0 ? undefined : faultCodec.decode(fault)
+}
+
 const emptyOutcome: OutcomeFields = {
   revision: 0,
   succeeded: false,
@@ -523,7 +504,7 @@ function rangeResponseFromFields(fields: RangeResponseFields): RangeResponse {
 }
 
 function pairToFields(pair: KeyValue): PairFields {
-  const { apartSub = 0, valueBytes = 0 } = pair as Partial<AnswerKeyValue>
+  const { apartSub = 0, apartRevision = 0, valueBytes = 0 } = pair as Partial<AnswerKeyValue>
   return {
     key: pair.key,
     value: pair.value,
@@ -533,6 +514,7 @@ function pairToFields(pair: KeyValue): PairFields {
     lease: pair.lease,
     apartSub,
     valueBytes: apartSub === 0 ? 0 : valueBytes,
+    apartRevision: apartSub === 0 ? 0 : apartRevision,
   }
 }
 
@@ -546,39 +528,11 @@ function pairFromFields(fields: PairFields): KeyValue {
     lease: fields.lease,
   }
   if (fields.apartSub === 0) return pair
-  return { ...pair, apartSub: fields.apartSub, valueBytes: fields.valueBytes } as AnswerKeyValue
+  const { apartSub, apartRevision, valueBytes } = fields
+  return { ...pair, apartRevision, apartSub, valueBytes } as AnswerKeyValue
 }
 
 /** False when the answer surely names no value; `hasApart` is the last field that is written. */
 export function mayHaveApart(encoded: Uint8Array): boolean {
   return encoded.at(-1) === 1 && encoded.at(-2) === 5 * 8
-}
-
-// ---- between nodes ----
-
-const callFields = message({
-  group: uint(1),
-  kind: uint(2),
-  isSerializable: bool(3),
-  body: bytes(4),
-})
-const callKinds = ['range', 'read', 'write'] as const
-
-/** A request at another node's replica: a RangeRequest, a TxnRequest that cannot write, a WriteRequest. */
-export type KeyspaceCall = {
-  readonly group: number
-  readonly kind: (typeof callKinds)[number]
-  readonly isSerializable: boolean
-  readonly body: Uint8Array
-}
-
-export function encodeCall(call: KeyspaceCall): Uint8Array {
-  return encodeBytes(callFields, { ...call, kind: callKinds.indexOf(call.kind) + 1 })
-}
-
-export function decodeCall(encoded: Uint8Array): KeyspaceCall {
-  const fields = decodeBytes(callFields, encoded)
-  const kind = callKinds[fields.kind - 1]
-  if (kind === undefined) throw new Fault('unsupported', 'a keyspace call of an unknown kind')
-  return { ...fields, kind }
 }

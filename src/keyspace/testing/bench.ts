@@ -5,14 +5,17 @@ import type { Host } from '../../host/index.ts'
 import type { Group } from '../../raft/index.ts'
 import type { Segments, Store } from '../../storage/index.ts'
 import { spaceOf, spaceTables, versionKey } from '../core/rows.ts'
+import { decodeUpkeepAnswer, type UpkeepAnswer } from '../core/calls.ts'
 import {
-  decodeAnswer,
-  decodeRangeResponse,
+  type Entry,
   encodeEntry,
-  encodeRange,
-  encodeTxn,
+  encodeNumbers,
+  encodeUpkeep,
   encodeWrite,
-} from '../core/wire.ts'
+  type UpkeepRequest,
+  type WriteKind,
+} from '../core/entry.ts'
+import { decodeAnswer, decodeRangeResponse, encodeRange, encodeTxn } from '../core/wire.ts'
 import type { RangeRequest, RangeResponse, TxnRequest, TxnResponse } from '../keyspace.ts'
 import { createMachine, type KeyspaceMachine } from '../machine.ts'
 import { Replica } from '../replica.ts'
@@ -42,13 +45,18 @@ export class Bench<Values extends Segments = Segments> {
     }
     this.values = new ValueShelf({ host, store, segments, onFatal })
     this.machine = createMachine({ host, store, values: this.values, group, onFatal })
-    const raftGroup = { readBarrier: async () => {} } as unknown as Group
+    const raftGroup = {
+      readBarrier: async () => {},
+      onLeadership: () => {},
+      status: () => ({ role: 'follower', leader: undefined }),
+    } as unknown as Group
     this.replica = new Replica({
       host,
       store,
       values: this.values,
       group: raftGroup,
       machine: this.machine,
+      quotaBytes: 0,
     })
   }
 
@@ -60,14 +68,29 @@ export class Bench<Values extends Segments = Segments> {
     return answers[0] as Uint8Array
   }
 
-  applyTxn(
-    request: TxnRequest,
-    id: { session?: number; sequence?: number; lowestOpen?: number } = {},
-  ) {
+  applyWrite(
+    kind: WriteKind,
+    body: Uint8Array,
+    id: { session?: number; openedMs?: number; sequence?: number; lowestOpen?: number } = {},
+  ): Uint8Array {
     const sequence = id.sequence ?? ++this.sequence
-    const { session = 9, lowestOpen = sequence } = id
-    const write = encodeWrite({ session, sequence, lowestOpen, txn: encodeTxn(request) })
-    return this.apply(encodeEntry({ timeMs: this.timeMs, seed: 1, write, compactRevision: 0 }))
+    const { session = 9, openedMs = this.timeMs, lowestOpen = sequence } = id
+    return this.propose(
+      'write',
+      encodeWrite({ kind, session, openedMs, sequence, lowestOpen, body }),
+    )
+  }
+
+  applyTxn(request: TxnRequest, id: Parameters<Bench['applyWrite']>[2] = {}): Uint8Array {
+    return this.applyWrite('txn', encodeTxn(request), id)
+  }
+
+  upkeep(kind: WriteKind, request: Partial<UpkeepRequest>): UpkeepAnswer {
+    return decodeUpkeepAnswer(this.applyWrite(kind, encodeUpkeep(request)))
+  }
+
+  propose(kind: Entry['kind'], body: Uint8Array): Uint8Array {
+    return this.apply(encodeEntry({ kind, timeMs: this.timeMs, seed: 1, body }))
   }
 
   put(key: string, value: string | Uint8Array): number {
@@ -78,8 +101,7 @@ export class Bench<Values extends Segments = Segments> {
   }
 
   compact(revision: number): void {
-    const write = new Uint8Array(0)
-    this.apply(encodeEntry({ timeMs: this.timeMs, seed: 1, write, compactRevision: revision }))
+    this.propose('compact', encodeNumbers([revision]))
   }
 
   async txn(request: TxnRequest): Promise<TxnResponse> {
@@ -96,7 +118,7 @@ export class Bench<Values extends Segments = Segments> {
     const counts: Record<string, number> = {}
     for (const table of spaceTables) {
       const rows = this.store.keys(table, { start: new Uint8Array(0) }).length
-      counts[table] = table === 'pending' ? rows : rows - 2
+      counts[table] = table === 'pending' || rows === 0 ? rows : rows - 2
     }
     return counts
   }

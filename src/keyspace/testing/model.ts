@@ -28,6 +28,30 @@ type Event = {
 export class ModelKeyspace {
   revision = 1
   readonly events: Event[] = []
+  /** Id -> ttlSeconds. */
+  readonly leases = new Map<number, number>()
+
+  /** Deletes the lease's keys in one revision; false when there is no such lease. */
+  revoke(id: number): boolean {
+    if (!this.leases.delete(id)) return false
+    const keys = this.keysOf(id)
+    if (keys.length > 0) this.revision++
+    for (const key of keys) this.events.push({ revision: this.revision, key, kv: undefined })
+    return true
+  }
+
+  keysOf(id: number): Uint8Array[] {
+    return this.at(Infinity)
+      .filter((kv) => kv.lease === id)
+      .map((kv) => kv.key)
+  }
+
+  /** Why a transaction is refused, in etcd's words: the branch that would run, in its order. */
+  refusal(request: TxnRequest): string | undefined {
+    const path: boolean[] = []
+    this.#decide(request, path)
+    return this.#refusal(request, path)
+  }
 
   txn(request: TxnRequest): TxnResponse {
     const path: boolean[] = []
@@ -52,16 +76,20 @@ export class ModelKeyspace {
   }
 
   range(request: RangeRequest, current: number): RangeResponse {
-    const { limit = 0, keysOnly = false, countOnly = false, isReverse = false } = request
+    const { limit = 0, keysOnly = false, countOnly = false, isCounted = false } = request
     const at =
       request.revision === undefined || request.revision === 0 ? Infinity : request.revision
-    const all = this.at(at).filter((kv) => isWithin(kv.key, request))
-    if (isReverse) all.reverse()
+    const found = this.at(at).filter((kv) => isWithin(kv.key, request))
     const base = { revision: toRevision(current) }
-    if (countOnly) return { ...base, kvs: [], more: false, count: all.length }
+    if (countOnly) return { ...base, kvs: [], more: false, count: found.length }
+    const all = sorted(
+      found.filter((kv) => isWanted(kv, request)),
+      request,
+    )
     const kept = limit === 0 ? all : all.slice(0, limit)
     const kvs = keysOnly ? kept.map((kv) => ({ ...kv, value: new Uint8Array(0) })) : kept
-    return { ...base, kvs, more: all.length > kept.length, count: kvs.length }
+    const count = isCounted ? found.length : kvs.length
+    return { ...base, kvs, more: all.length > kept.length, count }
   }
 
   #decide(request: TxnRequest, path: boolean[]): void {
@@ -70,6 +98,20 @@ export class ModelKeyspace {
     for (const operation of holds ? request.success : request.failure) {
       if (operation.kind === 'txn') this.#decide(operation.request, path)
     }
+  }
+
+  #refusal(request: TxnRequest, path: boolean[]): string | undefined {
+    const holds = path.shift() === true
+    let refusal: string | undefined
+    for (const operation of holds ? request.success : request.failure) {
+      if (operation.kind === 'txn') refusal ??= this.#refusal(operation.request, path)
+      if (operation.kind !== 'put' || refusal !== undefined) continue
+      const { key, lease = 0, ignoreValue = false, ignoreLease = false } = operation
+      const exists = this.at(Infinity).some((kv) => equalBytes(kv.key, key))
+      if (lease !== 0 && !this.leases.has(lease)) refusal = 'requested lease not found'
+      else if ((ignoreValue || ignoreLease) && !exists) refusal = 'key not found'
+    }
+    return refusal
   }
 
   #holds(compare: Compare): boolean {
@@ -107,7 +149,9 @@ export class ModelKeyspace {
       return { kind: 'delete', deleted: before.length, previous }
     }
     const [old] = before
-    const { key, value, lease = 0 } = operation
+    const { key } = operation
+    const value = operation.ignoreValue === true && old !== undefined ? old.value : operation.value
+    const lease = (operation.ignoreLease === true ? old?.lease : operation.lease) ?? 0
     const createRevision = old?.createRevision ?? toRevision(revision)
     const version = (old?.version ?? 0) + 1
     const kv = { key, value, createRevision, modRevision: toRevision(revision), version, lease }
@@ -149,4 +193,25 @@ function ordered(compare: Compare, order: number): boolean {
   if (compare.result === 'equal') return order === 0
   if (compare.result === 'not-equal') return order !== 0
   return compare.result === 'greater' ? order > 0 : order < 0
+}
+
+function isWanted(kv: KeyValue, request: RangeRequest): boolean {
+  const { minModRevision = 0, maxModRevision = 0 } = request
+  const { minCreateRevision = 0, maxCreateRevision = 0 } = request
+  if (kv.modRevision < minModRevision || kv.createRevision < minCreateRevision) return false
+  if (maxModRevision > 0 && kv.modRevision > maxModRevision) return false
+  return maxCreateRevision === 0 || kv.createRevision <= maxCreateRevision
+}
+
+function sorted(kvs: readonly KeyValue[], request: RangeRequest): KeyValue[] {
+  const { sortBy, isReverse = false } = request
+  const sign = isReverse ? -1 : 1
+  const orders: Record<string, (a: KeyValue, b: KeyValue) => number> = {
+    key: (a, b) => compareBytes(a.key, b.key),
+    value: (a, b) => compareBytes(a.value, b.value),
+    version: (a, b) => a.version - b.version,
+    create: (a, b) => a.createRevision - b.createRevision,
+    mod: (a, b) => a.modRevision - b.modRevision,
+  }
+  return [...kvs].sort((a, b) => sign * (orders[sortBy ?? 'key']?.(a, b) ?? 0))
 }

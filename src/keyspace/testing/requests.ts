@@ -6,6 +6,9 @@ import type { Compare, Operation, RangeRequest, TxnRequest } from '../keyspace.t
 const names = ['a', 'aa', 'ab', 'b', 'c', 'ca', 'd', '\u0000z', 'é']
 const lengths = [0, 1, 5, 200, 256, 257, 900, 1024, 1025, 3000]
 
+/** Leases of random requests are 1 to this; grant some of them. */
+export const leaseIds = 6
+
 export function randomKey(random: Random): Uint8Array {
   return utf8Encode(names[random.integer(names.length)] as string)
 }
@@ -32,6 +35,26 @@ export function randomRange(
     keysOnly: random.chance(0.2),
     countOnly: random.chance(0.2),
     isReverse: random.chance(0.3),
+    isCounted: random.chance(0.3),
+    ...randomSort(random),
+    ...randomBounds(random, revisions.high),
+  }
+}
+
+/** Never by value: values here are of any length. */
+function randomSort(random: Random): { readonly sortBy?: 'version' | 'create' | 'mod' } {
+  if (random.chance(0.7)) return {}
+  const sortBy = (['version', 'create', 'mod'] as const)[random.integer(3)]
+  return sortBy === undefined ? {} : { sortBy }
+}
+
+function randomBounds(random: Random, high: number): Partial<RangeRequest> {
+  const bound = (): number => (random.chance(0.1) ? 1 + random.integer(high) : 0)
+  return {
+    minModRevision: bound(),
+    maxModRevision: bound(),
+    minCreateRevision: bound(),
+    maxCreateRevision: bound(),
   }
 }
 
@@ -58,12 +81,16 @@ function randomOperation(
   const { high, depth } = options
   const draw = random.integer(depth < 2 ? 10 : 8)
   if (draw < 4) {
+    const ignoreValue = random.chance(0.1)
+    const ignoreLease = random.chance(0.1)
     return {
       kind: 'put',
       key: randomKey(random),
-      value: randomValue(random),
-      lease: random.chance(0.2) ? random.integer(9) : 0,
+      value: ignoreValue ? new Uint8Array(0) : randomValue(random),
+      lease: random.chance(0.3) && !ignoreLease ? 1 + random.integer(leaseIds) : 0,
       previous: random.chance(0.3),
+      ignoreValue,
+      ignoreLease,
     }
   }
   if (draw < 6) {

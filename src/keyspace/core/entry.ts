@@ -1,0 +1,198 @@
+// What the log carries, and the requests inside. All integers are big-endian.
+//
+//   WriteRequest  version 1, kind 1, session 8, openedMs 8, sequence 8, lowestOpen 8, body
+//   Entry         version 1, kind 1, timeMs 8, seed 4, body
+//
+// A write is somebody's request and is applied once. The other entries are proposed by the leader alone
+// and are harmless when they come twice.
+
+import { bool, decodeBytes, encodeBytes, Fault, message, uint } from '../../base/index.ts'
+import type { KeyspaceAlarm } from '../keyspace.ts'
+import { getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
+
+const entryVersion = 2
+
+export type RequestId = {
+  /** Drawn per boot of a node. */
+  readonly session: number
+  /** Entries' time when the session began, as its node knew it: not later than its first request. */
+  readonly openedMs: number
+  /** Counts the session's requests to one namespace, from 1. */
+  readonly sequence: number
+  /** Every lower sequence of the session has ended: its answer is not needed any more. */
+  readonly lowestOpen: number
+}
+
+/** txn: a TxnRequest. Others: an UpkeepRequest. */
+export const writeKinds = ['txn', 'lease-grant', 'lease-revoke', 'compact', 'disarm'] as const
+export type WriteKind = (typeof writeKinds)[number]
+export type WriteRequest = RequestId & { readonly kind: WriteKind; readonly body: Uint8Array }
+
+const writeHeadBytes = 34
+
+export function encodeWrite(request: WriteRequest): Uint8Array {
+  const encoded = new Uint8Array(writeHeadBytes + request.body.length)
+  encoded[0] = entryVersion
+  encoded[1] = writeKinds.indexOf(request.kind) + 1
+  putUint64(encoded, 2, request.session)
+  putUint64(encoded, 10, request.openedMs)
+  putUint64(encoded, 18, request.sequence)
+  putUint64(encoded, 26, request.lowestOpen)
+  encoded.set(request.body, writeHeadBytes)
+  return encoded
+}
+
+/** The body is a view of `encoded`. Fault 'unsupported' for a newer version or an unknown kind. */
+export function decodeWrite(encoded: Uint8Array): WriteRequest {
+  checkHead(encoded, writeHeadBytes)
+  const kind = writeKinds[(encoded[1] as number) - 1]
+  if (kind === undefined) throw new Fault('unsupported', 'a request of an unknown kind')
+  return {
+    kind,
+    session: readNumber(encoded, 2),
+    openedMs: readNumber(encoded, 10),
+    sequence: readNumber(encoded, 18),
+    lowestOpen: readNumber(encoded, 26),
+    body: encoded.subarray(writeHeadBytes),
+  }
+}
+
+/**
+ * write: a WriteRequest. compact: revision 8. expire: lease ids, 8 each. alarm: number 1, isOn 1.
+ * mark: nothing; every replica keeps its digest at the entry's index. verdict: index 8, the digest that
+ * most replicas had there.
+ */
+export const entryKinds = ['write', 'compact', 'expire', 'alarm', 'mark', 'verdict'] as const
+export type Entry = {
+  readonly kind: (typeof entryKinds)[number]
+  readonly timeMs: number
+  readonly seed: number
+  readonly body: Uint8Array
+}
+
+const entryHeadBytes = 14
+
+export function encodeEntry(entry: Entry): Uint8Array {
+  const encoded = new Uint8Array(entryHeadBytes + entry.body.length)
+  encoded[0] = entryVersion
+  encoded[1] = entryKinds.indexOf(entry.kind) + 1
+  putUint64(encoded, 2, entry.timeMs)
+  putUint32(encoded, 10, entry.seed)
+  encoded.set(entry.body, entryHeadBytes)
+  return encoded
+}
+
+/** Fault 'unsupported' for an entry of a newer version or an unknown kind. A view of `encoded`. */
+export function decodeEntry(encoded: Uint8Array): Entry {
+  checkHead(encoded, entryHeadBytes)
+  const kind = entryKinds[(encoded[1] as number) - 1]
+  if (kind === undefined) throw new Fault('unsupported', 'an entry of an unknown kind')
+  return {
+    kind,
+    timeMs: readNumber(encoded, 2),
+    seed: getUint32(encoded, 10),
+    body: encoded.subarray(entryHeadBytes),
+  }
+}
+
+/** Bodies of compact and expire. */
+export function encodeNumbers(numbers: readonly number[]): Uint8Array {
+  const encoded = new Uint8Array(numbers.length * 8)
+  for (const [i, number] of numbers.entries()) putUint64(encoded, i * 8, number)
+  return encoded
+}
+
+export function decodeNumbers(encoded: Uint8Array): number[] {
+  if (encoded.length % 8 !== 0) throw malformed('its numbers are cut')
+  const numbers: number[] = []
+  for (let at = 0; at < encoded.length; at += 8) numbers.push(readNumber(encoded, at))
+  return numbers
+}
+
+export const alarms: readonly KeyspaceAlarm[] = ['no-space', 'corrupt']
+
+export function alarmBit(alarm: KeyspaceAlarm): number {
+  return 1 << alarms.indexOf(alarm)
+}
+
+export function encodeAlarm(alarm: KeyspaceAlarm, isOn: boolean): Uint8Array {
+  return Uint8Array.of(alarms.indexOf(alarm), isOn ? 1 : 0)
+}
+
+export function decodeAlarm(encoded: Uint8Array): { alarm: KeyspaceAlarm; isOn: boolean } {
+  const alarm = alarms[encoded[0] ?? alarms.length]
+  if (alarm === undefined || encoded.length !== 2) throw malformed('an alarm is not known')
+  return { alarm, isOn: encoded[1] === 1 }
+}
+
+/** A replica's digest at an index of the log. */
+export type DigestMark = { readonly index: number; readonly digest: Uint8Array }
+
+export function encodeMark(mark: DigestMark): Uint8Array {
+  const encoded = new Uint8Array(8 + mark.digest.length)
+  putUint64(encoded, 0, mark.index)
+  encoded.set(mark.digest, 8)
+  return encoded
+}
+
+export function decodeMark(encoded: Uint8Array): DigestMark {
+  if (encoded.length < 8) throw malformed('a mark is too short')
+  return { index: readNumber(encoded, 0), digest: encoded.subarray(8) }
+}
+
+// ---- requests that are no transactions ----
+
+/**
+ * lease-grant: id (0: to be chosen), ttlSeconds. lease-revoke: id. compact: revision. disarm: alarm (its
+ * number). keepalive and ttl ask the leader and never enter the log.
+ */
+export type UpkeepRequest = {
+  readonly id: number
+  readonly ttlSeconds: number
+  readonly revision: number
+  readonly alarm: number
+  readonly isPhysical: boolean
+  readonly withKeys: boolean
+}
+
+const upkeepFields = message({
+  id: uint(1),
+  ttlSeconds: uint(2),
+  revision: uint(3),
+  alarm: uint(4),
+  isPhysical: bool(5),
+  withKeys: bool(6),
+})
+const noUpkeep: UpkeepRequest = {
+  id: 0,
+  ttlSeconds: 0,
+  revision: 0,
+  alarm: 0,
+  isPhysical: false,
+  withKeys: false,
+}
+
+export function encodeUpkeep(request: Partial<UpkeepRequest>): Uint8Array {
+  return encodeBytes(upkeepFields, { ...noUpkeep, ...request })
+}
+
+export function decodeUpkeep(encoded: Uint8Array): UpkeepRequest {
+  return decodeBytes(upkeepFields, encoded)
+}
+
+function checkHead(encoded: Uint8Array, headBytes: number): void {
+  if (encoded[0] !== entryVersion) {
+    throw new Fault('unsupported', `entries of version ${encoded[0]} are not known here`)
+  }
+  if (encoded.length < headBytes) throw malformed('it is too short')
+}
+
+function readNumber(encoded: Uint8Array, at: number): number {
+  const value = getUint64(encoded, at)
+  if (Number.isSafeInteger(value)) return value
+  throw malformed('a number exceeds 2^53-1')
+}
+
+function malformed(what: string): Fault {
+  return new Fault('corrupt', `malformed entry: ${what}`)
+}
