@@ -102,7 +102,7 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   const founders = planFounders(config.founders)
   const isFirst = config.topology.db.some((db) => db.id === self && db.leader)
   const electionPriority = isFirst ? firstPriority : otherPriority
-  const shape = { founders, hasReplica: true, electionPriority }
+  const shape = { founders, hasReplica: true, electionPriority, quotaBytes: 0 }
   const namespaces = [
     { ...shape, name: systemNamespace, group: systemGroup },
     { ...shape, name: firstObjectsNamespace, group: objectsGroup },
