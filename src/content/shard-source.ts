@@ -92,7 +92,8 @@ export class ShardSource {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#abort.abort()
+    const isWhole = this.#stripe > this.#request.last
+    if (!isWhole) this.#abort.abort(readerGone)
     void this.#units.return().catch(caught)
   }
 
@@ -102,6 +103,8 @@ export class ShardSource {
     return { kind: 'trouble', why: whyOf(fault), shard, stripe: this.#stripe, fault }
   }
 }
+
+const readerGone = new Fault('cancelled', 'the reader has gone')
 
 function given(result: IteratorResult<Uint8Array, void>): Uint8Array | Fault {
   return result.done === true ? new Fault('corrupt', 'a shard ended early') : result.value
@@ -155,6 +158,6 @@ async function* remoteUnits(
     }
   } finally {
     if (stripe > last) await stream.end()
-    else stream.fail(new Fault('cancelled', 'the reader has gone'))
+    else stream.fail(readerGone)
   }
 }
