@@ -18,6 +18,8 @@ type Kept = { readonly slot: Slot; readonly child: NodeProcess; isStopping: bool
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #kept = new Map<number, Kept>()
+  /** Every slot that was started, whether its node still runs or not. */
+  readonly #started = new Map<number, Slot>()
   #whenEmpty: (() => void) | undefined
   /** The worst end of a node that nobody asked to stop. */
   #hasLostNode = false
@@ -40,6 +42,7 @@ export class Supervisor {
     const child = startNodeProcess({ nodeDir, dataThreads, log })
     const kept: Kept = { slot, child, isStopping: false }
     this.#kept.set(slot.slot, kept)
+    this.#started.set(slot.slot, slot)
     void child.ended.then((end) => this.#ended(kept, end))
     return child
   }
@@ -67,13 +70,20 @@ export class Supervisor {
     await withProgress(() => `stopping ${this.#kept.size} nodes`, stopping)
   }
 
-  /** One node after the other, so that a majority stays up. */
+  /**
+   * One node after the other, so that a majority stays up; those that are down first. Rejects with the
+   * first that does not start, and leaves the others as they are.
+   */
   async restartEach(): Promise<void> {
-    for (const kept of [...this.#kept.values()]) {
-      kept.isStopping = true
-      await kept.child.stop()
-      const child = this.start(kept.slot)
-      await child.ready
+    const slots = [...this.#started.values()]
+    const isDown = ({ slot }: Slot): boolean => !this.#kept.has(slot)
+    for (const slot of [...slots.filter(isDown), ...slots.filter((one) => !isDown(one))]) {
+      const kept = this.#kept.get(slot.slot)
+      if (kept !== undefined) {
+        kept.isStopping = true
+        await kept.child.stop()
+      }
+      await this.start(slot).ready
     }
   }
 

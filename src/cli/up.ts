@@ -59,9 +59,12 @@ export async function up(options: UpOptions): Promise<number> {
     unmarkNeverRun(options.dataDir, marked)
     throw error
   }
-  const unwatch = options.watches ? watchSources(supervisor) : undefined
-  await Promise.race([aborted(stopping), supervisor.untilEmpty()])
-  unwatch?.()
+  if (options.watches) {
+    // Sources that do not even load end the nodes, and the next change starts them again.
+    const unwatch = watchSources(supervisor)
+    await aborted(stopping)
+    unwatch()
+  } else await Promise.race([aborted(stopping), supervisor.untilEmpty()])
   await supervisor.stopAll()
   return stopping.aborted || !supervisor.hasLostNode ? 0 : 1
 }
@@ -287,7 +290,8 @@ function watchSources(supervisor: Supervisor): () => void {
       .restartEach()
       .then(
         () => tell('atoll: restarted'),
-        (error) => tell(`atoll: a node does not start: ${error.message}`),
+        (error) =>
+          tell(`atoll: a node does not start: ${error.message}\n  next: change the sources`),
       )
       .finally(() => {
         running = undefined
