@@ -22,6 +22,8 @@ export type NodeCommandOptions = {
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
 }
 
+const flushAfterMs = 2_000
+
 /** Settles with the exit status once the node has stopped. */
 export async function runNode(options: NodeCommandOptions): Promise<number> {
   const stopping = stopSignal()
@@ -38,8 +40,10 @@ export async function runNode(options: NodeCommandOptions): Promise<number> {
     const node = await start(config, options, stopping)
     if (node !== undefined) {
       notify({ kind: 'ready' })
-      flushCompileCache()
+      // Kept for the next start even if this process is killed; not now, when the first requests come.
+      const flushing = setTimeout(flushCompileCache, flushAfterMs)
       await aborted(stopping)
+      clearTimeout(flushing)
       await node.stop()
     }
     return 0

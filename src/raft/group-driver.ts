@@ -19,18 +19,18 @@ import {
   type Ready,
   type RestingGroup,
   type SnapshotMetadata,
-  type SoftState,
 } from './core/index.ts'
 import { EntryCache } from './entry-cache.ts'
 import type { Group, GroupOptions, GroupStatus, MembershipChange, SnapshotSink } from './group.ts'
 import { GroupRest } from './group-rest.ts'
 import { heardMsOf, statusOf } from './group-status.ts'
 import { Installation } from './installation.ts'
-import { MembershipChanges } from './membership.ts'
+import { Leadership } from './leadership.ts'
+import { memberFields, MembershipChanges } from './membership.ts'
 import { leaderIs, overloaded, Proposals } from './proposals.ts'
 import { Reads } from './reads.ts'
 import type { Resting } from './resting.ts'
-import { brandHardState, type GroupStart, logEntryOf } from './recovery.ts'
+import { appendOf, type GroupStart } from './recovery.ts'
 import { coreConfigOf, electionRandom, priorityDefault, type RaftSettings } from './settings.ts'
 import { Transfer } from './transfer.ts'
 
@@ -75,14 +75,11 @@ export class GroupDriver implements Group {
   readonly #installation: Installation
   readonly #applier: Applier
   readonly #rest: GroupRest
+  readonly #leadership = new Leadership()
   readonly #heard = new Map<number, number>()
-  #leader: NodeId | undefined
-  #isLeader = false
-  #softState: SoftState = { leader: 0, role: 'follower' }
   #tick = 0
   #graceEndsTick = 0
   #closed: Fault | undefined
-  readonly #leadershipListeners: ((leader: NodeId | undefined, isSelf: boolean) => void)[] = []
   readonly #appliedListeners: ((index: LogIndex) => void)[] = []
 
   constructor(options: GroupOptions, start: GroupStart, ends: GroupEnds) {
@@ -216,7 +213,7 @@ export class GroupDriver implements Group {
       group: this.options.group,
       name: this.options.name,
       applied: this.appliedState,
-      softState: this.#softState,
+      softState: this.#leadership.soft,
       firstIndex: this.cache.firstIndex(),
       lastIndex: this.cache.lastIndex(),
       heardMs: (core) => heardMsOf(core, (id) => this.#heardMs(id), nowMs),
@@ -224,7 +221,7 @@ export class GroupDriver implements Group {
   }
 
   onLeadership(changed: (leader: NodeId | undefined, isSelf: boolean) => void): void {
-    this.#leadershipListeners.push(changed)
+    this.#leadership.onChange(changed)
   }
 
   onApplied(applied: (index: LogIndex) => void): void {
@@ -240,10 +237,10 @@ export class GroupDriver implements Group {
     this.#transfer.tick(this.#tick)
     if (this.#graceEndsTick === this.#tick) {
       const { term } = this.#node.status().hardState
-      this.#proposals.abandonBefore(this.#isLeader ? term : Number.MAX_SAFE_INTEGER)
+      this.#proposals.abandonBefore(this.#leadership.isSelf ? term : Number.MAX_SAFE_INTEGER)
       this.#membership.abandon()
     }
-    this.#rest.tick(this.#isLeader, () => this.#isFree)
+    this.#rest.tick(this.#leadership.isSelf, () => this.#isFree)
   }
 
   /** Ends the rest, if it rests. */
@@ -266,8 +263,8 @@ export class GroupDriver implements Group {
    */
   standEarly(): void {
     const isPreferred = (this.options.electionPriority ?? priorityDefault) > priorityDefault
-    if (!isPreferred || this.#softState.leader !== 0) return
-    if (this.#softState.role !== 'follower' || this.#installation.isFrozen) return
+    if (!isPreferred || this.#leadership.soft.leader !== 0) return
+    if (this.#leadership.soft.role !== 'follower' || this.#installation.isFrozen) return
     this.#node.campaign()
     this.#ends.wake(this)
   }
@@ -318,7 +315,7 @@ export class GroupDriver implements Group {
       refusal: () => this.#refusal() ?? overloaded(),
     })
     const hasChange = this.#membership.hasWaiting
-    this.#membership.give((change) => this.#node.proposeConfChange(change), this.#leader)
+    this.#membership.give((change) => this.#node.proposeConfChange(change), this.#leadership.leader)
     this.#reads.ask(this.#tick, (context) => this.#node.readIndex(context))
     if (!this.#node.hasReady()) return
     const ready = this.#node.ready()
@@ -366,7 +363,7 @@ export class GroupDriver implements Group {
   /** The disk is full: what was appended here is not durable, so this node must not lead. */
   yieldLeadership(fault: Fault): void {
     this.#proposals.rejectAll(fault, new Fault('no-space', fault.message, { outcome: 'unknown' }))
-    if (!this.#isLeader) return
+    if (!this.#leadership.isSelf) return
     this.#rest.stir()
     const { self } = this.#ends.settings
     const { progress } = this.#node.status()
@@ -410,50 +407,39 @@ export class GroupDriver implements Group {
     if (this.#ends.queue.isStalled) {
       return new Fault('no-space', 'the disk of the log is full', { next: 'free disk space' })
     }
-    if (this.#isLeader && this.#transfer.isRunning) {
+    if (this.#leadership.isSelf && this.#transfer.isRunning) {
       return new Fault('unavailable', 'leadership is being transferred', { next: 'try again' })
     }
-    if (this.#isLeader) return undefined
-    return new Fault('not-leader', 'this node does not lead the group', leaderIs(this.#leader))
+    if (this.#leadership.isSelf) return undefined
+    return new Fault(
+      'not-leader',
+      'this node does not lead the group',
+      leaderIs(this.#leadership.leader),
+    )
   }
 
-  #noteLeader(ready: Ready): void {
-    const soft = ready.softState
-    if (soft === undefined) return
-    this.#softState = soft
-    const leader = soft.leader === 0 ? undefined : (soft.leader as NodeId)
-    const isLeader = soft.role === 'leader'
-    if (leader === this.#leader && isLeader === this.#isLeader) return
-    if (this.#isLeader && !isLeader) {
-      this.#graceEndsTick = this.#tick + this.#ends.settings.graceTicks
-    }
-    if (isLeader && !this.#isLeader) {
+  #noteLeader({ softState }: Ready): void {
+    const change = softState === undefined ? undefined : this.#leadership.note(softState)
+    if (change === undefined) return
+    if (change === 'lost') this.#graceEndsTick = this.#tick + this.#ends.settings.graceTicks
+    if (change === 'won') {
       this.#ends.counts.elections++
       const { term } = this.#node.status().hardState
       const fields = { group: this.options.group, term }
       this.#ends.host.journal.event('notice', 'raft.leader_elected', fields)
       if (this.#ends.queue.isStalled) this.yieldLeadership(new Fault('no-space', 'disk full'))
     }
-    this.#leader = leader
-    this.#isLeader = isLeader
-    this.#transfer.leaderIs(leader)
-    for (const listen of this.#leadershipListeners) listen(leader, isLeader)
+    this.#transfer.leaderIs(this.#leadership.leader)
+    this.#leadership.announce()
   }
 
   #membersChanged(change: ConfChange, confState: ConfState): void {
     this.#ends.counts.membershipChanges++
-    if (this.#isLeader) this.#noteMembers(confState)
+    if (this.#leadership.isSelf) {
+      const fields = { group: this.options.group, ...memberFields(confState) }
+      this.#ends.host.journal.event('notice', 'raft.members_changed', fields)
+    }
     this.#membership.applied(change, confState)
-  }
-
-  #noteMembers(confState: ConfState): void {
-    const { voters, votersOutgoing, learners } = confState
-    this.#ends.host.journal.event('notice', 'raft.members_changed', {
-      group: this.options.group,
-      voters: voters.join(','),
-      outgoing: votersOutgoing.join(','),
-      learners: learners.join(','),
-    })
   }
 
   #queueAppend(ready: Ready, work: Message): void {
@@ -462,16 +448,8 @@ export class GroupDriver implements Group {
       return
     }
     const { entries, responses } = work
-    const { hardState } = ready
-    const hasWork = entries.length > 0 || hardState !== undefined
     this.#ends.queue.push({
-      append: hasWork
-        ? {
-            group: this.options.group,
-            ...(hardState === undefined ? {} : { hardState: brandHardState(hardState) }),
-            ...(entries.length === 0 ? {} : { entries: entries.map(logEntryOf) }),
-          }
-        : undefined,
+      append: appendOf(this.options.group, ready.hardState, entries),
       isUrgent: ready.mustSync,
       onDurable: () => {
         this.cache.append(entries)

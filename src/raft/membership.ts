@@ -93,6 +93,19 @@ export class MembershipChanges {
   }
 }
 
+/** A configuration as the journal shows it. */
+export function memberFields({ voters, votersOutgoing, learners }: ConfState): {
+  readonly voters: string
+  readonly outgoing: string
+  readonly learners: string
+} {
+  return {
+    voters: voters.join(','),
+    outgoing: votersOutgoing.join(','),
+    learners: learners.join(','),
+  }
+}
+
 /** Asserts nothing about the bytes: undefined when they are no change. */
 function isOf(entry: Entry, pending: Pending): boolean {
   if (entry.kind === 'normal') return false

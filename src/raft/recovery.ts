@@ -85,15 +85,29 @@ export function restartAppends(
   ]
 }
 
-export function brandHardState(state: HardState): NonNullable<GroupAppend['hardState']> {
+function brandHardState(state: HardState): NonNullable<GroupAppend['hardState']> {
   return { term: term(state.term), vote: state.vote, commit: logIndex(state.commit) }
+}
+
+/** Undefined when there is nothing to write. */
+export function appendOf(
+  group: GroupId,
+  hardState: HardState | undefined,
+  entries: readonly Entry[],
+): GroupAppend | undefined {
+  if (entries.length === 0 && hardState === undefined) return undefined
+  return {
+    group,
+    ...(hardState === undefined ? {} : { hardState: brandHardState(hardState) }),
+    ...(entries.length === 0 ? {} : { entries: entries.map(logEntryOf) }),
+  }
 }
 
 export function entriesAppend(group: GroupId, entries: readonly Entry[]): GroupAppend {
   return { group, entries: entries.map(logEntryOf) }
 }
 
-export function logEntryOf(entry: Entry): LogEntry {
+function logEntryOf(entry: Entry): LogEntry {
   const { index, term: entryTerm, kind, payload } = entry
   return { index: logIndex(index), term: term(entryTerm), kind: kindNumber(kind), payload }
 }

@@ -22,6 +22,8 @@ export type RaftSettings = Required<RaftOptions> & {
 
 const mebibyte = 1024 * 1024
 const readTimeoutMs = 5_000
+/** Applied in one turn: a member that catches up must not miss its ticks. */
+const applyBytesMax = mebibyte / 2
 /** Of groups whose members have no preference who leads. */
 export const priorityDefault = 5
 
@@ -59,7 +61,7 @@ export function coreConfigOf(
     heartbeatTicks: settings.heartbeatTicks,
     asyncStorageWrites: true,
     maxSizePerMessage: settings.appendBytesMax,
-    maxCommittedSizePerReady: 4 * settings.appendBytesMax,
+    maxCommittedSizePerReady: applyBytesMax,
     maxUncommittedSize: settings.uncommittedBytesMax,
     maxInflightMessages: settings.inflightMessagesMax,
     maxInflightBytes: settings.inflightBytesMax,
