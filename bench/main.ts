@@ -8,6 +8,7 @@ const benches: Record<string, () => Promise<{ run(args: readonly string[]): Prom
   s3: () => import('./s3.ts'),
   tick: () => import('./tick.ts'),
   idle: () => import('./idle.ts'),
+  'idle-groups': () => import('./idle-groups.ts'),
 }
 
 const [name = '', ...args] = argv.slice(2)
