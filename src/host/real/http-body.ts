@@ -1,5 +1,8 @@
 // A request's body as slices on demand. Slices are what the parser cut (at most 64 KiB); at most
 // `waitingMax` of them wait here, then the socket is paused until the reader has taken them.
+//
+// The parser makes a fresh buffer for each slice. Left to the collector they cost a full collection per 64 MiB,
+// which was a fifth of the CPU of an upload; so their memory is freed by hand when the next slice is asked for.
 
 import type { IncomingMessage } from 'node:http'
 import { Fault } from '../../base/index.ts'
@@ -16,6 +19,8 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** Answers `100 Continue`, once, when the reader shows interest. */
   #askForBody: (() => void) | undefined
   #waiting: Uint8Array[] = []
+  /** What the reader looks at. */
+  #lent: Uint8Array | undefined
   #waiter: Waiter | undefined
   #isStarted = false
   #isEnded = false
@@ -60,14 +65,19 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
     return {
       next: () => this.#next(),
-      return: () => Promise.resolve(end),
+      return: () => {
+        this.#takeBack()
+        return Promise.resolve(end)
+      },
     }
   }
 
   #next(): Promise<Step> {
     if (!this.#isStarted) this.#start()
+    this.#takeBack()
     const slice = this.#waiting.shift()
     if (slice !== undefined) {
+      this.#lent = slice
       if (this.#waiting.length === 0) this.#request.resume()
       return Promise.resolve({ done: false, value: slice })
     }
@@ -94,11 +104,18 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     const waiter = this.#waiter
     if (waiter !== undefined) {
       this.#waiter = undefined
+      this.#lent = slice
       waiter.resolve({ done: false, value: slice })
       return
     }
     this.#waiting.push(slice)
     if (this.#waiting.length >= waitingMax) this.#request.pause()
+  }
+
+  #takeBack(): void {
+    const slice = this.#lent
+    this.#lent = undefined
+    if (slice !== undefined) freeMemory(slice)
   }
 
   #onEnd(): void {
@@ -111,6 +128,13 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   #onClose(): void {
     if (!this.#request.complete) this.fail(incompleteBody('ended early'))
   }
+}
+
+/** Frees the memory of a slice that has its buffer for itself; nobody may look at it any more. */
+function freeMemory(slice: Uint8Array): void {
+  const { buffer } = slice
+  const isOwn = slice.byteOffset === 0 && slice.length === buffer.byteLength
+  if (isOwn && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 /** The client sent less than it announced, or bytes that are no body. */
