@@ -1,69 +1,110 @@
-// Bytes of a pulse (core/pulses.ts): version u8 = 1 | crc32c of what follows u32 | a message in base's
-// wire form, in which resting groups are triples of group, term, index. Field numbers are never reused.
+// Bytes of a pulse (core/pulses.ts), sent by every pair of nodes several times a second, so a fixed layout.
+// All numbers big-endian.
+//
+//   crc32c of what follows u32 | version u8 = 1 | flags u8 (1 set begins anew, 2 answer wanted,
+//   4 acknowledged set is lost) | zero u16 | boot u64 | sequence u64 | base u64 | version u64 | ack: boot u64
+//   | sequence u64 | version u64 | resting u32 | woken u32 | refused u32
+//   | resting: group u64, term u64, index u64 each | woken: group u64 each | refused: group u64 each
 
-import {
-  bool,
-  codecOf,
-  concatBytes,
-  crc32c,
-  Fault,
-  message,
-  repeated,
-  uint,
-} from '../base/index.ts'
+import { crc32c, Fault } from '../base/index.ts'
 import type { Pulse, RestingGroup } from './core/index.ts'
 
-const body = codecOf(
-  message({
-    boot: uint(1),
-    sequence: uint(2),
-    base: uint(3),
-    version: uint(4),
-    isReset: bool(5),
-    isAnswerWanted: bool(6),
-    resting: repeated(uint(7)),
-    woken: repeated(uint(8)),
-    refused: repeated(uint(9)),
-    ackBoot: uint(10),
-    ackSequence: uint(11),
-    ackVersion: uint(12),
-    isLost: bool(13),
-  }),
-)
 const pulseVersion = 1
-const headerBytes = 5
+const summedAt = 4
+const wordsAt = 8
+const countsAt = wordsAt + 7 * 8
+const groupsAt = countsAt + 3 * 4
+const flag = { reset: 1, answerWanted: 2, lost: 4 } as const
 
 export function encodePulse(pulse: Pulse): Uint8Array {
-  const { ack, resting, ...rest } = pulse
-  const bytes = body.encode({
-    ...rest,
-    resting: resting.flatMap(({ group, term, index }) => [group, term, index]),
-    ackBoot: ack.boot,
-    ackSequence: ack.sequence,
-    ackVersion: ack.version,
-    isLost: ack.isLost,
-  })
-  const header = new Uint8Array(headerBytes)
-  header[0] = pulseVersion
-  new DataView(header.buffer).setUint32(1, crc32c(bytes))
-  return concatBytes([header, bytes])
+  const { ack, resting, woken, refused } = pulse
+  const words = resting.length * 3 + woken.length + refused.length
+  const bytes = new Uint8Array(groupsAt + words * 8)
+  const view = new DataView(bytes.buffer)
+  view.setUint8(4, pulseVersion)
+  const flags = (pulse.isReset ? flag.reset : 0) | (pulse.isAnswerWanted ? flag.answerWanted : 0)
+  view.setUint8(5, flags | (ack.isLost ? flag.lost : 0))
+  let at = wordsAt
+  const put = (value: number): void => {
+    view.setUint32(at, Math.floor(value / 0x1_0000_0000))
+    view.setUint32(at + 4, value >>> 0)
+    at += 8
+  }
+  put(pulse.boot)
+  put(pulse.sequence)
+  put(pulse.base)
+  put(pulse.version)
+  put(ack.boot)
+  put(ack.sequence)
+  put(ack.version)
+  view.setUint32(countsAt, resting.length)
+  view.setUint32(countsAt + 4, woken.length)
+  view.setUint32(countsAt + 8, refused.length)
+  at = groupsAt
+  for (const { group, term, index } of resting) {
+    put(group)
+    put(term)
+    put(index)
+  }
+  for (const group of woken) put(group)
+  for (const group of refused) put(group)
+  view.setUint32(0, crc32c(bytes.subarray(summedAt)))
+  return bytes
 }
 
 /** Fault 'corrupt' for anything but a pulse. */
 export function decodePulse(bytes: Uint8Array): Pulse {
-  if (bytes.length < headerBytes || bytes[0] !== pulseVersion) throw corrupt('its header')
-  const rest = bytes.subarray(headerBytes)
-  const sum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1)
-  if (crc32c(rest) !== sum) throw corrupt('its checksum')
-  const { resting, ackBoot, ackSequence, ackVersion, isLost, ...fields } = body.decode(rest)
-  if (resting.length % 3 !== 0) throw corrupt('a resting group')
-  const groups: RestingGroup[] = []
-  for (let at = 0; at < resting.length; at += 3) {
-    const [group = 0, term = 0, index = 0] = resting.slice(at, at + 3)
-    groups.push({ group, term, index })
+  if (bytes.length < groupsAt) throw corrupt('its length')
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const flags = view.getUint8(5)
+  if (view.getUint8(4) !== pulseVersion || flags > 7 || view.getUint16(6) !== 0) {
+    throw corrupt('its header')
   }
-  const ack = { boot: ackBoot, sequence: ackSequence, version: ackVersion, isLost }
-  return { ...fields, resting: groups, ack }
+  if (crc32c(bytes.subarray(summedAt)) !== view.getUint32(0)) throw corrupt('its checksum')
+  const counts = [0, 4, 8].map((offset) => view.getUint32(countsAt + offset))
+  const [restingCount = 0, wokenCount = 0, refusedCount = 0] = counts
+  const words = restingCount * 3 + wokenCount + refusedCount
+  if (bytes.length !== groupsAt + words * 8) throw corrupt('its counts')
+  const wordAt = (at: number): number => readWord(view, at)
+  const wokenAt = groupsAt + restingCount * 24
+  return {
+    boot: wordAt(wordsAt),
+    sequence: wordAt(wordsAt + 8),
+    base: wordAt(wordsAt + 16),
+    version: wordAt(wordsAt + 24),
+    isReset: (flags & flag.reset) !== 0,
+    isAnswerWanted: (flags & flag.answerWanted) !== 0,
+    resting: readResting(view, restingCount),
+    woken: readWords(view, wokenAt, wokenCount),
+    refused: readWords(view, wokenAt + wokenCount * 8, refusedCount),
+    ack: {
+      boot: wordAt(wordsAt + 32),
+      sequence: wordAt(wordsAt + 40),
+      version: wordAt(wordsAt + 48),
+      isLost: (flags & flag.lost) !== 0,
+    },
+  }
+}
+
+function readResting(view: DataView, count: number): readonly RestingGroup[] {
+  const groups: RestingGroup[] = []
+  for (let i = 0, at = groupsAt; i < count; i++, at += 24) {
+    const [group, term] = [readWord(view, at), readWord(view, at + 8)]
+    groups.push({ group, term, index: readWord(view, at + 16) })
+  }
+  return groups
+}
+
+function readWords(view: DataView, at: number, count: number): readonly number[] {
+  const words: number[] = []
+  for (let i = 0; i < count; i++) words.push(readWord(view, at + i * 8))
+  return words
+}
+
+function readWord(view: DataView, at: number): number {
+  const value = view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4)
+  if (!Number.isSafeInteger(value)) throw corrupt('a number exceeds 2^53-1')
+  return value
 }
 
 function corrupt(what: string): Fault {

@@ -26,9 +26,9 @@ test('groups at rest cost pulses only, however many there are', async () => {
   const few = await framesAtRest(await atRest(1))
   const many = await atRest(40)
   const frames = await framesAtRest(many)
-  // Five pulses a second and their answers, between all pairs at most.
-  assert.ok(few <= 200 + 10, `${few} frames`)
-  assert.ok(frames <= 300 + 10, `${frames} frames`)
+  // Four pulses a second and their answers, between all pairs at most.
+  assert.ok(few <= 160 + 10, `${few} frames`)
+  assert.ok(frames <= 240 + 10, `${frames} frames`)
   const terms = Array.from({ length: 40 }, (_, i) => many.group(1, i + 1).status().term)
   await many.loop.pass(20_000)
   for (let i = 0; i < 40; i++) {

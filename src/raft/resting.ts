@@ -33,7 +33,7 @@ export class Resting {
     this.#ends = ends
     this.#pulses = new Pulses({
       boot: 1 + host.random.integer(2 ** 26) * 2 ** 26 + host.random.integer(2 ** 26),
-      pulseTicks: settings.heartbeatTicks,
+      pulseTicks: settings.pulseTicks,
       silenceTicks: settings.electionTicks,
     })
     rpc.onMessage(controlMethod.raftPulse, (from, bytes) => this.#receive(from, bytes))

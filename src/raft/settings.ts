@@ -11,6 +11,8 @@ export type RaftSettings = Required<RaftOptions> & {
   readonly frameBytesMax: number
   /** Ticks that proposals wait for their fate once leadership is lost. */
   readonly graceTicks: number
+  /** Between two pulses: two fit into the silence after which groups wake. */
+  readonly pulseTicks: number
   /** Ticks in which nothing happens until a group rests. */
   readonly restTicks: number
   readonly readTimeoutTicks: number
@@ -43,6 +45,7 @@ export function settingsOf(options: RaftOptions): RaftSettings {
     proposalBytesMax: 4 * mebibyte,
     frameBytesMax: 6 * mebibyte,
     graceTicks: electionTicks * 3,
+    pulseTicks: Math.max(1, Math.floor(electionTicks / 2)),
     restTicks: electionTicks * 2,
     readTimeoutTicks: Math.ceil(readTimeoutMs / tickMs),
     readRetryTicks: Math.max(2, Math.ceil(electionTicks / 2)),
