@@ -1,9 +1,14 @@
-// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3] [--seconds 30] [--trace]
+// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3] [--seconds 12] [--once] [--trace]
 //
-// Runs each seed twice and compares the trace digests; prints what the seeds have seen; fails when
-// something that the workload promises was never seen, and prints one line that replays a failing seed.
+// Runs each seed twice (--once: once) and compares the trace digests; prints what the seeds have seen and
+// how many ran per minute; fails when something that the workload promises was never seen, and prints one
+// line that replays a failing seed. A batch that is stopped goes on with the same command (--fresh: from
+// its first seed).
 
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { addSeed, type Batch, decodeBatch, encodeBatch, neverSeen, startBatch } from './batch.ts'
 import { runSeed, type Workload, workloads } from './run-seed.ts'
 import type { RealLoop } from './world.ts'
 
@@ -24,7 +29,14 @@ type Options = {
   readonly isTraced: boolean
   /** Skips the second run of each seed. */
   readonly isOnce: boolean
+  readonly isFresh: boolean
 }
+
+/** Larger batches print failures and a line of progress now and then. */
+const toldOneByOneMax = 20
+const progressEveryMs = 10_000
+const keptEveryMs = 2_000
+const keptIn = join(import.meta.dirname, '..', 'node_modules', '.cache', 'sim')
 
 function readOptions(): Options {
   const { values } = parseArgs({
@@ -32,10 +44,11 @@ function readOptions(): Options {
       seed: { type: 'string', default: '8731' },
       seeds: { type: 'string', default: '1' },
       nodes: { type: 'string', default: '3' },
-      seconds: { type: 'string', default: '30' },
+      seconds: { type: 'string', default: '12' },
       workload: { type: 'string', default: 's3' },
       trace: { type: 'boolean', default: false },
       once: { type: 'boolean', default: false },
+      fresh: { type: 'boolean', default: false },
     },
   })
   return {
@@ -46,13 +59,16 @@ function readOptions(): Options {
     workload: values.workload,
     isTraced: values.trace,
     isOnce: values.once,
+    isFresh: values.fresh,
   }
 }
 
-const totals = new Map<string, number>()
-
-/** False when the seed fails. */
-async function judge(seed: number, workload: Workload, options: Options): Promise<boolean> {
+/** Runs a seed and tells what came of it. */
+async function judge(
+  seed: number,
+  workload: Workload,
+  options: Options,
+): Promise<{ readonly isPassed: boolean; readonly counts: ReadonlyMap<string, number> }> {
   const { nodes, seconds } = options
   const given = { seed, nodes, durationMs: seconds * 1_000, workload, loop: realLoop }
   const onTrace = (line: string): void => {
@@ -62,20 +78,24 @@ async function judge(seed: number, workload: Workload, options: Options): Promis
   const result = await runSeed({ ...given, onTrace: options.isTraced ? onTrace : undefined })
   const realMs = performance.now() - startMs
   const again = options.isOnce ? result : await runSeed(given)
-  for (const [kind, count] of result.counts) totals.set(kind, (totals.get(kind) ?? 0) + count)
-  const isSame = result.digest === again.digest
+  const { counts, digest } = result
+  const isSame = digest === again.digest
   const problem = result.problem ?? (isSame ? undefined : 'the second run has another digest')
+  if (problem === undefined && options.seeds > toldOneByOneMax) return { isPassed: true, counts }
   const verdict = problem === undefined ? 'ok' : 'FAILED'
   const virtualSeconds = (result.virtualMs / 1_000).toFixed(1)
   print(
-    `seed ${seed}: ${verdict}, ${result.eventCount} events in ${virtualSeconds} s of virtual and ${(realMs / 1_000).toFixed(1)} s of real time, digest ${result.digest.slice(0, 16)}`,
+    `seed ${seed}: ${verdict}, ${result.eventCount} events in ${virtualSeconds} s of virtual and ${(realMs / 1_000).toFixed(1)} s of real time, digest ${digest.slice(0, 16)}`,
   )
-  if (problem === undefined) return true
-  print(problem)
-  print(
-    `replay: npm run sim -- --workload ${options.workload} --seed ${seed} --nodes ${nodes} --seconds ${seconds}`,
-  )
-  return false
+  if (problem !== undefined) {
+    print(problem)
+    print(`replay: ${replayOf(seed, options)}`)
+  }
+  return { isPassed: problem === undefined, counts }
+}
+
+function replayOf(seed: number, { workload, nodes, seconds }: Options): string {
+  return `npm run sim -- --workload ${workload} --seed ${seed} --nodes ${nodes} --seconds ${seconds}`
 }
 
 async function main(): Promise<number> {
@@ -86,15 +106,73 @@ async function main(): Promise<number> {
     return 64
   }
   const workload = await load()
-  let failed = 0
-  for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
-    if (!(await judge(seed, workload, options))) failed++
+  const { batch, keep, forget } = openBatch(options)
+  const pace = createPace(options)
+  while (batch.next < options.seed + options.seeds) {
+    addSeed(batch, await judge(batch.next, workload, options))
+    keep()
+    pace.tell(batch)
   }
-  for (const kind of [...totals.keys()].sort()) print(`  ${kind}: ${totals.get(kind)}`)
-  const missing = workload.promises.filter((kind) => (totals.get(kind) ?? 0) === 0)
+  forget()
+  for (const kind of [...batch.counts.keys()].sort()) print(`  ${kind}: ${batch.counts.get(kind)}`)
+  const missing = neverSeen(batch, workload.promises)
   if (missing.length > 0) print(`never seen: ${missing.join(', ')} (run more seeds)`)
-  print(`${options.seeds - failed} passed, ${failed} failed`)
-  return failed > 0 || missing.length > 0 ? 1 : 0
+  for (const seed of batch.failed) print(`failed: ${replayOf(seed, options)}`)
+  print(`${pace.perMinute()} seeds per minute`)
+  print(`${batch.passed} passed, ${batch.failed.length} failed`)
+  return batch.failed.length > 0 || missing.length > 0 ? 1 : 0
+}
+
+/** The batch as it was left, if it was, and what writes it down. One seed alone is never resumed. */
+function openBatch(options: Options): {
+  readonly batch: Batch
+  readonly keep: () => void
+  readonly forget: () => void
+} {
+  const { workload, seed, seeds, nodes, seconds, isOnce, isFresh } = options
+  const name = [workload, seed, seeds, nodes, seconds, isOnce ? 'once' : 'twice'].join('-')
+  const fresh = startBatch(name, seed)
+  if (seeds === 1) return { batch: fresh, keep: () => {}, forget: () => {} }
+  const path = join(keptIn, `${name}.json`)
+  mkdirSync(keptIn, { recursive: true })
+  const kept = isFresh ? undefined : decodeBatch(readIfThere(path), name)
+  if (kept !== undefined) print(`going on with seed ${kept.next} (--fresh begins with ${seed})`)
+  const batch = kept ?? fresh
+  let keptMs = 0
+  const keep = (): void => {
+    if (performance.now() - keptMs < keptEveryMs) return
+    keptMs = performance.now()
+    writeFileSync(path, encodeBatch(batch))
+  }
+  return { batch, keep, forget: () => rmSync(path, { force: true }) }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function createPace(options: Options): {
+  readonly tell: (batch: Batch) => void
+  readonly perMinute: () => string
+} {
+  const startMs = performance.now()
+  let ran = 0
+  let toldMs = startMs
+  const perMinute = (): string => ((ran * 60_000) / (performance.now() - startMs)).toFixed(1)
+  const tell = (batch: Batch): void => {
+    ran++
+    if (options.seeds <= toldOneByOneMax || performance.now() - toldMs < progressEveryMs) return
+    toldMs = performance.now()
+    const done = batch.next - options.seed
+    print(
+      `${done} of ${options.seeds} seeds, ${perMinute()} per minute, ${batch.failed.length} failed`,
+    )
+  }
+  return { tell, perMinute }
 }
 
 function print(line: string): void {

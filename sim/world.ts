@@ -95,6 +95,12 @@ export class World {
     return disk
   }
 
+  /** A fault: the disk is gone, an empty one is in its place. The node does not run. */
+  loseDisk(node: number): void {
+    this.trace(`lose disk ${node}`)
+    this.#disks.set(node, new SimDisk(this))
+  }
+
   /** The host of a running node. */
   host(node: number): SimHost | undefined {
     return this.#hosts.get(node)

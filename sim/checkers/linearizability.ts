@@ -8,7 +8,8 @@
 import { WorldFailure } from '../failures.ts'
 
 export type RegisterOperation = {
-  readonly kind: 'read' | 'write' | 'compare-and-set'
+  /** Presence: a read that saw some value, it is not known which. */
+  readonly kind: 'read' | 'presence' | 'write' | 'compare-and-set'
   readonly startMs: number
   /** Infinity: the outcome is not known. */
   readonly endMs: number
@@ -77,6 +78,7 @@ function applied(
 ): { readonly value: string | undefined } | undefined {
   if (operation.kind === 'write') return { value: operation.value }
   if (operation.kind === 'read') return operation.value === value ? { value } : undefined
+  if (operation.kind === 'presence') return value === undefined ? undefined : { value }
   const holds = operation.expected === value
   if (operation.isDone !== undefined && operation.isDone !== holds) return undefined
   return { value: holds ? operation.value : value }

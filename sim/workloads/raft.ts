@@ -19,9 +19,10 @@ import { openLog, openStore, type Store } from '../../src/storage/index.ts'
 import { Agreement } from '../checkers/agreement.ts'
 import { isLinearizable, type RegisterOperation } from '../checkers/linearizability.ts'
 import { WorldFailure } from '../failures.ts'
-import { Faults, type FaultKind } from '../faults.ts'
+import { Faults } from '../faults.ts'
 import type { SimHost } from '../sim-host.ts'
 import type { World } from '../world.ts'
+import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
 import {
   createRegisters,
   decodeAnswer,
@@ -43,42 +44,16 @@ export type RaftWorkloadOptions = {
   readonly durationMs: number
 }
 
-const raftFaultKinds: readonly FaultKind[] = [
-  'kill',
-  'power loss',
-  'power loss of all',
-  'partition',
-  'one-way partition',
-  'delay',
-  'broken connection',
-  'slow disk',
-  'full disk',
-  'clock jump',
-  'pause',
-]
-
 /** What a batch of seeds must have seen at least once. */
 export const raftPromises: readonly string[] = [
-  ...raftFaultKinds.map((kind) => `fault ${kind}`),
-  'disk write lost',
-  'disk write torn',
-  'elections',
+  ...nodePromises,
   'snapshots sent',
-  'snapshots installed',
-  'configuration changes',
   'nodes with a full log',
   'writes acknowledged',
   'writes unknown',
   'reads',
 ]
 
-const countedEvents = [
-  ['raft.leader_elected', 'elections'],
-  ['raft.snapshot_sent', 'snapshots sent'],
-  ['raft.snapshot_installed', 'snapshots installed'],
-  ['raft.members_changed', 'configuration changes'],
-  ['raft.log_full', 'nodes with a full log'],
-] as const
 const groupCount = 2
 const clientCount = 5
 const keys = ['a', 'b', 'c', 'd', 'e', 'f']
@@ -115,7 +90,7 @@ class RaftWorkload {
     for (const node of this.#nodes) this.#start(node)
     const faults = new Faults(this.#world, {
       nodes: this.#nodes,
-      kinds: raftFaultKinds,
+      kinds: nodeFaultKinds,
       restart: (node) => this.#start(node),
       everyMs: 1_000,
     })
@@ -332,9 +307,7 @@ class RaftWorkload {
   }
 
   #check(): void {
-    for (const [event, kind] of countedEvents) {
-      this.#world.count(kind, this.#world.counts.get(`journal ${event}`) ?? 0)
-    }
+    countJournals(this.#world)
     this.#world.count('indices compared', this.#agreement.count)
     for (const key of keys) {
       const history = this.#history.filter((one) => one.key === key)
