@@ -44,7 +44,7 @@ type Cost = { readonly share: number; readonly mebibytes: number }
 
 async function measure(groups: number, seconds: number, kills = false): Promise<Cost> {
   const path = scratchDirectory('groups')
-  const nodes = startNodes(path, groups)
+  const nodes = await startNodes(path, groups)
   try {
     await allLed(nodes, groups)
     await pause(settleMs)
@@ -64,18 +64,19 @@ async function measure(groups: number, seconds: number, kills = false): Promise<
   }
 }
 
-function startNodes(path: string, groups: number): readonly ChildProcess[] {
+async function startNodes(path: string, groups: number): Promise<readonly ChildProcess[]> {
   const cluster = clusterId('67726f75707367726f75707367726f75')
-  const authority = makeAuthority(cluster)
-  return [1, 2, 3].map((id) => {
-    const identity = identityOf(authority, id)
+  const authority = await makeAuthority(cluster)
+  const identities = await Promise.all([1, 2, 3].map((id) => identityOf(authority, id)))
+  return identities.map((identity, i) => {
+    const id = i + 1
     const child = fork(nodeProgram, { serialization: 'advanced' })
     child.send({ identity, rootPath: join(path, `node-${id}`), groups, basePort })
     return child
   })
-  function identityOf(signer: PemPair, id: number): NodeIdentity {
+  async function identityOf(signer: PemPair, id: number): Promise<NodeIdentity> {
     const subject = { clusterId: cluster, id: nodeId(id), host: '127.0.0.1' }
-    const pair = issueNodeCertificate(signer, subject)
+    const pair = await issueNodeCertificate(signer, subject)
     const { certificatePem: authorityPem } = signer
     return { nodeId: subject.id, clusterId: cluster, authorityPem, ...pair }
   }

@@ -5,219 +5,142 @@
 //            for both ends of a connection (client and server authentication).
 //   server   proves the admin API and S3 over TLS to people and programs: addresses and 'localhost'.
 //
-// They are written here, byte by byte (RFC 5280), because a library for it would take a quarter of the
-// time of the first start.
-//
 // An identity that was removed keeps a valid certificate; its peers refuse its id (the member list).
 
+import 'reflect-metadata'
+import type { webcrypto } from 'node:crypto'
 import {
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
   X509Certificate,
-} from 'node:crypto'
-import {
-  assert,
-  type ClusterId,
-  equalBytes,
-  Fault,
-  type NodeId,
-  sha256,
-  utf8Encode,
-} from '../base/index.ts'
-import {
-  addressBytes,
-  bitString,
-  contentOf,
-  contextTag,
-  objectId,
-  partsOf,
-  sequence,
-  tag,
-  time,
-  utf8String,
-  value,
-} from './der.ts'
+  X509CertificateGenerator,
+} from '@peculiar/x509'
+import { type ClusterId, type NodeId, toHex } from '../base/index.ts'
 
 export type PemPair = { readonly certificatePem: string; readonly privateKeyPem: string }
 
+const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' } as const
+const signing = { name: 'ECDSA', hash: 'SHA-256' } as const
 const dayMs = 86_400_000
 const authorityDays = 3_650
 /** A leaf never outlives its authority: each is bounded by what is left of it. */
 const leafDays = 1_825
 
-const oid = {
-  commonName: objectId('2.5.4.3'),
-  ecdsaWithSha256: objectId('1.2.840.10045.4.3.2'),
-  subjectKeyIdentifier: objectId('2.5.29.14'),
-  authorityKeyIdentifier: objectId('2.5.29.35'),
-  keyUsage: objectId('2.5.29.15'),
-  subjectAltName: objectId('2.5.29.17'),
-  basicConstraints: objectId('2.5.29.19'),
-  extendedKeyUsage: objectId('2.5.29.37'),
-  serverAuth: objectId('1.3.6.1.5.5.7.3.1'),
-  clientAuth: objectId('1.3.6.1.5.5.7.3.2'),
-}
-const signatureAlgorithm = sequence(oid.ecdsaWithSha256)
-
-export function makeAuthority(clusterId: ClusterId): PemPair {
-  const { privateKey, publicKey } = makeKeys()
-  const subject = nameOf(`Atoll cluster ${clusterId}`)
-  const isTrue = value(tag.boolean, Uint8Array.of(0xff))
-  const noFurther = value(tag.integer, Uint8Array.of(0))
-  // keyCertSign and cRLSign: bits 5 and 6.
-  const usage = bitString(Uint8Array.of(0x06), 7)
-  const identifier = value(tag.octetString, sha256(publicKey).subarray(0, 20))
-  const now = Date.now()
-  return issue(
-    {
-      issuer: subject,
-      subject,
-      notBefore: new Date(now - dayMs),
-      notAfter: new Date(now + authorityDays * dayMs),
-      publicKey,
-      extensions: [
-        extension(oid.basicConstraints, sequence(isTrue, noFurther), 'critical'),
-        extension(oid.keyUsage, usage, 'critical'),
-        extension(oid.subjectKeyIdentifier, identifier),
-      ],
-    },
-    { signer: privateKey, privateKey },
-  )
+export async function makeAuthority(clusterId: ClusterId): Promise<PemPair> {
+  const keys = await makeKeys()
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: `CN=Atoll cluster ${clusterId}`,
+    ...validity(authorityDays),
+    signingAlgorithm: signing,
+    keys,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  })
+  return exportPair(certificate, keys)
 }
 
 export function issueNodeCertificate(
   authority: PemPair,
   subject: { readonly clusterId: ClusterId; readonly id: NodeId; readonly host: string },
-): PemPair {
+): Promise<PemPair> {
   const { clusterId, id, host } = subject
-  const identity = value(contextTag(6, false), utf8Encode(`atoll://${clusterId}/node/${id}`))
-  const names = [identity, addressName(host)]
-  return issueLeaf(authority, { commonName: `node-${id}`, names, isClient: true })
+  const names = [
+    { type: 'url' as const, value: `atoll://${clusterId}/node/${id}` },
+    ...addressNames([host]),
+  ]
+  return issue(authority, { commonName: `node-${id}`, names, isClient: true })
 }
 
 export function issueServerCertificate(
   authority: PemPair,
   subject: { readonly id: NodeId; readonly hosts: readonly string[] },
-): PemPair {
-  const names = [...new Set([...subject.hosts, 'localhost'])].map(addressName)
-  return issueLeaf(authority, { commonName: `node-${subject.id} servers`, names, isClient: false })
+): Promise<PemPair> {
+  const names = addressNames([...new Set([...subject.hosts, 'localhost'])])
+  return issue(authority, { commonName: `node-${subject.id} servers`, names, isClient: false })
 }
 
 type Leaf = {
   readonly commonName: string
-  readonly names: readonly Uint8Array[]
+  readonly names: ConstructorParameters<typeof SubjectAlternativeNameExtension>[0]
   readonly isClient: boolean
 }
 
-function issueLeaf(authority: PemPair, leaf: Leaf): PemPair {
+async function issue(authority: PemPair, leaf: Leaf): Promise<PemPair> {
   const issuer = new X509Certificate(authority.certificatePem)
-  const { privateKey, publicKey } = makeKeys()
-  const usages = leaf.isClient ? [oid.serverAuth, oid.clientAuth] : [oid.serverAuth]
-  const now = Date.now()
-  const endMs = Math.min(now + leafDays * dayMs, issuer.validToDate.getTime())
-  return issue(
-    {
-      issuer: subjectOf(issuer),
-      subject: nameOf(leaf.commonName),
-      notBefore: new Date(now - dayMs),
-      notAfter: new Date(endMs),
-      publicKey,
-      extensions: [
-        extension(oid.basicConstraints, sequence(), 'critical'),
-        // digitalSignature: bit 0.
-        extension(oid.keyUsage, bitString(Uint8Array.of(0x80), 1), 'critical'),
-        extension(oid.extendedKeyUsage, sequence(...usages)),
-        extension(oid.subjectAltName, sequence(...leaf.names)),
-        extension(oid.authorityKeyIdentifier, sequence(keyIdentifierOf(issuer))),
-      ],
-    },
-    { signer: createPrivateKey(authority.privateKeyPem), privateKey },
-  )
+  const signingKey = await importPrivateKey(authority.privateKeyPem)
+  const keys = await makeKeys()
+  const usages = leaf.isClient
+    ? [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]
+    : [ExtendedKeyUsage.serverAuth]
+  const extensions: Extension[] = [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension(usages),
+    new SubjectAlternativeNameExtension(leaf.names),
+    // Strict verifiers want to know which key of the authority signed.
+    await AuthorityKeyIdentifierExtension.create(issuer.publicKey),
+  ]
+  const certificate = await X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject: `CN=${leaf.commonName}`,
+    issuer: issuer.subject,
+    ...validity(leafDays, issuer.notAfter),
+    signingAlgorithm: signing,
+    publicKey: keys.publicKey,
+    signingKey,
+    extensions,
+  })
+  return exportPair(certificate, keys)
 }
 
-type Content = {
-  readonly issuer: Uint8Array
-  readonly subject: Uint8Array
-  readonly notBefore: Date
-  readonly notAfter: Date
-  /** SubjectPublicKeyInfo. */
-  readonly publicKey: Uint8Array
-  readonly extensions: readonly Uint8Array[]
+function addressNames(hosts: readonly string[]): { type: 'ip' | 'dns'; value: string }[] {
+  return hosts.map((host) => {
+    const isIp = /^[0-9.]+$/.test(host) || host.includes(':')
+    return { type: isIp ? 'ip' : 'dns', value: host }
+  })
 }
 
-function issue(
-  content: Content,
-  { signer, privateKey }: { readonly signer: KeyObject; readonly privateKey: KeyObject },
-): PemPair {
-  const version3 = value(contextTag(0, true), value(tag.integer, Uint8Array.of(2)))
-  const signed = sequence(
-    version3,
-    value(tag.integer, serialNumber()),
-    signatureAlgorithm,
-    content.issuer,
-    sequence(time(content.notBefore), time(content.notAfter)),
-    content.subject,
-    content.publicKey,
-    value(contextTag(3, true), sequence(...content.extensions)),
-  )
-  const certificate = sequence(
-    signed,
-    signatureAlgorithm,
-    bitString(sign('sha256', signed, signer)),
-  )
-  return {
-    certificatePem: new X509Certificate(certificate).toString(),
-    privateKeyPem: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
-  }
+function validity(days: number, notAfterMax?: Date): { notBefore: Date; notAfter: Date } {
+  const nowMs = Date.now()
+  const endMs = Math.min(nowMs + days * dayMs, notAfterMax?.getTime() ?? Number.POSITIVE_INFINITY)
+  return { notBefore: new Date(nowMs - dayMs), notAfter: new Date(endMs) }
 }
 
-function extension(id: Uint8Array, content: Uint8Array, isCritical?: 'critical'): Uint8Array {
-  const critical = isCritical === undefined ? [] : [value(tag.boolean, Uint8Array.of(0xff))]
-  return sequence(id, ...critical, value(tag.octetString, content))
-}
-
-function nameOf(commonName: string): Uint8Array {
-  return sequence(value(tag.set, sequence(oid.commonName, utf8String(commonName))))
-}
-
-/** The issuer's identifier, in the form in which a leaf refers to it. */
-function keyIdentifierOf(issuer: X509Certificate): Uint8Array {
-  const [signed = issuer.raw] = partsOf(issuer.raw)
-  const [extensions = signed] = partsOf(partsOf(signed)[7] ?? signed)
-  for (const one of partsOf(extensions)) {
-    const [id, content] = partsOf(one)
-    if (id === undefined || content === undefined) continue
-    if (!equalBytes(id, oid.subjectKeyIdentifier)) continue
-    const identifier = contentOf(contentOf(content))
-    return value(contextTag(0, false), identifier)
-  }
-  throw new Fault('corrupt', 'the certificate of the authority has no key identifier')
-}
-
-/** As the bytes that the certificate has: a name is compared byte by byte. */
-function subjectOf(certificate: X509Certificate): Uint8Array {
-  const [signed = certificate.raw] = partsOf(certificate.raw)
-  const subject = partsOf(signed)[5]
-  assert(subject !== undefined, 'a certificate has a subject')
-  return subject
-}
-
-function addressName(host: string): Uint8Array {
-  const isIp = /^[0-9.]+$/.test(host) || host.includes(':')
-  if (isIp) return value(contextTag(7, false), addressBytes(host))
-  return value(contextTag(2, false), utf8Encode(host))
-}
-
-/** Positive and 127 bits long, so that its DER form never needs a leading zero. */
-function serialNumber(): Uint8Array {
+/** Positive and 126 bits long, so that its DER form never needs a leading zero. */
+function serialNumber(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40
-  return bytes
+  return toHex(bytes)
 }
 
-function makeKeys(): { readonly privateKey: KeyObject; readonly publicKey: Uint8Array } {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  return { privateKey, publicKey: publicKey.export({ format: 'der', type: 'spki' }) }
+async function makeKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return await crypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify'])
+}
+
+async function exportPair(
+  certificate: X509Certificate,
+  keys: webcrypto.CryptoKeyPair,
+): Promise<PemPair> {
+  const pkcs8 = await crypto.subtle.exportKey('pkcs8', keys.privateKey)
+  return {
+    certificatePem: `${certificate.toString('pem')}\n`,
+    privateKeyPem: `${PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n`,
+  }
+}
+
+async function importPrivateKey(pem: string): Promise<webcrypto.CryptoKey> {
+  const der = PemConverter.decodeFirst(pem)
+  return await crypto.subtle.importKey('pkcs8', der, keyAlgorithm, false, ['sign'])
 }

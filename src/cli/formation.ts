@@ -129,7 +129,7 @@ export async function formCluster(dataDir: string, plan: FormationPlan): Promise
   const topology = given ?? defaultTopology(plan, hosts)
   const own = clusterId(randomBytes(16).toString('hex'))
   const { makeAuthority } = await import('./authority.ts')
-  const authority = makeAuthority(own)
+  const authority = await makeAuthority(own)
   const adminToken = randomBytes(24).toString('base64url')
   const paths = launcherPaths(dataDir)
   writeText(paths.authorityCertificate, authority.certificatePem)

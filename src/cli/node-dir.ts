@@ -46,12 +46,12 @@ export async function writeNodeDir(nodeDir: string, plan: NodeDirPlan): Promise<
   if (entry === undefined) throw new Fault('invalid', `no [[db]] entry for node ${plan.self}`)
   const { host } = entry
   const { issueNodeCertificate, issueServerCertificate } = await import('./authority.ts')
-  const own = issueNodeCertificate(plan.authority, {
+  const own = await issueNodeCertificate(plan.authority, {
     clusterId: plan.clusterId,
     id: plan.self,
     host,
   })
-  const server = issueServerCertificate(plan.authority, { id: plan.self, hosts: [host] })
+  const server = await issueServerCertificate(plan.authority, { id: plan.self, hosts: [host] })
   const secret = { isSecret: true }
   writeText(paths.clusterId, `${plan.clusterId}\n`)
   writeText(paths.authorityCertificate, plan.authority.certificatePem)

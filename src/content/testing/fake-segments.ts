@@ -137,8 +137,7 @@ export class FakeSegments implements Segments {
     const { at, count } = range ?? { at: 0, count: bytes.length }
     for (let unit = Math.floor(at / unitBytes); unit * unitBytes < at + count; unit++) {
       const slice = bytes.subarray(unit * unitBytes, (unit + 1) * unitBytes)
-      if (crc32c(slice) !== sums[unit])
-        throw new Fault('corrupt', `unit ${unit} is damaged`)
+      if (crc32c(slice) !== sums[unit]) throw new Fault('corrupt', `unit ${unit} is damaged`)
     }
     return bytes.subarray(at, at + count)
   }
