@@ -224,7 +224,7 @@ export type WatchEvent = {
  * Watches that see the same events get the same `events` array, so its encoding can be shared.
  */
 export type WatchResponse = {
-  /** Everything up to here was given, this response included (a fragment: all before here). */
+  /** Everything up to here was given, this response included; a fragment's own revision is yet to end. */
   readonly revision: Revision
   readonly events: readonly WatchEvent[]
   readonly isFragment: boolean

@@ -1,90 +1,23 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { type Fault, nodeId, utf8Decode, utf8Encode } from '../base/index.ts'
-import { createLoopPorts, type Host } from '../host/index.ts'
-import type { Keyspace, Keyspaces } from './keyspace.ts'
-import { type CoreKeyspaces, createKeyspaces, serveKeyspaces } from './keyspaces.ts'
+import { createLoopPorts } from '../host/index.ts'
+import type { FullKeyspaces, Keyspace } from './keyspace.ts'
+import { serveKeyspaces } from './keyspaces.ts'
 import { createLaneKeyspaces } from './lane-client.ts'
-import {
-  TestConsensus,
-  type TestDirectory,
-  TestNetwork,
-  TestSegments,
-  testDirectory,
-  testGroup,
-  testRaft,
-  testStore,
-} from './testing/doubles.ts'
+import { type TestDirectory, testDirectory } from './testing/doubles.ts'
+import { name, World } from './testing/world.ts'
 
-const name = '/raft/test'
 const key = utf8Encode('k')
 const text = utf8Encode
 
-/** Nodes 1 to 3 have replicas, 4 has none; 1 leads. */
-class World {
-  readonly consensus = new TestConsensus()
-  readonly network = new TestNetwork()
-  readonly host: Host
-  readonly #nodes: { readonly keyspaces: CoreKeyspaces; readonly keyspace: Keyspace }[] = []
-
-  constructor(host: Host) {
-    this.host = host
-  }
-
-  async start(): Promise<void> {
-    for (const id of [1, 2, 3, 4]) await this.#startNode(id)
-    this.consensus.elect(1)
-  }
-
-  at(id: number): Keyspace {
-    return this.#node(id).keyspace
-  }
-
-  keyspacesAt(id: number): CoreKeyspaces {
-    return this.#node(id).keyspaces
-  }
-
-  async close(): Promise<void> {
-    for (const { keyspaces } of this.#nodes) await keyspaces.close()
-  }
-
-  #node(id: number) {
-    const node = this.#nodes[id - 1]
-    assert.ok(node)
-    return node
-  }
-
-  async #startNode(id: number): Promise<void> {
-    const self = nodeId(id)
-    const store = await testStore(this.host, `store-${id}-${worlds}`)
-    const raft = testRaft(this.host, this.consensus, { self, store })
-    const rpc = this.network.rpc(self)
-    const founders = { voters: [1, 2, 3].map(nodeId) }
-    const keyspaces = await createKeyspaces(
-      {
-        host: this.host,
-        raft,
-        rpc,
-        store,
-        values: new TestSegments(),
-        self,
-        session: { number: 1000 + id },
-      },
-      { namespaces: [{ name, group: testGroup, founders }] },
-    )
-    this.#nodes.push({ keyspaces, keyspace: await keyspaces.open(name) })
-  }
-}
-
 let directory: TestDirectory
-let worlds = 0
 before(() => {
   directory = testDirectory()
 })
 after(() => directory.remove())
 
 async function inWorld(run: (world: World) => Promise<void>): Promise<void> {
-  worlds++
   const world = new World(directory.host)
   await world.start()
   try {
@@ -230,7 +163,7 @@ describe('routing', () => {
 
 describe('data threads', () => {
   async function inLane(
-    run: (world: World, lane: { keyspace: Keyspace; keyspaces: Keyspaces }) => Promise<void>,
+    run: (world: World, lane: { keyspace: Keyspace; keyspaces: FullKeyspaces }) => Promise<void>,
   ): Promise<void> {
     await inWorld(async (world) => {
       const [ours, theirs] = createLoopPorts((next) => world.host.clock.soon(next))
@@ -277,7 +210,6 @@ describe('data threads', () => {
 describe('compaction by the leader', () => {
   it('keeps the window of revisions', async () => {
     const world = new World(directory.host)
-    worlds++
     await world.start()
     for (let i = 0; i < 30; i++) await world.at(1).put(key, text(`${i}`))
     await world.keyspacesAt(1).compactNow({ ageMs: 1e9, revisionsMax: 5 })

@@ -9,13 +9,15 @@ import type { Segments, Store } from '../storage/index.ts'
 import { checkName, createKeyspace, type Transport } from './client.ts'
 import { decodeCall } from './core/calls.ts'
 import { quotaBytesDefault } from './core/limits.ts'
-import type { Keyspace, Keyspaces } from './keyspace.ts'
+import type { FullKeyspace, FullKeyspaces, Keyspaces } from './keyspace.ts'
 import { LaneServer } from './lane-server.ts'
 import { Comparison } from './comparison.ts'
 import { createMachine, type KeyspaceMachine } from './machine.ts'
 import { Replica } from './replica.ts'
 import { Router } from './router.ts'
 import { ValueShelf } from './values.ts'
+import { answerPull } from './watch-feed.ts'
+import { WatchSource } from './watch-source.ts'
 
 export type KeyspaceDependencies = {
   readonly host: Host
@@ -56,7 +58,7 @@ export type KeyspacesOptions = {
 export type HistoryWindow = { readonly ageMs: number; readonly revisionsMax: number }
 
 /** What the core thread has beside the contract of Keyspaces. */
-export type CoreKeyspaces = Keyspaces & {
+export type CoreKeyspaces = FullKeyspaces & {
   /** Opens a namespace that was not known at start. Fault 'exists' for a name or group in use. */
   add(namespace: NamespaceOptions): Promise<void>
   /** The way to a namespace for threads that send encoded requests. Fault 'not-found'. */
@@ -74,13 +76,17 @@ const historyRevisionsDefault = 10_000
 const compactionMs = 5000
 const tickMs = 500
 const comparisonMs = 10_000
+const pullWaitMsMax = 2000
+/** An answer to a pull fits into a call between nodes. */
+const pullBytesMax = 1_900_000
 
 type Namespace = {
   readonly options: NamespaceOptions
   readonly machine: KeyspaceMachine | undefined
   readonly replica: Replica | undefined
   readonly router: Router
-  readonly keyspace: Keyspace
+  readonly keyspace: FullKeyspace
+  readonly source: WatchSource | undefined
   readonly comparison: Comparison | undefined
   isCompacting: boolean
 }
@@ -142,6 +148,9 @@ class NodeKeyspaces implements CoreKeyspaces {
     const members = [...founders.voters, ...(founders.learners ?? [])]
     const hasReplica = options.hasReplica ?? members.includes(self)
     const replica = hasReplica ? await this.#openReplica(options) : undefined
+    const { store } = this.#dependencies
+    const machine = replica?.machine
+    const source = machine && new WatchSource({ store, values: this.#values, machine })
     const router = new Router({
       host,
       rpc,
@@ -150,14 +159,16 @@ class NodeKeyspaces implements CoreKeyspaces {
       group,
       members,
       replica,
+      source,
       session: session.number,
     })
     const namespace: Namespace = {
       options,
-      machine: replica?.machine,
+      machine,
       replica,
+      source,
       router,
-      keyspace: createKeyspace(name, router),
+      keyspace: createKeyspace(host, name, router),
       comparison: replica && new Comparison({ host, rpc, self, name, replica }),
       isCompacting: false,
     }
@@ -165,7 +176,7 @@ class NodeKeyspaces implements CoreKeyspaces {
     this.#byGroup.set(group, namespace)
   }
 
-  async open(name: string): Promise<Keyspace> {
+  async open(name: string): Promise<FullKeyspace> {
     return this.#find(name).keyspace
   }
 
@@ -239,16 +250,36 @@ class NodeKeyspaces implements CoreKeyspaces {
   /** A request of another node. It is answered here or refused; it never travels on. */
   async #answer(call: IncomingCall): Promise<Uint8Array> {
     const request = decodeCall(call.request)
-    const replica = this.#byGroup.get(request.group)?.replica
-    if (replica === undefined) {
-      throw new Fault('not-leader', 'this node has no replica of the group', {
-        fields: { leader: '' },
-      })
+    const namespace = this.#byGroup.get(request.group)
+    const { replica, source } = namespace ?? {}
+    if (namespace === undefined || replica === undefined || source === undefined) {
+      throw notLeader('this node has no replica of the group', '')
     }
-    if (request.kind === 'write') return replica.write(request.body)
-    if (request.kind === 'events') throw new Fault('unsupported', 'events are not asked for here')
-    const { isSerializable } = request
-    return replica.read(request.kind, request.body, { isSerializable, signal: call.signal })
+    const { kind, isSerializable, body } = request
+    if (replica.isDiverged && kind !== 'status' && kind !== 'mark') {
+      const { leader } = replica.group.status()
+      throw notLeader('the replica of this node differs from most others', String(leader ?? ''))
+    }
+    if (kind === 'write') return replica.write(body)
+    if (kind !== 'events') return replica.read(kind, body, { isSerializable, signal: call.signal })
+    const wait = (ms: number): Promise<void> => this.#waitForMore(namespace, ms, call.signal)
+    return answerPull(source, body, { wait, bytesMax: pullBytesMax })
+  }
+
+  /** Until the replica has applied more, at most for a while. */
+  #waitForMore(namespace: Namespace, ms: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#dependencies.host
+    return new Promise((resolve) => {
+      const end = (): void => {
+        unlisten()
+        timer.cancel()
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const unlisten = namespace.router.onRevision(() => clock.soon(end))
+      const timer = clock.after(Math.min(ms, pullWaitMsMax), end)
+      signal.addEventListener('abort', end)
+    })
   }
 
   /** Never rejects: a compaction that fails is proposed again later. */
@@ -269,4 +300,8 @@ class NodeKeyspaces implements CoreKeyspaces {
   #stop(error: unknown): void {
     this.#dependencies.host.journal.fatal('keyspace.replica_damaged', error)
   }
+}
+
+function notLeader(what: string, leader: string): Fault {
+  return new Fault('not-leader', what, { fields: { leader } })
 }

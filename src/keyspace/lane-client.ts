@@ -13,7 +13,9 @@ import {
   type LaneKind,
   type LaneRequest,
 } from './core/lane-wire.ts'
-import type { Keyspace, Keyspaces } from './keyspace.ts'
+import { encodeNumbers } from './core/entry.ts'
+import type { FullKeyspace, FullKeyspaces } from './keyspace.ts'
+import type { FeedLink, FeedReceiver } from './watch-feed.ts'
 
 const inFlightMax = 2048
 const messageBytesMax = 8 * 1024 * 1024
@@ -21,7 +23,7 @@ const openDeadlineMs = 10_000
 const emptyBytes = new Uint8Array(0)
 
 /** Keyspaces for a thread that has no groups: `port` leads to serveKeyspaces on the core thread. */
-export function createLaneKeyspaces(host: Host, port: Port): Keyspaces {
+export function createLaneKeyspaces(host: Host, port: Port): FullKeyspaces {
   return new LaneKeyspaces(host, port)
 }
 
@@ -31,16 +33,19 @@ type Waiting = {
 }
 type Freshness = { readonly revision: number; readonly heardMsAgo: number; readonly atMs: number }
 
-class LaneKeyspaces implements Keyspaces {
+class LaneKeyspaces implements FullKeyspaces {
   readonly #host: Host
   readonly #port: Port
   readonly #waiting = new Map<number, Waiting>()
   readonly #freshness = new Map<number, Freshness>()
   readonly #revisionListeners = new Map<number, Set<() => void>>()
-  readonly #opened = new Map<string, Promise<Keyspace>>()
+  readonly #feeds = new Map<number, FeedReceiver>()
+  readonly #opened = new Map<string, Promise<FullKeyspace>>()
   #requests: LaneRequest[] = []
   #requestBytes = 0
   #nextId = 1
+  /** Requests, without the pulls of watches, which the number of watches bounds. */
+  #inFlight = 0
   #isFlushing = false
   #isClosed = false
 
@@ -50,7 +55,7 @@ class LaneKeyspaces implements Keyspaces {
     port.onMessage = (bytes) => this.#take(bytes)
   }
 
-  open(name: string): Promise<Keyspace> {
+  open(name: string): Promise<FullKeyspace> {
     const known = this.#opened.get(name)
     if (known !== undefined) return known
     const opening = this.#open(name)
@@ -64,7 +69,7 @@ class LaneKeyspaces implements Keyspaces {
     this.#failAll()
   }
 
-  async #open(name: string): Promise<Keyspace> {
+  async #open(name: string): Promise<FullKeyspace> {
     const body = encodeName(name)
     const { namespace } = await this.#send('open', {
       namespace: 0,
@@ -78,11 +83,45 @@ class LaneKeyspaces implements Keyspaces {
       },
       freshness: () => this.#freshnessOf(namespace),
       onRevision: (changed) => this.#listen(namespace, changed),
+      openFeed: (receiver) => this.#openFeed(namespace, receiver),
     }
-    return createKeyspace(name, transport)
+    return createKeyspace(this.#host, name, transport)
   }
 
-  #freshnessOf(namespace: number): ReturnType<Keyspace['freshness']> {
+  /** One per namespace: what watches of this thread share. */
+  #openFeed(namespace: number, receiver: FeedReceiver): FeedLink {
+    this.#feeds.set(namespace, receiver)
+    if (this.#isClosed) this.#host.clock.soon(() => receiver.ended(closedFault('failed')))
+    const tell = (kind: LaneKind, body: Uint8Array): void => {
+      this.#push({ ...feedRequest, id: 0, kind, namespace, body })
+    }
+    return {
+      pull: (body, reply) => {
+        if (this.#isClosed) {
+          this.#host.clock.soon(() => reply(closedFault('failed')))
+          return
+        }
+        const id = this.#nextId++
+        this.#waiting.set(id, {
+          resolve: (answer) => {
+            this.#waiting.delete(id)
+            reply(answer.body)
+          },
+          reject: (fault) => {
+            this.#waiting.delete(id)
+            reply(fault)
+          },
+        })
+        this.#push({ ...feedRequest, id, kind: 'events', namespace, body })
+      },
+      leave: (interest) => tell('leave', interest),
+      askProgress: () => tell('progress', emptyBytes),
+      grant: (bytes) => tell('grant', encodeNumbers([bytes])),
+      close: () => this.#feeds.delete(namespace),
+    }
+  }
+
+  #freshnessOf(namespace: number): ReturnType<FullKeyspace['freshness']> {
     const told = this.#freshness.get(namespace)
     if (told === undefined) {
       return { revision: toRevision(0), heardMsAgo: Number.POSITIVE_INFINITY }
@@ -114,13 +153,15 @@ class LaneKeyspaces implements Keyspaces {
       if (this.#isClosed) return reject(closedFault('failed'))
       if (signal?.aborted === true)
         return reject(new Fault('cancelled', 'cancelled before it began'))
-      if (this.#waiting.size >= inFlightMax) {
+      if (this.#inFlight >= inFlightMax) {
         return reject(new Fault('overloaded', `${inFlightMax} requests are in flight`))
       }
+      this.#inFlight++
       const id = this.#nextId++
       const onAbort = (): void => this.#push({ ...cancelRequest, id })
       const end = (): void => {
         this.#waiting.delete(id)
+        this.#inFlight--
         signal?.removeEventListener('abort', onAbort)
       }
       this.#waiting.set(id, {
@@ -175,15 +216,19 @@ class LaneKeyspaces implements Keyspaces {
       if (answer.fault.length > 0) waiting.reject(faultCodec.decode(answer.fault))
       else waiting.resolve(answer)
     }
+    for (const { namespace, chunk } of news.feeds) this.#feeds.get(namespace)?.receive(chunk)
     if (!news.isClosed) return
     this.#isClosed = true
     this.#failAll()
   }
 
   #failAll(): void {
+    for (const receiver of [...this.#feeds.values()]) receiver.ended(closedFault('failed'))
     for (const waiting of [...this.#waiting.values()]) waiting.reject(closedFault('unknown'))
   }
 }
+
+const feedRequest = { deadlineMs: 1, isSerializable: true } as const
 
 const cancelRequest = {
   kind: 'cancel',

@@ -6,14 +6,18 @@
 import { Fault, faultCodec, toFault } from '../base/index.ts'
 import type { Host, Port, Timer } from '../host/index.ts'
 import type { Transport } from './client.ts'
+import { isRequestKind } from './core/calls.ts'
+import { decodeNumbers } from './core/entry.ts'
 import {
   decodeLaneRequests,
   decodeName,
   encodeLaneNews,
   type LaneAnswer,
+  type LaneFeed,
   type LaneFreshness,
   type LaneRequest,
 } from './core/lane-wire.ts'
+import type { FeedLink } from './watch-feed.ts'
 
 const revisionMs = 100
 const ageMs = 400
@@ -21,8 +25,13 @@ const inFlightMax = 4096
 /** Answers beyond this many bytes go in a further message of the same turn. */
 const messageBytesMax = 8 * 1024 * 1024
 const emptyBytes = new Uint8Array(0)
+const feedKinds: ReadonlySet<string> = new Set(['events', 'leave', 'progress', 'grant'])
 
-type LaneNamespace = { readonly name: string; readonly transport: Transport }
+type LaneNamespace = {
+  readonly name: string
+  readonly transport: Transport
+  feed: FeedLink | undefined
+}
 
 export class LaneServer {
   readonly #host: Host
@@ -34,6 +43,7 @@ export class LaneServer {
   readonly #unlisten: (() => void)[] = []
   #tellSoon: Timer | undefined
   #answers: LaneAnswer[] = []
+  #feeds: LaneFeed[] = []
   #answerBytes = 0
   #isFlushing = false
   #isClosed = false
@@ -55,16 +65,46 @@ export class LaneServer {
     this.#tellSoon?.cancel()
     for (const unlisten of this.#unlisten) unlisten()
     for (const running of this.#running.values()) running.abort()
+    for (const { feed } of this.#namespaces) feed?.close()
     const answers = this.#answers
     this.#answers = []
-    this.#port.send(encodeLaneNews({ answers, freshness: [], isClosed: true }))
+    this.#port.send(encodeLaneNews({ answers, feeds: [], freshness: [], isClosed: true }))
   }
 
   #take(request: LaneRequest): void {
     if (this.#isClosed) return
     if (request.kind === 'cancel') this.#running.get(request.id)?.abort()
     else if (request.kind === 'open') this.#open(request)
+    else if (feedKinds.has(request.kind)) this.#feed(request)
     else void this.#run(request)
+  }
+
+  /** What watches of the thread ask of their namespace's feed, which is opened with the first. */
+  #feed({ id, kind, namespace: number, body }: LaneRequest): void {
+    const namespace = this.#namespaces[number - 1]
+    if (namespace === undefined) {
+      if (kind === 'events') this.#fail(id, new Fault('invalid', 'the namespace was not opened'))
+      return
+    }
+    namespace.feed ??= namespace.transport.openFeed({
+      receive: (chunk) => this.#send({ namespace: number, chunk }),
+      ended: () => {},
+    })
+    const { feed } = namespace
+    if (kind === 'leave') feed.leave(body)
+    else if (kind === 'progress') feed.askProgress()
+    else if (kind === 'grant') feed.grant(decodeNumbers(body)[0] ?? 0)
+    else feed.pull(body, (answer) => this.#reply(id, answer))
+  }
+
+  #reply(id: number, answer: Uint8Array | Fault): void {
+    if (answer instanceof Fault) this.#fail(id, answer)
+    else this.#answer({ id, fault: emptyBytes, body: answer, namespace: 0 })
+  }
+
+  #send(feed: LaneFeed): void {
+    this.#feeds.push(feed)
+    this.#queued(feed.chunk.length)
   }
 
   #open(request: LaneRequest): void {
@@ -73,7 +113,7 @@ export class LaneServer {
       const transport = this.#find(name)
       let namespace = this.#namespaces.findIndex((known) => known.name === name) + 1
       if (namespace === 0) {
-        namespace = this.#namespaces.push({ name, transport })
+        namespace = this.#namespaces.push({ name, transport, feed: undefined })
         this.#unlisten.push(transport.onRevision(() => this.#revisionChanged()))
       }
       this.#answer({ id: request.id, fault: emptyBytes, body: emptyBytes, namespace })
@@ -89,7 +129,7 @@ export class LaneServer {
     const controller = new AbortController()
     try {
       const transport = this.#namespaces[request.namespace - 1]?.transport
-      if (transport === undefined || kind === 'open' || kind === 'cancel') {
+      if (transport === undefined || !isRequestKind(kind)) {
         throw new Fault('invalid', 'the namespace was not opened')
       }
       if (this.#running.size >= inFlightMax) {
@@ -113,7 +153,11 @@ export class LaneServer {
 
   #answer(answer: LaneAnswer): void {
     this.#answers.push(answer)
-    this.#answerBytes += answer.body.length
+    this.#queued(answer.body.length)
+  }
+
+  #queued(bytes: number): void {
+    this.#answerBytes += bytes
     if (this.#answerBytes >= messageBytesMax) {
       this.#flush({ withFreshness: false })
       return
@@ -138,11 +182,14 @@ export class LaneServer {
     if (!options.withFreshness) this.#isFlushing = false
     if (this.#isClosed) return
     const answers = this.#answers
+    const feeds = this.#feeds
     this.#answers = []
+    this.#feeds = []
     this.#answerBytes = 0
     const freshness = options.withFreshness ? this.#freshness() : []
-    if (answers.length === 0 && freshness.length === 0) return
-    this.#port.send(encodeLaneNews({ answers, freshness, isClosed: false }), { transfer: true })
+    if (answers.length + feeds.length + freshness.length === 0) return
+    const news = { answers, feeds, freshness, isClosed: false }
+    this.#port.send(encodeLaneNews(news), { transfer: true })
   }
 
   #freshness(): LaneFreshness[] {

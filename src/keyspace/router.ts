@@ -29,6 +29,8 @@ import { readSessionExpired } from './core/sessions.ts'
 import { readFaultAnswer } from './core/wire.ts'
 import type { Keyspace } from './keyspace.ts'
 import type { Replica } from './replica.ts'
+import { type FeedLink, type FeedReceiver, RemoteFeed, WatchFeed } from './watch-feed.ts'
+import type { WatchSource } from './watch-source.ts'
 
 /** A remote attempt that takes longer is given up and made elsewhere, with the same request id. */
 const attemptMsMax = 2500
@@ -39,6 +41,7 @@ const hopsMax = 2
 export const inFlightMax = 4096
 const jitterLimit = 1000
 const noBytes = new Uint8Array(0)
+const pullOptions = { deadlineMs: 10_000, isSerializable: true, signal: undefined }
 /** What may pass by itself soon. A full disk or a conflict is the asker's to hear of at once. */
 const retriedCodes: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'not-leader',
@@ -71,6 +74,8 @@ export type RouterDependencies = {
   /** Nodes that may have a replica, asked in turn while no leader is known. */
   readonly members: readonly NodeId[]
   readonly replica: Replica | undefined
+  /** Of the replica. */
+  readonly source: WatchSource | undefined
 }
 
 export class Router implements Transport {
@@ -85,6 +90,8 @@ export class Router implements Transport {
   /** Ends of attempts and pauses that a change of leader makes pointless. */
   readonly #waiting = new Set<(fault: Fault) => void>()
   readonly #revisionListeners = new Set<() => void>()
+  readonly #source: WatchSource | undefined
+  readonly #feeds = new Map<FeedLink, FeedReceiver>()
   #leader: NodeId | undefined
   #inFlight = 0
   #turn = 0
@@ -98,6 +105,7 @@ export class Router implements Transport {
     this.#group = dependencies.group
     this.#members = dependencies.members.filter((member) => member !== dependencies.self)
     this.#replica = dependencies.replica
+    this.#source = dependencies.source
     this.#sequences = new Sequences(dependencies.session)
     this.#leader = this.#replica?.group.status().leader
     this.#replica?.group.onLeadership((leader) => this.#follow(leader))
@@ -152,9 +160,31 @@ export class Router implements Transport {
     }
   }
 
+  openFeed(receiver: FeedReceiver): FeedLink {
+    const feed =
+      this.#source === undefined
+        ? new RemoteFeed(this.#host, (body) => this.request('events', body, pullOptions))
+        : new WatchFeed(this.#host, this.#source, {
+            receiver,
+            onRevision: (changed) => this.onRevision(changed),
+          })
+    this.#feeds.set(feed, receiver)
+    if (this.#isClosed) this.#host.clock.soon(() => this.#endFeeds())
+    return feed
+  }
+
   close(): void {
     this.#isClosed = true
+    this.#endFeeds()
     this.#wakeAll(new Fault('unavailable', 'the node is stopping', { outcome: 'unknown' }))
+  }
+
+  #endFeeds(): void {
+    for (const [feed, receiver] of this.#feeds) {
+      feed.close()
+      receiver.ended(new Fault('unavailable', 'the node is stopping'))
+    }
+    this.#feeds.clear()
   }
 
   async #route(call: Call): Promise<Uint8Array> {
@@ -302,7 +332,7 @@ export class Router implements Transport {
     }
     const kind = callKindOf(call.kind)
     if (kind === 'write') return replica.write(body)
-    if (kind === 'events') throw new Fault('unsupported', 'events are not asked for here')
+    if (kind === 'events') throw new Fault('unsupported', 'a replica is watched over its feed')
     const { isSerializable, signal } = call.options
     return replica.read(kind, body, { isSerializable, signal })
   }

@@ -48,6 +48,10 @@ export function isWriteKind(kind: RequestKind): kind is WriteKind {
   return (writeKinds as readonly RequestKind[]).includes(kind)
 }
 
+export function isRequestKind(kind: string): kind is RequestKind {
+  return (requestKinds as readonly string[]).includes(kind)
+}
+
 const leaderQueries: readonly RequestKind[] = ['keepalive', 'ttl', 'leases', 'session']
 
 /** Kinds that only the leader answers. */

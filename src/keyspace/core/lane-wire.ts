@@ -16,7 +16,8 @@ import {
 } from '../../base/index.ts'
 import { requestKinds } from './calls.ts'
 
-export const laneKinds = ['open', 'cancel', ...requestKinds] as const
+/** leave, progress, grant: to the feed of the namespace; they get no answer. */
+export const laneKinds = ['open', 'cancel', 'leave', 'progress', 'grant', ...requestKinds] as const
 export type LaneKind = (typeof laneKinds)[number]
 
 export type LaneRequest = {
@@ -27,7 +28,7 @@ export type LaneRequest = {
   readonly namespace: number
   readonly deadlineMs: number
   readonly isSerializable: boolean
-  /** A name (open), an encoded request, or nothing (cancel). */
+  /** A name (open), an encoded request, a WatchPull (events, leave), bytes (grant), or nothing. */
   readonly body: Uint8Array
 }
 
@@ -47,8 +48,13 @@ export type LaneFreshness = {
   readonly heardMsAgo: number
 }
 
+/** A chunk of events for the watches of a thread. */
+export type LaneFeed = { readonly namespace: number; readonly chunk: Uint8Array }
+
 export type LaneNews = {
+  /** Count before the feeds of the same message: a watch joins before it is sent anything. */
   readonly answers: readonly LaneAnswer[]
+  readonly feeds: readonly LaneFeed[]
   readonly freshness: readonly LaneFreshness[]
   /** The core's end is closing. */
   readonly isClosed: boolean
@@ -70,10 +76,12 @@ const freshnessFields = message({
   heardMsAgo: uint(3),
   hasReplica: bool(4),
 })
+const feedFields = message({ namespace: uint(1), chunk: bytes(2) })
 const newsFields = message({
   answers: many<LaneAnswer>(nested(1, answerFields)),
   freshness: many(nested(2, freshnessFields)),
   isClosed: bool(3),
+  feeds: many<LaneFeed>(nested(4, feedFields)),
 })
 const nameFields = message({ name: text(1) })
 

@@ -284,6 +284,7 @@ describe('entries and calls', () => {
     assert.deepEqual(decodeLaneRequests(encodeLaneRequests(requests)), requests)
     const news = {
       answers: [{ id: 2, fault: key, body: key, namespace: 1 }],
+      feeds: [{ namespace: 1, chunk: key }],
       freshness: [
         { namespace: 1, revision: 3, heardMsAgo: 12 },
         { namespace: 2, revision: 0, heardMsAgo: Number.POSITIVE_INFINITY },

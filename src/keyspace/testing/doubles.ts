@@ -9,6 +9,7 @@ import {
   Fault,
   type GroupId,
   groupId,
+  type LogIndex,
   logIndex,
   type NodeId,
   nodeId,
@@ -154,6 +155,9 @@ export class TestConsensus {
       const answers = store.transaction(() => machine.apply([{ index, term: term(1), payload }]))
       if (id === at) answer = answers[0]
     }
+    for (const { group } of this.replicas.values()) {
+      for (const applied of group.appliedListeners) applied(index)
+    }
     if (answer === undefined) throw new Fault('internal', 'the leader has no replica')
     return answer
   }
@@ -162,6 +166,7 @@ export class TestConsensus {
 class TestGroup implements Group {
   readonly group: GroupId
   readonly listeners: ((leader: NodeId | undefined, isSelf: boolean) => void)[] = []
+  readonly appliedListeners: ((index: LogIndex) => void)[] = []
   readonly #consensus: TestConsensus
   readonly #self: NodeId
   readonly #host: Host
@@ -216,7 +221,9 @@ class TestGroup implements Group {
     this.listeners.push(changed)
   }
 
-  onApplied(): void {}
+  onApplied(applied: (index: LogIndex) => void): void {
+    this.appliedListeners.push(applied)
+  }
 }
 
 export function testRaft(

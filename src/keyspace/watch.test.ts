@@ -1,0 +1,399 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import {
+  type Fault,
+  isFault,
+  type Random,
+  seededRandom,
+  toHex,
+  utf8Decode,
+  utf8Encode,
+} from '../base/index.ts'
+import { createLoopPorts } from '../host/index.ts'
+import type {
+  FullKeyspace,
+  KeyValue,
+  Watch,
+  WatchEvent,
+  WatchRequest,
+  WatchResponse,
+} from './keyspace.ts'
+import { serveKeyspaces } from './keyspaces.ts'
+import { createLaneKeyspaces } from './lane-client.ts'
+import { type TestDirectory, testDirectory } from './testing/doubles.ts'
+import { ModelKeyspace } from './testing/model.ts'
+import { randomTxn } from './testing/requests.ts'
+import { name, World } from './testing/world.ts'
+
+const text = utf8Encode
+const all = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) }
+let directory: TestDirectory
+before(() => {
+  directory = testDirectory()
+})
+after(() => directory.remove())
+
+type Threads = { readonly world: World; readonly lane: FullKeyspace }
+
+async function inWorld(run: (threads: Threads) => Promise<void>): Promise<void> {
+  const world = new World(directory.host)
+  await world.start()
+  const [ours, theirs] = createLoopPorts((next) => world.host.clock.soon(next))
+  serveKeyspaces(ours, world.keyspacesAt(2))
+  const keyspaces = createLaneKeyspaces(world.host, theirs)
+  try {
+    await run({ world, lane: await keyspaces.open(name) })
+  } finally {
+    await keyspaces.close()
+    await world.close()
+  }
+}
+
+/** What a watch was given, with stops drawn from `random`; checks each response as it comes. */
+class Taker {
+  readonly request: WatchRequest
+  readonly events: WatchEvent[] = []
+  readonly watch: Watch
+  readonly #random: Random | undefined
+  readonly #waiting: (() => void)[] = []
+  revision = 0
+  responses = 0
+  fragments = 0
+  opened: number | undefined
+  fault: Fault | undefined
+  isStopped = false
+
+  constructor(keyspace: FullKeyspace, request: WatchRequest, random?: Random) {
+    this.request = request
+    this.#random = random
+    this.watch = keyspace.watch(request, {
+      onOpened: ({ revision }) => {
+        assert.equal(this.opened, undefined)
+        assert.equal(this.responses, 0)
+        this.opened = revision
+        this.#wake()
+      },
+      onResponse: (response) => this.#take(response),
+      onEnded: (fault) => {
+        assert.equal(this.fault, undefined)
+        this.fault = fault
+        this.#wake()
+      },
+    })
+  }
+
+  resume(): void {
+    this.isStopped = false
+    this.watch.resume()
+  }
+
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Settles when everything up to a revision was given. */
+  async reached(revision: number): Promise<void> {
+    while (this.revision < revision) {
+      if (this.isStopped) this.resume()
+      const { responses } = this
+      this.watch.requestProgress()
+      await this.until(() => this.responses > responses || this.fault !== undefined)
+      assert.equal(this.fault, undefined)
+    }
+  }
+
+  #take(response: WatchResponse): boolean {
+    assert.ok(!this.isStopped, 'nothing comes before resume()')
+    assert.ok(this.opened !== undefined)
+    assert.ok(response.revision >= this.revision, 'revisions of responses never go back')
+    const last = this.events.at(-1)
+    const first = response.events[0]
+    if (first !== undefined && last !== undefined && this.fragments === 0) {
+      assert.ok(first.kv.modRevision > last.kv.modRevision, 'a revision comes in one response')
+    }
+    const end = response.events.at(-1)
+    if (!response.isFragment && end) assert.ok(end.kv.modRevision <= response.revision)
+    this.events.push(...response.events)
+    this.responses++
+    this.fragments = response.isFragment ? this.fragments + 1 : 0
+    this.revision = response.revision
+    this.isStopped = this.#random?.chance(0.3) === true
+    this.#wake()
+    return !this.isStopped
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
+  }
+}
+
+function expectedEvents(model: ModelKeyspace, taker: Taker, start: number): WatchEvent[] {
+  const { request } = taker
+  const { key, rangeEnd, withoutPuts = false, withoutDeletes = false, previous = false } = request
+  const end = rangeEnd ?? Uint8Array.from([...key, 0])
+  const isOpen = toHex(end) === '00'
+  const events: WatchEvent[] = []
+  for (const event of model.events) {
+    if (event.revision < start) continue
+    const name = toHex(event.key)
+    if (name < toHex(key) || (!isOpen && name >= toHex(end))) continue
+    if (event.kv === undefined ? withoutDeletes : withoutPuts) continue
+    const before = model.at(event.revision - 1).find((kv) => toHex(kv.key) === name)
+    const kind = event.kv === undefined ? 'delete' : 'put'
+    const kv = event.kv ?? gone(event.key, event.revision)
+    const isGiven = previous && before !== undefined
+    events.push(isGiven ? { kind, kv, previous: before } : { kind, kv })
+  }
+  return events
+}
+
+function gone(key: Uint8Array, revision: number): KeyValue {
+  const numbers = { createRevision: 0, modRevision: revision, version: 0, lease: 0 }
+  return { key, value: new Uint8Array(0), ...numbers } as unknown as KeyValue
+}
+
+function plain(events: readonly WatchEvent[]): unknown[] {
+  return events.map(({ kind, kv, previous }) => ({
+    kind,
+    kv: show(kv),
+    ...(previous === undefined ? {} : { previous: show(previous) }),
+  }))
+}
+
+function show(kv: KeyValue): unknown {
+  const { key, value, createRevision, modRevision, version, lease } = kv
+  return [toHex(key), toHex(value), createRevision, modRevision, version, lease]
+}
+
+function randomWatch(random: Random, revision: number): WatchRequest {
+  const keys = ['a', 'aa', 'b', 'c', 'd']
+  const key = text(keys[random.integer(keys.length)] as string)
+  const rangeEnd = text(keys[random.integer(keys.length)] as string)
+  const [withoutPuts, withoutDeletes] = [random.chance(0.15), random.chance(0.15)]
+  return {
+    ...(random.chance(0.4) ? all : random.chance(0.5) ? { key } : { key, rangeEnd }),
+    startRevision: random.chance(0.3) ? 0 : 2 + random.integer(revision + 3),
+    withoutPuts,
+    withoutDeletes,
+    previous: random.chance(0.5),
+    isFragmented: random.chance(0.5),
+  }
+}
+
+describe('watches against a naive model', () => {
+  for (const seed of [1, 2, 3]) {
+    it(`random transactions, starts, stops and options on every thread; seed ${seed}`, () =>
+      inWorld(async ({ world, lane }) => {
+        const random = seededRandom(seed)
+        const model = new ModelKeyspace()
+        const takers: { readonly taker: Taker; readonly start: number }[] = []
+        for (let round = 0; round < 90; round++) {
+          const request = randomTxn(random, { high: model.revision, depth: 0 })
+          if (model.refusal(request) === undefined) {
+            const response = await world
+              .at(1)
+              .txn(request)
+              .catch((error: unknown) => {
+                assert.ok(isFault(error, 'invalid'), String(error))
+              })
+            if (response !== undefined) assert.deepEqual(response, model.txn(request))
+          }
+          if (round % 5 === 0) {
+            const keyspace = random.chance(0.5) ? lane : world.at(1 + random.integer(4))
+            const taker = new Taker(keyspace, randomWatch(random, model.revision), random)
+            await taker.until(() => taker.opened !== undefined)
+            const { startRevision = 0 } = taker.request
+            takers.push({
+              taker,
+              start: startRevision === 0 ? Number(taker.opened) + 1 : startRevision,
+            })
+          }
+          const other = takers[random.integer(takers.length)]?.taker
+          if (random.chance(0.3) && other?.isStopped === true) other.resume()
+        }
+        for (const { taker, start } of takers) {
+          await taker.reached(model.revision)
+          assert.deepEqual(plain(taker.events), plain(expectedEvents(model, taker, start)))
+          taker.watch.close()
+        }
+      }))
+  }
+})
+
+describe('a watch', () => {
+  const key = text('k')
+  const put = (keyspace: FullKeyspace, value: string) => keyspace.put(key, text(value))
+
+  it('is resumed on another node behind what was seen', () =>
+    inWorld(async ({ world, lane }) => {
+      const first = new Taker(lane, { key })
+      await first.until(() => first.opened !== undefined)
+      for (let i = 0; i < 5; i++) await put(world.at(1), `${i}`)
+      await first.until(() => first.events.length === 5)
+      first.watch.close()
+      await put(world.at(3), 'after')
+      for (const id of [1, 3, 4]) {
+        const next = new Taker(world.at(id), { key, startRevision: first.revision + 1 })
+        await next.until(() => next.events.length > 0)
+        assert.deepEqual(
+          next.events.map(({ kv }) => utf8Decode(kv.value)),
+          ['after'],
+        )
+        next.watch.close()
+      }
+      assert.equal(first.events.length, 5)
+    }))
+
+  it('of what is compacted ends with the compacted revision, on every thread', () =>
+    inWorld(async ({ world, lane }) => {
+      for (let i = 0; i < 9; i++) await put(world.at(1), `${i}`)
+      assert.equal(await world.at(2).compact(6, { isPhysical: true }), 10)
+      for (const keyspace of [lane, world.at(1), world.at(4)]) {
+        const late = new Taker(keyspace, { key, startRevision: 5 })
+        await late.until(() => late.fault !== undefined)
+        assert.equal(late.fault?.code, 'compacted')
+        assert.equal(late.fault?.fields.compacted, '6')
+        const exact = new Taker(keyspace, { key, startRevision: 6, previous: true })
+        await exact.reached(10)
+        assert.deepEqual(
+          exact.events.map(({ kv }) => Number(kv.modRevision)),
+          [6, 7, 8, 9, 10],
+        )
+        assert.equal(exact.events[0]?.previous, undefined)
+        assert.equal(exact.events[1]?.previous?.modRevision, 6)
+        exact.watch.close()
+      }
+    }))
+
+  it('sees a deletion at the compacted revision', () =>
+    inWorld(async ({ world, lane }) => {
+      await put(world.at(1), 'x')
+      await world.at(1).delete(key)
+      await put(world.at(1), 'y')
+      await world.at(1).compact(3, { isPhysical: true })
+      await world.keyspacesAt(2).sweep()
+      const taker = new Taker(lane, { key, startRevision: 3 })
+      await taker.reached(4)
+      assert.deepEqual(
+        taker.events.map(({ kind }) => kind),
+        ['delete', 'put'],
+      )
+    }))
+
+  it('that stops is caught up by history, or told that it is gone', () =>
+    inWorld(async ({ world, lane }) => {
+      const stopping = { chance: () => true } as unknown as Random
+      const slow = new Taker(lane, { key }, stopping)
+      const gone = new Taker(lane, { key }, stopping)
+      await slow.until(() => slow.opened !== undefined)
+      for (let i = 0; i < 50; i++) await put(world.at(1), `${i}`)
+      await slow.until(() => slow.isStopped)
+      const seen = slow.events.length
+      await slow.reached(51)
+      assert.ok(seen < 50)
+      assert.deepEqual(
+        slow.events.map(({ kv }) => Number(kv.modRevision)),
+        range(2, 51),
+      )
+      await world.at(1).compact(51)
+      gone.resume()
+      await gone.until(() => gone.fault !== undefined)
+      assert.equal(gone.fault?.code, 'compacted')
+    }))
+
+  it('gets a large revision whole, or in fragments when it asks for them', () =>
+    inWorld(async ({ world, lane }) => {
+      const takers = [
+        new Taker(lane, { ...all }),
+        new Taker(lane, { ...all, isFragmented: true }),
+        new Taker(world.at(1), { key: text('k0100'), rangeEnd: text('k0110') }),
+        new Taker(world.at(4), { ...all, isFragmented: true }),
+      ]
+      for (const taker of takers) await taker.until(() => taker.opened !== undefined)
+      const keys = Array.from({ length: 1200 }, (_, i) => text(`k${String(i).padStart(4, '0')}`))
+      const success = keys.map((one) => ({ kind: 'put', key: one, value: text('v') }) as const)
+      await world.at(1).txn({ compares: [], success, failure: [] })
+      await world.at(1).delete(text('k'), { rangeEnd: text('l') })
+      for (const taker of takers) await taker.reached(3)
+      const counts = takers.map(({ events }) => events.length)
+      assert.deepEqual(counts, [2400, 2400, 20, 2400])
+      const [whole, fragmented, some] = takers
+      assert.ok(whole !== undefined && whole.responses <= 4)
+      assert.ok(some !== undefined && some.responses <= 4)
+      assert.ok(fragmented !== undefined && fragmented.responses > 4)
+      const puts = fragmented.events.slice(0, 1200).map(({ kv }) => utf8Decode(kv.key))
+      assert.deepEqual(puts, keys.map(utf8Decode))
+    }))
+
+  it('is told progress when it asks, and by itself after a while', () =>
+    inWorld(async ({ world, lane }) => {
+      const keyspaces = [lane, world.at(1), world.at(4)]
+      const never = { key: text('never') }
+      const timers = keyspaces.map((keyspace) => new Taker(keyspace, { ...never, progressMs: 1 }))
+      for (const keyspace of keyspaces) {
+        const quiet = new Taker(keyspace, never)
+        await quiet.until(() => quiet.opened !== undefined)
+        const revision = await put(world.at(1), 'x')
+        await quiet.reached(revision)
+        assert.deepEqual(quiet.events, [])
+        quiet.watch.close()
+      }
+      for (const timed of timers) {
+        await timed.until(() => timed.revision >= 4)
+        timed.watch.close()
+      }
+    }))
+
+  it('ends when its thread loses the core', () =>
+    inWorld(async ({ world, lane }) => {
+      const [far, near] = [new Taker(lane, { key }), new Taker(world.at(2), { key })]
+      await far.until(() => far.opened !== undefined)
+      await near.until(() => near.opened !== undefined)
+      await world.keyspacesAt(2).close()
+      await far.until(() => far.fault !== undefined)
+      await near.until(() => near.fault !== undefined)
+      assert.deepEqual([far.fault?.code, near.fault?.code], ['unavailable', 'unavailable'])
+      const late = new Taker(lane, { key })
+      await late.until(() => late.fault !== undefined)
+    }))
+
+  it('of ten thousand on one key shares every response', () =>
+    inWorld(async ({ world, lane }) => {
+      const seen = new Set<readonly WatchEvent[]>()
+      let [opened, responses] = [0, 0]
+      let wake = (): void => {}
+      const watches = Array.from({ length: 10_000 }, () =>
+        lane.watch(
+          { key },
+          {
+            onOpened: () => {
+              if (++opened === 10_000) wake()
+            },
+            onResponse: ({ events }) => {
+              seen.add(events)
+              if (++responses === 10_000) wake()
+              return true
+            },
+            onEnded: assert.fail,
+          },
+        ),
+      )
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+      const given = new Promise<void>((resolve) => {
+        wake = resolve
+      })
+      await put(world.at(1), 'x')
+      await given
+      assert.equal(seen.size, 1)
+      for (const watch of watches) watch.close()
+      await put(world.at(1), 'y')
+      await lane.put(key, text('z'))
+      assert.equal(responses, 10_000)
+    }))
+})
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
