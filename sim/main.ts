@@ -1,4 +1,4 @@
-// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3] [--seconds 12] [--once] [--trace]
+// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3] [--seconds 8] [--once] [--trace]
 //
 // Runs each seed twice (--once: once) and compares the trace digests; prints what the seeds have seen and
 // how many ran per minute; fails when something that the workload promises was never seen, and prints one
@@ -44,7 +44,7 @@ function readOptions(): Options {
       seed: { type: 'string', default: '8731' },
       seeds: { type: 'string', default: '1' },
       nodes: { type: 'string', default: '3' },
-      seconds: { type: 'string', default: '12' },
+      seconds: { type: 'string', default: '8' },
       workload: { type: 'string', default: 's3' },
       trace: { type: 'boolean', default: false },
       once: { type: 'boolean', default: false },
@@ -115,7 +115,8 @@ async function main(): Promise<number> {
   }
   forget()
   for (const kind of [...batch.counts.keys()].sort()) print(`  ${kind}: ${batch.counts.get(kind)}`)
-  const missing = neverSeen(batch, workload.promises)
+  // One seed cannot keep a batch's promises: it is run to replay a failure.
+  const missing = options.seeds === 1 ? [] : neverSeen(batch, workload.promises)
   if (missing.length > 0) print(`never seen: ${missing.join(', ')} (run more seeds)`)
   for (const seed of batch.failed) print(`failed: ${replayOf(seed, options)}`)
   print(`${pace.perMinute()} seeds per minute`)

@@ -43,14 +43,26 @@ export function signed(
   const day = timestamp.slice(0, 8)
   const scope = `${day}/${region}/s3/aws4_request`
   const toSign = ['AWS4-HMAC-SHA256', timestamp, scope, digestHex('sha256', canonical)].join('\n')
-  let signingKey = hmacSha256(utf8Encode(`AWS4${key.secretAccessKey}`), day)
-  for (const part of [region, 's3', 'aws4_request']) signingKey = hmacSha256(signingKey, part)
+  const signingKey = signingKeyOf(key.secretAccessKey, day, region)
   const signature = toHex(hmacSha256(signingKey, toSign))
   const authorization = `AWS4-HMAC-SHA256 Credential=${key.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`
   return {
     target: query === '' ? call.path : `${call.path}?${query}`,
     headers: [...headers, ['authorization', authorization]],
   }
+}
+
+/** The key of the last day and region: deriving it costs more than the rest of a signature. */
+const derived = { name: '', key: new Uint8Array(0) }
+
+function signingKeyOf(secret: string, day: string, region: string): Uint8Array {
+  const name = `${secret} ${day} ${region}`
+  if (derived.name === name) return derived.key
+  let signingKey = hmacSha256(utf8Encode(`AWS4${secret}`), day)
+  for (const part of [region, 's3', 'aws4_request']) signingKey = hmacSha256(signingKey, part)
+  derived.name = name
+  derived.key = new Uint8Array(signingKey)
+  return derived.key
 }
 
 function byName(a: readonly [string, string], b: readonly [string, string]): number {

@@ -43,7 +43,7 @@ export async function uploadInParts(at: ObjectWorld, key: string, random: Random
   if (begun.kind !== 'done') return
   const uploadId = textsOf(begun.text, 'UploadId')[0] ?? ''
   const upload: Upload = { key, uploadId, parts: new Map(), random }
-  const isLarge = random.chance(0.1)
+  const isLarge = random.chance(0.05)
   const count = isLarge ? 2 : 1 + random.integer(3)
   let number = 0
   for (let i = 0; i < count; i++) {

@@ -62,9 +62,12 @@ const objectKeys = [
   ...Array.from({ length: 5 }, (_, i) => `photos/202${i}/${i}`),
   ...Array.from({ length: 4 }, (_, i) => `logs/${i}`),
 ]
-const faultEveryMs = 1_500
+const thinkMs = 200
+const calmThinkMs = 4_000
+const faultEveryMs = 1_000
 const servesWithinMs = 60_000
-const lossesMax = 2
+/** Disks lost in a run, one of these. */
+const lossesDrawn = [0, 0, 0, 1, 1, 2]
 const racesMax = 12
 
 export async function runS3Workload(
@@ -81,6 +84,8 @@ class S3Workload {
   readonly #random: Random
   readonly #at: ObjectWorld
   #races = 0
+  /** Between turns of faults: nothing is to be seen but repair, so clients ask seldom. */
+  #isCalm = false
   #isOver = false
 
   constructor(world: World, options: { readonly nodes: number; readonly durationMs: number }) {
@@ -103,7 +108,7 @@ class S3Workload {
     const clients = Array.from({ length: clientCount }, () => this.#client())
     const watch = this.#cluster.watch(() => this.#isOver)
     // With fewer than three nodes nothing outlives a lost disk.
-    const losses = places.length < 3 ? 0 : this.#random.integer(lossesMax + 1)
+    const losses = places.length < 3 ? 0 : pick(lossesDrawn, this.#random)
     const turnMs = this.#durationMs / (losses + 1)
     await this.#turn(turnMs, [...nodeFaultKinds, 'flipped bit'])
     for (let loss = 0; loss < losses; loss++) await this.#loseOne(turnMs)
@@ -130,8 +135,10 @@ class S3Workload {
   }
 
   async #loseOne(turnMs: number): Promise<void> {
+    this.#isCalm = true
     await this.#cluster.becomeWhole()
     await this.#maybeScrub()
+    this.#isCalm = false
     const lost = pick(this.#cluster.places, this.#random)
     this.#cluster.loseDisk(lost)
     await Promise.all([this.#cluster.replace(lost), this.#turn(turnMs, nodeFaultKinds)])
@@ -149,7 +156,7 @@ class S3Workload {
   async #client(): Promise<void> {
     const random = this.#world.drawRandom()
     while (!this.#isOver) {
-      await this.#world.sleep(random.integer(200))
+      await this.#world.sleep(random.integer(this.#isCalm ? calmThinkMs : thinkMs))
       await this.#act(random)
     }
   }
