@@ -116,6 +116,7 @@ class NodeKeyspaces implements CoreKeyspaces {
   readonly #byGroup = new Map<number, Namespace>()
   readonly #lanes: LaneServer[] = []
   readonly #timers: readonly Timer[]
+  #isComparing = false
 
   constructor(dependencies: KeyspaceDependencies, options: KeyspacesOptions) {
     this.#dependencies = dependencies
@@ -199,12 +200,14 @@ class NodeKeyspaces implements CoreKeyspaces {
   }
 
   async compareNow(): Promise<void> {
-    for (const { comparison } of this.#byName.values()) {
-      try {
-        await comparison?.run()
-      } catch (error) {
-        this.#stop(error)
-      }
+    if (this.#isComparing) return
+    this.#isComparing = true
+    try {
+      for (const { comparison } of this.#byName.values()) await comparison?.run()
+    } catch (error) {
+      this.#stop(error)
+    } finally {
+      this.#isComparing = false
     }
   }
 

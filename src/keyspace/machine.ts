@@ -67,6 +67,8 @@ class Machine implements KeyspaceMachine {
   #mustCollect = true
   #isClosed = false
   #freedBytes: number
+  /** Everything up to here was visited by this process. */
+  #sweptFloor = 0
 
   constructor(dependencies: MachineDependencies) {
     this.#host = dependencies.host
@@ -101,6 +103,7 @@ class Machine implements KeyspaceMachine {
         this.#installing = undefined
         this.state.reload()
         this.#freedBytes = readCursor(this.#store, this.state.space).freedBytes
+        this.#sweptFloor = 0
         this.#samples.length = 0
         this.#mustPurge = true
         this.#mustCollect = true
@@ -200,14 +203,15 @@ class Machine implements KeyspaceMachine {
     const { space } = this.state
     let floor = this.state.record.compacted
     for (const revision of this.#pins.keys()) floor = Math.min(floor, revision)
+    if (this.#sweptFloor >= floor) return false
     const cursor = readCursor(this.#store, space)
-    if (cursor.modRevision >= floor) return false
     const step = this.#store.transaction(() => {
       const swept = sweepStep(this.#store, space, { cursor, floor, rowsMax: sweepRowsMax })
       writeCursor(this.#store, space, swept.cursor)
       return swept
     })
     this.#freedBytes = step.cursor.freedBytes
+    if (step.isDone) this.#sweptFloor = floor
     this.#values.discard(step.garbage)
     return !step.isDone
   }

@@ -274,8 +274,12 @@ export class Router implements Transport {
   #note(call: Call, target: NodeId | undefined, fault: Fault): boolean {
     const isRead = !isWriteKind(call.kind)
     if (fault.outcome === 'unknown' && !isRead) call.wasUnknown = true
+    // What a replica says of itself nobody else can say.
     const canAskOther =
-      isRead && fault.code === 'corrupt' && target === this.#self && this.#leader !== this.#self
+      (call.kind === 'range' || call.kind === 'read') &&
+      fault.code === 'corrupt' &&
+      target === this.#self &&
+      this.#leader !== this.#self
     const isFirst = !isFault(call.lastFault, 'corrupt')
     call.lastFault = fault
     if (fault.code === 'not-leader') this.#learnLeader(target, fault.fields.leader)

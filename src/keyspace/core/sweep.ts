@@ -2,10 +2,11 @@
 // a bounded piece at a time. No part of the replicated transition: replicas may be anywhere in it, and
 // no answer or digest depends on it.
 //
-// Rows of history are visited once, in order of revision. A visited row is itself below the floor, so the
+// Rows of history are visited in order of revision. A visited row is itself at or below the floor, so the
 // version that it superseded is unreachable and goes; if it is a tombstone it goes as well, and with it
-// the key's newest row when that is this tombstone. No row needs a search. Rows at the floor itself stay
-// unvisited: their events, and what was before them, can still be watched.
+// the key's newest row when that is this tombstone. No row needs a search. Events at the floor itself can
+// still be watched (etcd's rule), so a tombstone there stays; the rows of the floor are visited again
+// when it has moved.
 //
 // A version that kept the value of the one before it (a put that ignores the value) names that one's
 // bytes. The row that owns the bytes then stays as their anchor, until the last version that names
@@ -53,10 +54,10 @@ export function sweepStep(
   space: Space,
   step: { readonly cursor: SweepCursor; readonly floor: number; readonly rowsMax: number },
 ): SweepStep {
-  const sweeper = new Sweeper(rows, space)
+  const sweeper = new Sweeper(rows, space, step.floor)
   const page = rows.range('history', {
     start: versionKey(space, step.cursor),
-    end: versionKey(space, { modRevision: step.floor, sub: 0 }),
+    end: versionKey(space, { modRevision: step.floor + 1, sub: 0 }),
     limit: step.rowsMax,
   })
   for (const row of page) sweeper.visit(row.key, row.value)
@@ -74,12 +75,14 @@ export function sweepStep(
 class Sweeper {
   readonly #rows: Rows
   readonly #space: Space
+  readonly #floor: number
   readonly garbage: Uint8Array[] = []
   freedBytes = 0
 
-  constructor(rows: Rows, space: Space) {
+  constructor(rows: Rows, space: Space, floor: number) {
     this.#rows = rows
     this.#space = space
+    this.#floor = floor
   }
 
   visit(rowKey: Uint8Array, value: Uint8Array): void {
@@ -88,13 +91,13 @@ class Sweeper {
       const { previousRevision: modRevision, previousSub: sub } = record
       this.#removeOlder(versionKey(this.#space, { modRevision, sub }), record)
     }
-    if (record.kind !== 'tombstone') return
+    const at = readVersionKey(rowKey)
+    if (record.kind !== 'tombstone' || at.modRevision >= this.#floor) return
     this.#remove(rowKey, record)
     const key = latestKey(this.#space, record.key)
     const newest = this.#rows.get('latest', key)
     if (newest === undefined) return
     const { kind, modRevision, sub } = decodeLatest(record.key, newest)
-    const at = readVersionKey(rowKey)
     if (kind === 'tombstone' && modRevision === at.modRevision && sub === at.sub) {
       this.#rows.delete('latest', key)
     }

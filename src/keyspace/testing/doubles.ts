@@ -124,6 +124,17 @@ export class TestConsensus {
   readonly fates: ('lost' | 'applied-then-lost' | 'refused')[] = []
   proposals = 0
 
+  readonly #cutOff = new Set<NodeId>()
+
+  /** Read barriers at this node never settle from now on: no quorum answers it. */
+  refuseBarriers(id: number): void {
+    this.#cutOff.add(nodeId(id))
+  }
+
+  isCutOff(id: NodeId): boolean {
+    return this.#cutOff.has(id)
+  }
+
   /** Everybody hears of it. */
   elect(leader: number | undefined): void {
     this.leader = leader === undefined ? undefined : nodeId(leader)
@@ -187,6 +198,7 @@ class TestGroup implements Group {
   async readBarrier(): Promise<void> {
     const fault = this.barrierFaults.shift()
     if (fault !== undefined) throw fault
+    if (this.#consensus.isCutOff(this.#self)) return new Promise(() => {})
     if (this.#consensus.leader === undefined) throw new Fault('unavailable', 'no leader')
   }
 

@@ -6,6 +6,7 @@ import type { Host } from '../../host/index.ts'
 import type { Store } from '../../storage/index.ts'
 import type { FullKeyspace } from '../keyspace.ts'
 import { type CoreKeyspaces, createKeyspaces, type NamespaceOptions } from '../keyspaces.ts'
+import type { KeyspaceMachine } from '../machine.ts'
 import {
   TestConsensus,
   TestNetwork,
@@ -52,6 +53,10 @@ export class World {
 
   keyspacesAt(id: number): CoreKeyspaces {
     return this.#node(id).keyspaces
+  }
+
+  machineAt(id: number): KeyspaceMachine {
+    return this.consensus.replicas.get(nodeId(id))?.machine as KeyspaceMachine
   }
 
   storeAt(id: number): Store {
