@@ -66,6 +66,13 @@ describe('routing', () => {
       assert.equal(await valueAt(world.at(4)), 'b4')
     }))
 
+  it('finds the leader whose refusal is older than its election', () =>
+    inWorld(async (world) => {
+      world.consensus.fates.push('not-yet-leader')
+      await world.at(2).put(key, text('a'), { deadlineMs: 5_000 })
+      assert.equal(await valueAt(world.at(2)), 'a')
+    }))
+
   it('waits while there is no leader', () =>
     inWorld(async (world) => {
       world.consensus.elect(undefined)

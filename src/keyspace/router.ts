@@ -260,7 +260,10 @@ export class Router implements Transport {
       return isDamagedHere && this.#leader !== undefined ? this.#leader : this.#self
     }
     if (this.#leader !== undefined) return this.#leader
-    if (this.#replica !== undefined || this.#members.length === 0) return undefined
+    // 1. The leader is elected while a request is under way to it; 2. its refusal, older than that, arrives
+    // after the news and is believed; 3. nobody tells of this leader again.
+    if (this.#replica !== undefined) return this.#replica.group.status().leader
+    if (this.#members.length === 0) return undefined
     return this.#members[this.#turn++ % this.#members.length]
   }
 

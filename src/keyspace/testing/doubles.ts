@@ -121,7 +121,7 @@ export class TestConsensus {
   leader: NodeId | undefined
   index = 0
   /** What becomes of proposals, first to last; then they succeed. */
-  readonly fates: ('lost' | 'applied-then-lost' | 'refused')[] = []
+  readonly fates: ('lost' | 'applied-then-lost' | 'refused' | 'not-yet-leader')[] = []
   proposals = 0
 
   readonly #cutOff = new Set<NodeId>()
@@ -151,6 +151,8 @@ export class TestConsensus {
     }
     const fate = this.fates.shift()
     if (fate === 'refused') throw new Fault('overloaded', 'too much is uncommitted')
+    if (fate === 'not-yet-leader')
+      throw new Fault('not-leader', 'nobody leads', { fields: { leader: '' } })
     if (fate === 'lost')
       throw new Fault('unavailable', 'leadership was lost', { outcome: 'unknown' })
     const answer = this.#apply(at, payload)
