@@ -121,17 +121,20 @@ export class S3Cluster {
     }
   }
 
-  /** Every shard of every node is read; what is damaged is made again from the others. */
+  /**
+   * Every shard of every node is read; what is damaged and still wanted is made again from the others. (What
+   * no object needs may stay damaged until it is swept.)
+   */
   async scrub(): Promise<void> {
+    const failures = (): number => this.#world.counts.get('journal content.repair_failed') ?? 0
     for (const place of this.places) {
-      await this.until(`a scrub of node ${place} finds nothing`, wholeWithinMs, async () => {
+      await this.until(`node ${place} repairs what a scrub finds`, wholeWithinMs, async () => {
+        const before = failures()
         const found = await this.#admin(place, 'POST', { target: '/v1/scrub' })
         if (found === undefined) return false
         const { damaged } = found as { readonly damaged: number }
-        if (damaged === 0) return true
-        this.#world.count('damaged shards found', damaged)
-        await this.#world.sleep(1_000)
-        return false
+        if (damaged > 0) this.#world.count('damaged shards found', damaged)
+        return failures() === before
       })
     }
   }
@@ -142,8 +145,9 @@ export class S3Cluster {
     let goodSinceMs: number | undefined
     const isWhole = async (): Promise<boolean> => {
       const status = await this.#anyStatus()
-      seen = status === undefined ? 'no status' : this.#problemOf(status)
-      if (seen !== '') goodSinceMs = undefined
+      const problem = status === undefined ? 'no status' : this.#problemOf(status)
+      seen = `${problem} ${JSON.stringify(status?.groups ?? [])}`
+      if (problem !== '') goodSinceMs = undefined
       else goodSinceMs ??= this.#world.nowMs
       return goodSinceMs !== undefined && this.#world.nowMs - goodSinceMs > auditEveryMs + 1_500
     }

@@ -145,28 +145,43 @@ export class ObjectHistory {
 
   /** Only at the end is it known what the sources can have held: a write in flight may be answered later. */
   #resolveCopies(): void {
-    const added = new Set<string>()
-    for (let isGrowing = true; isGrowing; ) {
-      isGrowing = false
-      for (const { source, target, startMs } of this.#unknownCopies) {
-        for (const etag of this.#valuesOf(source)) {
-          const value = this.#contents.get(etag)
-          const name = `${startMs} ${source} ${target} ${value}`
-          if (value === undefined || added.has(name)) continue
-          this.add(target, { kind: 'write', value, startMs, endMs: never })
-          added.add(name)
-          isGrowing = true
-        }
+    const held = this.#possibleValues()
+    for (const { source, target, startMs } of this.#unknownCopies) {
+      const operations = this.#operations.get(target) ?? []
+      const met = new Set(operations.flatMap(({ value, expected }) => [value, expected]))
+      const values = new Set([...(held.get(source) ?? [])].map((etag) => this.#contents.get(etag)))
+      // What nobody met is alike: one write stands for all of it.
+      const unmet = [...values].some((value) => !met.has(value)) ? [`copy of ${source}`] : []
+      for (const value of [...unmet, ...[...values].filter((one) => met.has(one))]) {
+        this.add(target, { kind: 'write', value, startMs, endMs: never })
       }
     }
     for (const { source, etag, startMs, endMs } of this.#copies) {
-      const held = this.#valuesOf(source).filter((value) => this.#contents.get(value) === etag)
-      const [only] = held
+      const fitting = [...(held.get(source) ?? [])].filter(
+        (one) => this.#contents.get(one) === etag,
+      )
+      const [only] = fitting
       if (only === undefined) {
         throw new WorldFailure(`the copy of ${source} has ETag ${etag}, which ${source} never had`)
       }
-      if (held.length === 1) this.add(source, { kind: 'read', value: only, startMs, endMs })
+      if (fitting.length === 1) this.add(source, { kind: 'read', value: only, startMs, endMs })
     }
+  }
+
+  /** ETags that each key can have had, also by copies without an answer, and by copies of those. */
+  #possibleValues(): ReadonlyMap<string, ReadonlySet<string>> {
+    const possible = new Map(this.keys().map((key) => [key, new Set(this.#valuesOf(key))]))
+    for (let isGrowing = true; isGrowing; ) {
+      isGrowing = false
+      for (const { source, target } of this.#unknownCopies) {
+        const reached = possible.get(target) ?? new Set<string>()
+        possible.set(target, reached)
+        const before = reached.size
+        for (const etag of possible.get(source) ?? []) reached.add(this.#contents.get(etag) ?? etag)
+        if (reached.size > before) isGrowing = true
+      }
+    }
+    return possible
   }
 
   #checkPrefix({ prefix, startMs, endMs }: Span & { readonly prefix: string }): void {
