@@ -10,7 +10,6 @@ import { Fault, groupId, type NodeId } from '../base/index.ts'
 import {
   firstObjectsNamespace,
   foundCluster,
-  type Member,
   openCluster,
   planFounders,
   readLocalMembers,
@@ -31,6 +30,7 @@ import { controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { Closers } from './closers.ts'
 import { type NodeConfig, pathsOf, planReserves } from './config.ts'
+import { firstPeers } from './first-peers.ts'
 import { type Lane, startLane } from './lane.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
@@ -154,7 +154,7 @@ function drawSession(host: Host): number {
 async function join(core: Core, signal: AbortSignal | undefined): Promise<void> {
   const { config, host, rpc, system } = core
   const local = await readLocalMembers(system)
-  rpc.setPeers(local === undefined ? peersOfFile(config) : peersOf(local.members, config.self))
+  rpc.setPeers(firstPeers(config, local?.members ?? []))
   rpc.serve(controlMethod.nodeStatus, async () => {
     return nodeStatusCodec.encode(await ownStatus(core, core.lane))
   })
@@ -168,16 +168,6 @@ async function join(core: Core, signal: AbortSignal | undefined): Promise<void> 
       ...(signal === undefined ? {} : { signal }),
     },
   )
-}
-
-function peersOfFile(config: NodeConfig): ReadonlyMap<NodeId, Address> {
-  const others = config.topology.db.filter((db) => db.id !== config.self)
-  return new Map(others.map(({ id, host, port }) => [id, { host, port }]))
-}
-
-function peersOf(members: readonly Member[], self: NodeId): ReadonlyMap<NodeId, Address> {
-  const others = members.filter((member) => member.id !== self && member.state !== 'removed')
-  return new Map(others.map((member) => [member.id, member.control]))
 }
 
 /** The data thread loads its code while the core joins; a failure of it is told by who waits for it. */
