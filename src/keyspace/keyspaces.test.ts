@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { type Fault, nodeId, utf8Decode, utf8Encode } from '../base/index.ts'
 import { createLoopPorts } from '../host/index.ts'
-import type { FullKeyspaces, Keyspace } from './keyspace.ts'
+import type { FullKeyspace, FullKeyspaces, Keyspace } from './keyspace.ts'
 import { serveKeyspaces } from './keyspaces.ts'
 import { createLaneKeyspaces } from './lane-client.ts'
 import { type TestDirectory, testDirectory } from './testing/doubles.ts'
@@ -170,7 +170,10 @@ describe('routing', () => {
 
 describe('data threads', () => {
   async function inLane(
-    run: (world: World, lane: { keyspace: Keyspace; keyspaces: FullKeyspaces }) => Promise<void>,
+    run: (
+      world: World,
+      lane: { keyspace: FullKeyspace; keyspaces: FullKeyspaces },
+    ) => Promise<void>,
   ): Promise<void> {
     await inWorld(async (world) => {
       const [ours, theirs] = createLoopPorts((next) => world.host.clock.soon(next))
@@ -196,6 +199,25 @@ describe('data threads', () => {
       assert.equal(await keyspaces.open(name), keyspace)
       const { heardMsAgo, revision } = keyspace.freshness()
       assert.ok(revision >= 1 && heardMsAgo < 60_000)
+    }))
+
+  it('ask for leases, hashes, compaction and status as the core does', () =>
+    inLane(async (world, { keyspace }) => {
+      const { id } = await keyspace.leases.grant({ ttlSeconds: 60 })
+      const success = [{ kind: 'put', key, value: text('v'), lease: id } as const]
+      await keyspace.txn({ compares: [], success, failure: [] })
+      const { keys } = await keyspace.leases.timeToLive(id, { withKeys: true })
+      assert.deepEqual(keys, [key])
+      assert.equal((await keyspace.leases.keepAlive(id)).ttlSeconds, 60)
+      assert.deepEqual(await keyspace.leases.list(), await world.at(4).leases.list())
+      assert.deepEqual(await keyspace.hash(0), await world.at(3).hash(0))
+      assert.equal(await keyspace.leases.revoke(id), 3)
+      assert.equal(await keyspace.compact(3, { isPhysical: true }), 3)
+      await assert.rejects(keyspace.compact(3), { code: 'compacted' })
+      const status = await keyspace.status()
+      assert.deepEqual([status.compacted, status.leases, status.alarms], [3, 0, []])
+      assert.equal(status.quotaBytes, 2 * 1024 ** 3)
+      assert.equal(await keyspace.disarm('no-space'), 3)
     }))
 
   it('cancel, and fail when the core closes', () =>
