@@ -1,6 +1,7 @@
 // A lean S3 load: keep-alive connections, header signatures with UNSIGNED-PAYLOAD, the same for every server, and
 // what it cost the server's processes (user + system time of /proc).
 
+import { execFileSync } from 'node:child_process'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
@@ -123,6 +124,8 @@ export type Load = {
 
 /** Closed loop: each client has one operation under way. */
 export async function measure(target: Target, load: Load): Promise<Figures> {
+  // What servers before this one left to the kernel would otherwise be written during our syncs.
+  execFileSync('sync')
   const clients = Array.from({ length: load.clients }, (_, i) => new Client(target, i))
   const latencies: number[] = []
   let next = 0
