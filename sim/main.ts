@@ -1,9 +1,10 @@
-// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3] [--seconds 8] [--once] [--trace]
+// npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3|founding] [--seconds 8] [--once] [--trace]
+// npm run sim -- --workload founding --explore [--deep] [--plant NAME]
 //
 // Runs each seed twice (--once: once) and compares the trace digests; prints what the seeds have seen and
 // how many ran per minute; fails when something that the workload promises was never seen, and prints one
 // line that replays a failing seed. A batch that is stopped goes on with the same command (--fresh: from
-// its first seed).
+// its first seed). --explore visits every state of a small scope instead of seeds.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,6 +31,10 @@ type Options = {
   /** Skips the second run of each seed. */
   readonly isOnce: boolean
   readonly isFresh: boolean
+  /** Every behaviour at a small scope instead of seeds. */
+  readonly isExploring: boolean
+  readonly isDeep: boolean
+  readonly plant: string | undefined
 }
 
 /** Larger batches print failures and a line of progress now and then. */
@@ -49,6 +54,9 @@ function readOptions(): Options {
       trace: { type: 'boolean', default: false },
       once: { type: 'boolean', default: false },
       fresh: { type: 'boolean', default: false },
+      explore: { type: 'boolean', default: false },
+      deep: { type: 'boolean', default: false },
+      plant: { type: 'string' },
     },
   })
   return {
@@ -60,6 +68,9 @@ function readOptions(): Options {
     isTraced: values.trace,
     isOnce: values.once,
     isFresh: values.fresh,
+    isExploring: values.explore,
+    isDeep: values.deep,
+    plant: values.plant,
   }
 }
 
@@ -105,6 +116,7 @@ async function main(): Promise<number> {
     print(`no workload ${options.workload}; there are: ${[...workloads.keys()].join(', ')}`)
     return 64
   }
+  if (options.isExploring || options.plant !== undefined) return runExplorer(options)
   const workload = await load()
   const { batch, keep, forget } = openBatch(options)
   const pace = createPace(options)
@@ -174,6 +186,15 @@ function createPace(options: Options): {
     )
   }
   return { tell, perMinute }
+}
+
+async function runExplorer({ workload, isDeep, plant }: Options): Promise<number> {
+  if (workload !== 'founding') {
+    print('only the workload founding can be explored')
+    return 64
+  }
+  const { runExploration } = await import('./founding/explore.ts')
+  return runExploration({ isDeep, plant }, print)
 }
 
 function print(line: string): void {

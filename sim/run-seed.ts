@@ -21,6 +21,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map([
     },
   ],
   [
+    'founding',
+    async () => {
+      const { foundingPromises, runFoundingWorkload } = await import('./founding/workload.ts')
+      return { run: runFoundingWorkload, promises: foundingPromises }
+    },
+  ],
+  [
     's3',
     async () => {
       const { runS3Workload, s3Promises } = await import('./workloads/s3.ts')
