@@ -25,7 +25,7 @@ import {
   type Keyspaces,
   keyspaceTables,
 } from '../keyspace/index.ts'
-import { createRaft, raftTable } from '../raft/index.ts'
+import { createRaft, type Group, raftTable } from '../raft/index.ts'
 import { controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { Closers } from './closers.ts'
@@ -94,6 +94,7 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
     identity,
     listen: config.listen.control,
     limits: { callBytesMax: controlCallBytesMax },
+    isExpected: (id) => raft.groups().some((group) => isInGroup(group, id)),
   })
   closers.add(() => rpc.close())
   const onFatal = (fault: Fault): void => host.journal.fatal('node.state_untrusted', fault)
@@ -117,6 +118,16 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   await keyspaces.open(firstObjectsNamespace)
   const lane = undefined
   return { self, config, host, closers, startedMs, log, store, rpc, raft, keyspaces, system, lane }
+}
+
+/**
+ * A member of a group may speak to this node although the replicated list here does not name it yet: that list
+ * may be older than the group's configuration (after a loss of power the store starts behind the log), and
+ * the unknown member may be the leader who would bring it up to date.
+ */
+function isInGroup(group: Group, id: NodeId): boolean {
+  const { voters, learners, votersOutgoing } = group.status()
+  return [voters, learners, votersOutgoing].some((ids) => ids.includes(id))
 }
 
 /** All at once: each waits for the disk, and the log for its thread. */

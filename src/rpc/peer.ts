@@ -34,7 +34,8 @@ export class Peer {
   readonly id: NodeId
   readonly #options: PeerOptions
   readonly #receiveBuffer = new Uint8Array(receiveBytes)
-  #address: Address
+  /** Absent: a guest, which dials us and is never dialled. */
+  #address: Address | undefined
   #dialled: Link | undefined
   /** Not yet greeted, too; the newest last. */
   #accepted: Link[] = []
@@ -47,11 +48,15 @@ export class Peer {
   #isRemoved = false
   #isReachable = false
 
-  constructor(options: PeerOptions, address: Address) {
+  constructor(options: PeerOptions, address?: Address) {
     this.id = options.id
     this.#options = options
     this.#address = address
     this.#dial()
+  }
+
+  get isGuest(): boolean {
+    return this.#address === undefined
   }
 
   get isReachable(): boolean {
@@ -65,7 +70,8 @@ export class Peer {
   }
 
   move(address: Address): void {
-    if (address.host === this.#address.host && address.port === this.#address.port) return
+    const before = this.#address
+    if (address.host === before?.host && address.port === before.port) return
     this.#address = address
     this.#attempt = 0
     this.#generation++
@@ -158,9 +164,11 @@ export class Peer {
   }
 
   #dial(): void {
+    const address = this.#address
+    if (address === undefined) return
     const generation = this.#generation
     const how = { expected: this.id, timeoutMs: dialMsMax, receiveBuffer: this.#receiveBuffer }
-    this.#options.dial(this.#address, how).then(
+    this.#options.dial(address, how).then(
       (connection) => {
         if (generation !== this.#generation) return connection.destroy()
         const link = this.#createLink(connection, true)

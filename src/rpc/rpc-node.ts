@@ -108,7 +108,7 @@ class RpcNode implements Rpc {
   setPeers(peers: ReadonlyMap<NodeId, Address>): void {
     if (this.#isClosed) return
     for (const [id, peer] of [...this.#peers]) {
-      if (peers.has(id)) continue
+      if (peers.has(id) || (peer.isGuest && this.#isExpected(id))) continue
       this.#peers.delete(id)
       peer.remove(new Fault('denied', `node ${id} is no member`))
     }
@@ -147,7 +147,11 @@ class RpcNode implements Rpc {
     await this.#listener?.close()
   }
 
-  #createPeer(id: NodeId, address: Address): Peer {
+  #isExpected(id: NodeId): boolean {
+    return this.#options.isExpected?.(id) === true
+  }
+
+  #createPeer(id: NodeId, address?: Address): Peer {
     const { identity } = this.#options
     return new Peer(
       {
@@ -176,7 +180,11 @@ class RpcNode implements Rpc {
 
   #accept(connection: Connection): void {
     const { nodeId } = connection.peer
-    const peer = this.#peers.get(nodeId)
+    let peer = this.#peers.get(nodeId)
+    if (peer === undefined && this.#isExpected(nodeId)) {
+      peer = this.#createPeer(nodeId)
+      this.#peers.set(nodeId, peer)
+    }
     if (peer !== undefined) {
       peer.accept(connection)
       return

@@ -1,94 +1,21 @@
 // The whole Rpc between a few nodes, over an in-memory network and over TLS.
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { after, describe, test } from 'node:test'
-import {
-  Fault,
-  isFault,
-  type NodeId,
-  nodeId,
-  seededRandom,
-  utf8Decode,
-  utf8Encode,
-} from '../base/index.ts'
-import type { Address, Host, Network } from '../host/index.ts'
-import { createRealHost } from '../host/real/index.ts'
-import { createTestAuthority, settled, type TestAuthority } from '../host/testing/index.ts'
+import { describe, test } from 'node:test'
+import { Fault, isFault, nodeId, seededRandom, utf8Decode, utf8Encode } from '../base/index.ts'
+import type { Address } from '../host/index.ts'
+import { createTestAuthority, settled } from '../host/testing/index.ts'
 import { type Frame, frameType, headerBytes, writeHeader } from './core/frame.ts'
 import { createHello, helloCodec } from './core/hello.ts'
-import { createRpc, defaultLimits } from './rpc-node.ts'
-import type { Rpc, RpcLimits, RpcStream } from './rpc.ts'
+import { defaultLimits } from './rpc-node.ts'
+import type { Rpc, RpcStream } from './rpc.ts'
 import { createMemoryNetwork, type MemoryNetwork } from './testing/memory-network.ts'
-
-const root = mkdtempSync(`${tmpdir()}/atoll-rpc-`)
-after(() => rmSync(root, { recursive: true, force: true }))
+import { connected, createWorld, type World } from './testing/world.ts'
 
 const text = utf8Encode
 const one = nodeId(1)
 const two = nodeId(2)
 const soon = { deadlineMs: 10_000 }
-
-type World = {
-  readonly host: Host
-  readonly authority: TestAuthority
-  readonly addresses: Map<NodeId, Address>
-  readonly rpcs: Rpc[]
-  node(id: NodeId, options?: NodeOptions): Promise<Rpc>
-  close(): Promise<void>
-}
-type NodeOptions = {
-  readonly limits?: Partial<RpcLimits>
-  readonly heartbeatMs?: number
-  readonly authority?: TestAuthority
-  /** Called before the node listens. */
-  readonly serve?: (rpc: Rpc) => void
-}
-
-let portNext = 21_000 + (process.pid % 20_000)
-
-async function createWorld(network: Network | undefined): Promise<World> {
-  const real = createRealHost({
-    rootPath: root,
-    journal: { format: 'text', level: 'error' },
-    onFatal: (_event, error) => {
-      throw error
-    },
-  })
-  const host = network === undefined ? real : { ...real, network }
-  const authority = await createTestAuthority('ours')
-  const addresses = new Map<NodeId, Address>()
-  for (const id of [one, two]) addresses.set(id, { host: `127.0.0.${id}`, port: portNext++ })
-  const rpcs: Rpc[] = []
-  // The host's timers do not keep a process alive, and an in-memory network has no sockets that do.
-  const awake = setInterval(() => undefined, 1_000)
-  return {
-    host,
-    authority,
-    addresses,
-    rpcs,
-    async node(id, options = {}) {
-      const { serve, authority: other, ...rest } = options
-      const identity = await (other ?? authority).identity(id)
-      const listen = addresses.get(id) as Address
-      const rpc = createRpc(host, { self: id, identity, listen, ...rest })
-      rpcs.push(rpc)
-      serve?.(rpc)
-      await rpc.listen()
-      rpc.setPeers(addresses)
-      return rpc
-    },
-    async close() {
-      clearInterval(awake)
-      await Promise.all(rpcs.map((rpc) => rpc.close()))
-    },
-  }
-}
-
-async function connected(a: Rpc, b: Rpc): Promise<void> {
-  await settled(() => a.isReachable(two) && b.isReachable(one))
-}
 
 async function faultOf(work: Promise<unknown>): Promise<Fault> {
   try {

@@ -98,6 +98,11 @@ export type RpcOptions = {
   readonly heartbeatMs?: number
   /** Threads of one node on the bulk port: the first proves it free, the others join. */
   readonly sharesPort?: PortSharing
+  /**
+   * Asked when a node of the cluster dials that is not among the peers: true lets it talk to us as a guest, which
+   * is never dialled, until setPeers() names it or finds it expected no longer.
+   */
+  readonly isExpected?: (id: NodeId) => boolean
   /** Dial again after a break: 50 ms doubling to 2 s, drawn around. */
   readonly limits?: Partial<RpcLimits>
 }

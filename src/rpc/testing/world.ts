@@ -1,0 +1,80 @@
+// Two nodes that speak rpc over a network of the test's choice: the real one, or one in memory.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { after } from 'node:test'
+import { type NodeId, nodeId } from '../../base/index.ts'
+import type { Address, Host, Network } from '../../host/index.ts'
+import { createRealHost } from '../../host/real/index.ts'
+import { createTestAuthority, settled, type TestAuthority } from '../../host/testing/index.ts'
+import { createRpc } from '../rpc-node.ts'
+import type { Rpc, RpcLimits } from '../rpc.ts'
+
+const root = mkdtempSync(`${tmpdir()}/atoll-rpc-`)
+after(() => rmSync(root, { recursive: true, force: true }))
+
+const one = nodeId(1)
+const two = nodeId(2)
+
+export type World = {
+  readonly host: Host
+  readonly authority: TestAuthority
+  readonly addresses: Map<NodeId, Address>
+  readonly rpcs: Rpc[]
+  node(id: NodeId, options?: NodeOptions): Promise<Rpc>
+  close(): Promise<void>
+}
+type NodeOptions = {
+  readonly limits?: Partial<RpcLimits>
+  readonly heartbeatMs?: number
+  readonly authority?: TestAuthority
+  /** Default: both nodes. */
+  readonly peers?: ReadonlyMap<NodeId, Address>
+  readonly isExpected?: (id: NodeId) => boolean
+  /** Called before the node listens. */
+  readonly serve?: (rpc: Rpc) => void
+}
+
+let portNext = 21_000 + (process.pid % 20_000)
+
+export async function createWorld(network: Network | undefined): Promise<World> {
+  const real = createRealHost({
+    rootPath: root,
+    journal: { format: 'text', level: 'error' },
+    onFatal: (_event, error) => {
+      throw error
+    },
+  })
+  const host = network === undefined ? real : { ...real, network }
+  const authority = await createTestAuthority('ours')
+  const addresses = new Map<NodeId, Address>()
+  for (const id of [one, two]) addresses.set(id, { host: `127.0.0.${id}`, port: portNext++ })
+  const rpcs: Rpc[] = []
+  // The host's timers do not keep a process alive, and an in-memory network has no sockets that do.
+  const awake = setInterval(() => undefined, 1_000)
+  return {
+    host,
+    authority,
+    addresses,
+    rpcs,
+    async node(id, options = {}) {
+      const { serve, authority: other, peers = addresses, ...rest } = options
+      const identity = await (other ?? authority).identity(id)
+      const listen = addresses.get(id) as Address
+      const rpc = createRpc(host, { self: id, identity, listen, ...rest })
+      rpcs.push(rpc)
+      serve?.(rpc)
+      await rpc.listen()
+      rpc.setPeers(peers)
+      return rpc
+    },
+    async close() {
+      clearInterval(awake)
+      await Promise.all(rpcs.map((rpc) => rpc.close()))
+    },
+  }
+}
+
+export async function connected(a: Rpc, b: Rpc): Promise<void> {
+  await settled(() => a.isReachable(two) && b.isReachable(one))
+}
