@@ -50,7 +50,7 @@ export type Scope = {
   /** Nodes with a higher number only join. Default: all may found. */
   readonly eligible?: number
   readonly plant?: Plant
-  /** Without symmetry, to show that it changes nothing but the number of states. */
+  /** Without any of the reductions, to show that they change nothing but the number of states. */
   readonly isPlain?: boolean
   /** Fails when there are more. */
   readonly statesMax?: number
@@ -59,6 +59,8 @@ export type Scope = {
 export type Explored = {
   readonly states: number
   readonly steps: number
+  /** Different combinations of what the nodes hold durably; renamed ones count as one. */
+  readonly outcomes: number
   /** Worlds in which a genesis is decided. */
   readonly decided: number
   /** Sampled worlds from which a run without faults was seen to decide. */
@@ -93,7 +95,10 @@ class Explorer {
   readonly #dead = new Map<number, boolean>()
   readonly #founderSets: readonly (readonly Founder[])[]
   readonly #renamings: readonly Renaming[]
-  readonly #seen = new Map<string, undefined>()
+  readonly #seen = new Set<string>()
+  readonly #outcomes = new Set<string>()
+  readonly #records = new Interned<FoundingRecord>(keyOf)
+  readonly #isPlain: boolean
   #stepCount = 0
   #decided = 0
   #completed = 0
@@ -108,8 +113,8 @@ class Explorer {
     }))
     this.#founderSets = subsets(all, scope.size)
     const proposers = Math.min(scope.ballots, eligible)
-    const interchangeable = scope.isPlain === true ? proposers : eligible
-    this.#renamings = permutations(proposers + 1, interchangeable).map((to) => ({
+    this.#isPlain = scope.isPlain === true
+    this.#renamings = permutations(proposers + 1, eligible).map((to) => ({
       to,
       states: new Map(),
       messages: new Map(),
@@ -139,6 +144,7 @@ class Explorer {
     return {
       states: this.#seen.size,
       steps: this.#stepCount,
+      outcomes: this.#outcomes.size,
       decided: this.#decided,
       completed: this.#completed,
       violation: violation === undefined ? undefined : `${violation}\n${tell(path)}`,
@@ -170,7 +176,7 @@ class Explorer {
     const answers: number[][] = world.nodes.map(() => [])
     for (const number of world.messages) {
       const { to, message } = this.#sent.value(number)
-      if (isAnswer(message)) answers[to - 1]?.push(number)
+      if (isAnswer(message) && !this.#isPlain) answers[to - 1]?.push(number)
       else this.#addDelivery(moves, world, { number, state: world.nodes[to - 1] as number })
     }
     for (const [at, numbers] of answers.entries()) {
@@ -281,7 +287,7 @@ class Explorer {
     const nodes = world.nodes.with(node - 1, state)
     const messages = new Set(world.messages)
     for (const number of sends) messages.add(number)
-    const kept = [...messages].filter((number) => !this.#isDead(nodes, number))
+    const kept = [...messages].filter((number) => this.#isPlain || !this.#isDead(nodes, number))
     return { ...world, nodes, messages: kept.sort((a, b) => a - b) }
   }
 
@@ -338,9 +344,10 @@ class Explorer {
     for (const renaming of this.#renamings) {
       const candidate = this.#keyUnder(world, renaming)
       if (key === undefined || candidate < key) key = candidate
+      if (this.#isPlain) break
     }
     const size = this.#seen.size
-    this.#seen.set(key ?? '', undefined)
+    this.#seen.add(key ?? '')
     return this.#seen.size > size
   }
 
@@ -381,11 +388,24 @@ class Explorer {
     const records = world.nodes.map((state) => this.#states.value(state))
     const violation = findViolation(records) ?? this.#findTwoValues(world)
     if (violation !== undefined) return violation
+    this.#outcomes.add(this.#outcomeOf(world))
     const isDecided = records.some(({ live }) => live.record.cluster !== undefined)
     if (isDecided) this.#decided++
     if (this.#seen.size % completeEvery !== 1 || this.#plant !== noPlant) return undefined
     this.#completed++
     return this.#completes(records) ? undefined : 'from here a run without faults never decides'
+  }
+
+  #outcomeOf(world: World): string {
+    const keys = this.#renamings.map((renaming) => {
+      const held: number[] = []
+      for (const [at, state] of world.nodes.entries()) {
+        const renamed = this.#states.value(this.#renamedState(state, renaming))
+        held[(renaming.to[at + 1] ?? at + 1) - 1] = this.#records.number(renamed.durable)
+      }
+      return String.fromCharCode(...held)
+    })
+    return keys.sort()[0] ?? ''
   }
 
   #findTwoValues(world: World): string | undefined {

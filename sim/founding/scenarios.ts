@@ -169,7 +169,7 @@ export const scenarios: readonly Scenario[] = [
       await at.until('an alarm', () =>
         at.alarms.some(({ alarm }) => alarm.kind === 'too-many-founders'),
       )
-      await at.world.sleep(10_000)
+      await at.world.sleep(4_000)
     },
   },
   {
