@@ -22,7 +22,7 @@ export const usualScopes: readonly Scope[] = [
   { nodes: 3, size: 3, ballots: 3, crashes: 1 },
 ]
 
-/** Minutes. */
+/** Minutes; the last one alone more than seven. */
 export const deepScopes: readonly Scope[] = [
   ...usualScopes,
   { nodes: 3, size: 2, ballots: 3, crashes: 1 },
