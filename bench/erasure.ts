@@ -6,7 +6,7 @@ import { hash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { createKernel, type Kernel, type Slot } from '../src/content/kernel/kernel.ts'
 
-const unitBytes = 65_536
+const unitBytes = 262_144
 const roundMs = 60
 const rounds = 12
 
