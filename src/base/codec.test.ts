@@ -5,6 +5,9 @@ import {
   bool,
   bytes,
   codecOf,
+  decodeBytes,
+  encodeBytes,
+  int,
   lazy,
   type Message,
   message,
@@ -133,4 +136,31 @@ test('equal seeds give equal sequences, different seeds different ones', () => {
   const draw = (seed: number) => seededRandom(seed).bytes(64)
   assert.ok(equalBytes(draw(5), draw(5)))
   assert.ok(!equalBytes(draw(5), draw(6)))
+})
+
+test("signed integers are two's complement of 64 bits", () => {
+  const schema = message({ value: int(1) })
+  const golden: readonly (readonly [number, string])[] = [
+    [1, '0801'],
+    [-1, '08ffffffffffffffffff01'],
+    [-300, '08d4fdffffffffffffff01'],
+    [Number.MAX_SAFE_INTEGER, '08ffffffffffffff0f'],
+    [Number.MIN_SAFE_INTEGER, '0881808080808080f0ff01'],
+  ]
+  for (const [value, hex] of golden) {
+    const encoded = encodeBytes(schema, { value })
+    assert.equal(toHex(encoded), hex)
+    assert.equal(decodeBytes(schema, encoded).value, value)
+  }
+  const long = Uint8Array.of(8, 255, 255, 255, 255, 255, 255, 255, 255, 127)
+  assert.equal(Number.isSafeInteger(decodeBytes(schema, long).value), false)
+  for (const wrong of [
+    [8, 255],
+    [8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1],
+  ]) {
+    assert.throws(
+      () => decodeBytes(schema, Uint8Array.from(wrong)),
+      (error) => isFault(error, 'corrupt'),
+    )
+  }
 })

@@ -4,7 +4,7 @@
 //
 // Rules: fields are written in order of declaration; a field at its default (0, empty, false,
 // undefined) is not written, so equal messages have equal bytes; unknown fields are skipped, so
-// that older readers read newer writers; varints beyond 2^53-1 are refused.
+// that older readers read newer writers; unsigned varints beyond 2^53-1 are refused.
 // Hostile input: nothing is allocated beyond the bytes at hand, nesting is limited, and every
 // violation is a Fault 'corrupt' that names the field.
 
@@ -86,6 +86,24 @@ export function uint(number: number): Field<number> {
       writer.varint(value)
     },
     read: (reader) => reader.varint(),
+  }
+}
+
+/**
+ * Signed integer as other programs' int64: negative ones take ten bytes. Decoded to the nearest number, so
+ * what lies beyond 2^53-1 is no safe integer any more: it is the reader's to refuse.
+ */
+export function int(number: number): Field<number> {
+  return {
+    number,
+    wireType: 0,
+    initial: () => 0,
+    write(writer, value) {
+      if (value === 0) return
+      writer.key(number, 0)
+      writer.signedVarint(value)
+    },
+    read: (reader) => reader.signedVarint(),
   }
 }
 
@@ -249,9 +267,26 @@ export class Writer {
     this.#buffer[this.length++] = rest
   }
 
+  /** Two's complement of 64 bits. */
+  signedVarint(value: number): void {
+    if (value >= 0) {
+      this.varint(value)
+      return
+    }
+    this.#reserve(10)
+    let rest = BigInt.asUintN(64, BigInt(value))
+    for (; rest > 0x7fn; rest >>= 7n) this.#buffer[this.length++] = Number(rest & 0x7fn) | 0x80
+    this.#buffer[this.length++] = Number(rest)
+  }
+
   /** Length, then the bytes. */
   bytes(value: Uint8Array): void {
     this.varint(value.length)
+    this.append(value)
+  }
+
+  /** Bytes that are encoded fields already. */
+  append(value: Uint8Array): void {
     this.#reserve(value.length)
     this.#buffer.set(value, this.length)
     this.length += value.length
@@ -303,6 +338,27 @@ export class Reader {
     throw corrupt('a varint exceeds 2^53-1')
   }
 
+  /** Two's complement of 64 bits, as the nearest number. */
+  signedVarint(): number {
+    const start = this.#at
+    let value = 0
+    let scale = 1
+    for (let count = 0; count < 7; count++) {
+      const byte = this.#next()
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) return value
+      scale *= 128
+    }
+    this.#at = start
+    let long = 0n
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.#next()
+      long |= BigInt(byte & 0x7f) << shift
+      if (byte < 0x80) return Number(BigInt.asIntN(64, long))
+    }
+    throw corrupt('a varint exceeds 64 bits')
+  }
+
   bytes(): Uint8Array {
     return this.#take(this.varint())
   }
@@ -312,11 +368,18 @@ export class Reader {
   }
 
   skip(wireType: number): void {
-    if (wireType === 0) this.varint()
+    if (wireType === 0) this.signedVarint()
     else if (wireType === 1) this.#take(8)
     else if (wireType === 2) this.bytes()
     else if (wireType === 5) this.#take(4)
     else throw corrupt(`wire type ${wireType} is not known`)
+  }
+
+  #next(): number {
+    const byte = this.#bytes[this.#at]
+    if (byte === undefined) throw corrupt('a varint runs past the end')
+    this.#at++
+    return byte
   }
 
   #take(count: number): Uint8Array {

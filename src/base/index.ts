@@ -22,6 +22,7 @@ export {
   decodeBytes,
   encodeBytes,
   type Field,
+  int,
   lazy,
   type Message,
   type MessageOf,

@@ -33,6 +33,7 @@ program
   .option('--admin-port <port>', 'admin API (default 7777)')
   .option('--control-port <port>', 'between nodes, consensus and control (default 6660)')
   .option('--bulk-port <port>', 'between nodes, bulk bytes (default 9991)')
+  .option('--etcd', "serve etcd's API on port 2379 (moved as the others), to whoever reaches it")
   .option('--port-offset <n>', 'move all ports by n when the cluster is formed')
   .option('--watch', 'restart the nodes when sources change')
   .addHelpText(
@@ -85,6 +86,7 @@ program
   .requiredOption('--data-dir <dir>', "the node's own directory")
   .option('--bind <address>', 'find this node in cluster.toml by its address')
   .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
+  .option('--etcd-port <port>', "serve etcd's API on this port (all nodes of a cluster, or none)")
   .option('--log <format>', "'text' or 'json', to standard error", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
   .addHelpText(
@@ -129,6 +131,7 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
     node: node === undefined ? undefined : readId(node),
     ports: parsePorts(flags as Record<string, string>),
     dataThreads: readDataThreads(text('dataThreads')),
+    servesEtcd: flags.etcd === true,
     isJson: flags.json === true,
     log: text('log') === 'json' ? 'json' : 'file',
     watches: flags.watch === true,
@@ -143,9 +146,14 @@ function readNode(
     dataDir: resolve(flags.dataDir ?? ''),
     dataThreads: readDataThreads(flags.dataThreads) ?? 1,
     bind: flags.bind,
+    etcdPort: readEtcdPort(flags.etcdPort),
     log: flags.log === 'json' ? 'json' : 'text',
     level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
   }
+}
+
+function readEtcdPort(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseCount('--etcd-port', text, [1, 65_535])
 }
 
 function readId(text: string): number {

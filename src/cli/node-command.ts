@@ -18,6 +18,8 @@ export type NodeCommandOptions = {
   readonly dataDir: string
   readonly dataThreads: number
   readonly bind?: string | undefined
+  /** Serves etcd's API on this port of the node's own address. */
+  readonly etcdPort?: number | undefined
   readonly log: 'text' | 'json'
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
 }
@@ -35,8 +37,8 @@ export async function runNode(options: NodeCommandOptions): Promise<number> {
       })
     }
     lock = acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
-    const { dataThreads, bind } = options
-    const config = loadNodeConfig(options.dataDir, { dataThreads, bindHost: bind })
+    const { dataThreads, bind, etcdPort } = options
+    const config = loadNodeConfig(options.dataDir, { dataThreads, bindHost: bind, etcdPort })
     const node = await start(config, options, stopping)
     if (node !== undefined) {
       notify({ kind: 'ready' })

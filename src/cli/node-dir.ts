@@ -88,7 +88,11 @@ export function writeNodeFile(nodeDir: string, file: NodeFile): void {
 
 export function loadNodeConfig(
   nodeDir: string,
-  options: { readonly dataThreads: number; readonly bindHost?: string | undefined },
+  options: {
+    readonly dataThreads: number
+    readonly bindHost?: string | undefined
+    readonly etcdPort?: number | undefined
+  },
 ): NodeConfig {
   const paths = nodePaths(nodeDir)
   const topology = readTopology(nodeDir)
@@ -114,7 +118,7 @@ export function loadNodeConfig(
     },
     topology,
     founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
-    listen: listenOf(topology, file, self),
+    listen: listenOf(topology, file, { self, etcdPort: options.etcdPort }),
     serverTls: {
       certificatePem: requireText(paths.serverCertificate),
       privateKeyPem: requireText(paths.serverKey),
@@ -128,7 +132,11 @@ export function loadNodeConfig(
  * S3 over plain HTTP stays on loopback. A node whose own address is loopback keeps S3 over TLS there
  * too, whatever `host` says: several such nodes share one machine.
  */
-function listenOf(topology: Topology, file: NodeFile, self: NodeId): NodeConfig['listen'] {
+function listenOf(
+  topology: Topology,
+  file: NodeFile,
+  { self, etcdPort }: { readonly self: NodeId; readonly etcdPort: number | undefined },
+): NodeConfig['listen'] {
   const db = topology.db.find((listed) => listed.id === self)
   const bulk = topology.nodes.find((listed) => listed.id === self)
   if (db === undefined || bulk === undefined) {
@@ -141,6 +149,7 @@ function listenOf(topology: Topology, file: NodeFile, self: NodeId): NodeConfig[
     admin: { host: db.host, port: file.adminPort },
     s3: { host: isLocal ? db.host : '127.0.0.1', port: file.s3Port },
     s3Tls: { host: isLocal ? db.host : topology.host, port: file.s3TlsPort },
+    ...(etcdPort === undefined ? {} : { etcd: { host: db.host, port: etcdPort } }),
   }
 }
 

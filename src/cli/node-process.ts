@@ -23,6 +23,7 @@ export type NodeNotice =
 export type NodeProcessOptions = {
   readonly nodeDir: string
   readonly dataThreads: number | undefined
+  readonly etcdPort?: number | undefined
   /** 'json': the node's journal goes to our standard error as JSON lines; else into node.log. */
   readonly log: 'json' | 'file'
 }
@@ -49,6 +50,7 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   const output = file ?? 2
   const args = ['node', '--data-dir', options.nodeDir]
   if (options.dataThreads !== undefined) args.push('--data-threads', String(options.dataThreads))
+  if (options.etcdPort !== undefined) args.push('--etcd-port', String(options.etcdPort))
   if (options.log === 'json') args.push('--log', 'json')
   const child = spawn(process.execPath, [...process.execArgv, mainPath, ...args], {
     stdio: ['ignore', output, output, 'ipc'],

@@ -38,6 +38,11 @@ export function planPorts(
   }
 }
 
+/** Where etcd's API is when it is switched on: 2379, moved as the control port is. */
+export function etcdPortOf(ports: PortPlan): number {
+  return 2379 + ports.control - topologyDefaults.controlPort
+}
+
 export function shiftPorts(ports: PortPlan, by: number): PortPlan {
   const { control, bulk, admin, s3, s3Tls } = ports
   return {

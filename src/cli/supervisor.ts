@@ -5,11 +5,14 @@
 import type { Slot } from './formation.ts'
 import { type NodeEnd, type NodeProcess, startNodeProcess } from './node-process.ts'
 import { launcherPaths } from './paths.ts'
+import { etcdPortOf } from './ports.ts'
 import { tell, withProgress } from './terminal.ts'
 
 export type SupervisorOptions = {
   readonly dataDir: string
   readonly dataThreads: number | undefined
+  /** Nodes serve etcd's API, on its port moved as the control port is. */
+  readonly servesEtcd?: boolean
   readonly log: 'json' | 'file'
 }
 
@@ -37,9 +40,10 @@ export class Supervisor {
   }
 
   start(slot: Slot): NodeProcess {
-    const { dataDir, dataThreads, log } = this.#options
+    const { dataDir, dataThreads, log, servesEtcd } = this.#options
     const nodeDir = launcherPaths(dataDir).node(slot.slot)
-    const child = startNodeProcess({ nodeDir, dataThreads, log })
+    const etcdPort = servesEtcd === true ? etcdPortOf(slot.ports) : undefined
+    const child = startNodeProcess({ nodeDir, dataThreads, etcdPort, log })
     const kept: Kept = { slot, child, isStopping: false }
     this.#kept.set(slot.slot, kept)
     this.#started.set(slot.slot, slot)

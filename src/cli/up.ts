@@ -37,6 +37,7 @@ export type UpOptions = {
   readonly node: number | undefined
   readonly ports: PortFlags
   readonly dataThreads: number | undefined
+  readonly servesEtcd: boolean
   readonly isJson: boolean
   readonly log: 'json' | 'file'
   readonly watches: boolean

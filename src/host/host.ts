@@ -169,6 +169,8 @@ export type HttpRequest = {
   readonly isSecure: boolean
   /** Aborts when the client has gone. */
   readonly signal: AbortSignal
+  /** The request came over HTTP/2: trailers of the answer reach the client, and the body may go on beside it. */
+  readonly isHttp2?: boolean
 }
 
 export type HttpResponse = {
@@ -179,6 +181,8 @@ export type HttpResponse = {
    * unchanged until the next is asked for; the next is asked for once the last was sent.
    */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>
+  /** HTTP/2 only, together with a body: asked for once, when the body has been sent. */
+  readonly trailers?: () => readonly (readonly [string, string])[]
 }
 
 /** Must not throw: an error here is an assertion and stops the node. */
@@ -186,7 +190,14 @@ export type HttpHandler = (request: HttpRequest) => Promise<HttpResponse>
 
 export type HttpServerOptions = {
   /** Present: TLS with this certificate. */
-  readonly tls?: { readonly certificatePem: string; readonly privateKeyPem: string }
+  readonly tls?: {
+    readonly certificatePem: string
+    readonly privateKeyPem: string
+    /** Present: only clients with a certificate of this authority become connections. HTTP/2 servers only. */
+    readonly clientAuthorityPem?: string
+  }
+  /** HTTP/2 beside HTTP/1.1 on the one port: by ALPN with TLS, otherwise by the connection's first bytes. */
+  readonly http2?: boolean
   readonly handler: HttpHandler
   /** Header bytes beyond this are answered 431 and the connection closed. Default 16 KiB. */
   readonly headerBytesMax?: number

@@ -23,6 +23,14 @@ export type NodeConfig = {
     readonly s3?: Address
     /** 8443: S3 over TLS. */
     readonly s3Tls?: Address
+    /** 2379: etcd's API, gRPC and JSON. On all nodes of a cluster or on none: its namespace is theirs together. */
+    readonly etcd?: Address
+  }
+  /** Present: the etcd port speaks TLS and only to clients with a certificate of this authority. */
+  readonly etcdTls?: {
+    readonly certificatePem: string
+    readonly privateKeyPem: string
+    readonly clientAuthorityPem: string
   }
   /** For the admin API and S3 over TLS. */
   readonly serverTls: { readonly certificatePem: string; readonly privateKeyPem: string }

@@ -22,6 +22,7 @@ import { createRpc, type Rpc } from '../rpc/index.ts'
 import { openSegments } from '../storage/index.ts'
 import { Closers } from './closers.ts'
 import { decodeConfig, type NodeConfig, pathsOf, planFileBytes, planReserves } from './config.ts'
+import { EtcdLink, serveEtcd } from './etcd-lane.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
@@ -35,10 +36,11 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   if (keyspacePort === undefined || control === undefined) return
   const closers = new Closers()
   const send = (message: LaneMessage): void => control.send(laneMessageCodec.encode(message))
+  const link = new EtcdLink(send)
   let served: Promise<Served> | undefined
   const begin = async (): Promise<void> => {
     try {
-      served = serve(host, { config, keyspacePort, closers })
+      served = serve(host, { config, keyspacePort, closers, link })
       await served
       send({ kind: 'serving' })
     } catch (error) {
@@ -53,6 +55,7 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   control.onMessage = (bytes) => {
     const asked = laneMessageCodec.decode(bytes)
     const isFatal = (error: unknown): void => host.journal.fatal('node.data_thread_failed', error)
+    if (link.take(asked)) return
     if (asked.kind === 'serve') begin().catch(isFatal)
     else if (asked.kind === 'stop') end().catch(isFatal)
     else if (served !== undefined) answerRequest(asked, { served, send }).catch(isFatal)
@@ -78,10 +81,11 @@ type Lane = {
   readonly config: NodeConfig
   readonly keyspacePort: Port
   readonly closers: Closers
+  readonly link: EtcdLink
 }
 
 /** Builds everything of this thread; answers how to ask it for its status and for a scrub. */
-async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
+async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) {
   const { self } = config
   const keyspaces = createLaneKeyspaces(host, keyspacePort)
   closers.add(() => keyspaces.close())
@@ -123,6 +127,8 @@ async function serve(host: Host, { config, keyspacePort, closers }: Lane) {
   if (s3Tls !== undefined) {
     closers.add(await listen(host, s3Tls, { ...server, tls: config.serverTls }))
   }
+  const endEtcd = await serveEtcd(host, { config, keyspaces, view, link })
+  if (endEtcd !== undefined) closers.add(endEtcd)
   const status = async (): Promise<LaneStatus> => {
     const deadline = host.clock.sleep(totalsDeadlineMs).then(() => 0)
     const counted = objects.totals().then(

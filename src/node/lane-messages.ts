@@ -1,11 +1,15 @@
 // Control messages between the core and the data thread: one byte of kind, then the body.
 //
 //   core -> lane   'serve', 'status-wanted', 'scrub-wanted' (request number), 'stop'
+//   core -> lane   'group' (what the core knows of the group that etcd's API shows), 'leader-moved' (request
+//                  number, and a Fault when it failed)
+//   lane -> core   'group-wanted', 'leader-wanted' (request number, node)
 //   lane -> core   'serving', 'failed' (a Fault), 'status' (request number and LaneStatus), 'scrubbed'
 //                  (request number and what was found, or a Fault), 'stopped'
 
 import {
   assert,
+  bool,
   bytes,
   type Codec,
   codecOf,
@@ -15,6 +19,7 @@ import {
   nested,
   uint,
 } from '../base/index.ts'
+import type { EtcdGroup } from '../gateways/index.ts'
 import { type LaneStatus, laneFields } from './status.ts'
 
 export type LaneMessage =
@@ -27,6 +32,10 @@ export type LaneMessage =
   | { readonly kind: 'stopped' }
   | { readonly kind: 'scrub-wanted'; readonly request: number }
   | { readonly kind: 'scrubbed'; readonly request: number; readonly result: ScrubResult | Fault }
+  | { readonly kind: 'group-wanted' }
+  | { readonly kind: 'group'; readonly group: EtcdGroup }
+  | { readonly kind: 'leader-wanted'; readonly request: number; readonly to: number }
+  | { readonly kind: 'leader-moved'; readonly request: number; readonly fault: Fault | undefined }
 
 export type ScrubResult = { readonly verified: number; readonly damaged: number }
 
@@ -40,12 +49,27 @@ const kinds = [
   'scrub-wanted',
   'scrubbed',
   'serve',
+  'group-wanted',
+  'group',
+  'leader-wanted',
+  'leader-moved',
 ] as const
 
 const requestCodec = codecOf(message({ request: uint(1) }))
 const scrubbedCodec = codecOf(
   message({ request: uint(1), verified: uint(2), damaged: uint(3), fault: bytes(4) }),
 )
+const groupCodec = codecOf(
+  message({
+    term: uint(1),
+    leader: uint(2),
+    commit: uint(3),
+    applied: uint(4),
+    isLearner: bool(5),
+  }),
+)
+const leaderCodec = codecOf(message({ request: uint(1), to: uint(2) }))
+const movedCodec = codecOf(message({ request: uint(1), fault: bytes(2) }))
 const statusCodec = codecOf(message({ request: uint(1), status: nested(2, laneFields) }))
 
 export const laneMessageCodec: Codec<LaneMessage> = {
@@ -68,6 +92,12 @@ export const laneMessageCodec: Codec<LaneMessage> = {
       return { kind, request, result: fault.length === 0 ? found : faultCodec.decode(fault) }
     }
     if (kind === 'failed') return { kind, fault: faultCodec.decode(body) }
+    if (kind === 'group') return { kind, group: groupCodec.decode(body) }
+    if (kind === 'leader-wanted') return { kind, ...leaderCodec.decode(body) }
+    if (kind === 'leader-moved') {
+      const { request, fault } = movedCodec.decode(body)
+      return { kind, request, fault: fault.length === 0 ? undefined : faultCodec.decode(fault) }
+    }
     if (kind !== 'status') return { kind }
     const { request, status } = statusCodec.decode(body)
     return { kind, request, status: status ?? { content: undefined, objects: 0 } }
@@ -86,6 +116,15 @@ function encodeBody(value: LaneMessage): Uint8Array {
       : scrubbedCodec.encode({ ...nothing, ...result })
   }
   if (value.kind === 'failed') return faultCodec.encode(value.fault)
+  if (value.kind === 'group') return groupCodec.encode(value.group)
+  if (value.kind === 'leader-wanted') return leaderCodec.encode(value)
+  if (value.kind === 'leader-moved') {
+    const { request, fault } = value
+    return movedCodec.encode({
+      request,
+      fault: fault === undefined ? new Uint8Array(0) : faultCodec.encode(fault),
+    })
+  }
   if (value.kind === 'status') return statusCodec.encode(value)
   return new Uint8Array(0)
 }

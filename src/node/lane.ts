@@ -2,9 +2,10 @@
 // bounded time. Starting and serving are two steps, so that the thread loads its code while the core
 // still waits for a majority.
 
-import { Fault } from '../base/index.ts'
+import { Fault, nodeId, toFault } from '../base/index.ts'
 import type { Host, Port } from '../host/index.ts'
 import { type Keyspaces, serveKeyspaces } from '../keyspace/index.ts'
+import type { Group } from '../raft/index.ts'
 import { encodeConfig, type NodeConfig } from './config.ts'
 import { dataProgram } from './data-program.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
@@ -30,18 +31,28 @@ const niceness = 10
 /** Settles when the thread runs; it serves nothing yet. */
 export async function startLane(
   host: Host,
-  { config, keyspaces }: { readonly config: NodeConfig; readonly keyspaces: Keyspaces },
+  parts: {
+    readonly config: NodeConfig
+    readonly keyspaces: Keyspaces
+    /** The group that etcd's API shows, where it is served. */
+    readonly etcdGroup?: Group | undefined
+  },
 ): Promise<Lane> {
+  const { config, keyspaces, etcdGroup } = parts
   const thread = await host.threads.start(dataProgram, encodeConfig(config), { nice: niceness })
   const [keyspacePort, control] = muxPort(thread.port, laneChannel.count)
   if (keyspacePort === undefined || control === undefined) {
     throw new Fault('internal', 'the port to the data thread has too few channels')
   }
   serveKeyspaces(keyspacePort, keyspaces)
-  return new CoreLane(host, { control, endThread: () => thread.stop() })
+  return new CoreLane(host, { control, etcdGroup, endThread: () => thread.stop() })
 }
 
-type Thread = { readonly control: Port; readonly endThread: () => Promise<void> }
+type Thread = {
+  readonly control: Port
+  readonly etcdGroup: Group | undefined
+  readonly endThread: () => Promise<void>
+}
 
 class CoreLane implements Lane {
   readonly #host: Host
@@ -66,7 +77,31 @@ class CoreLane implements Lane {
     else if (told.kind === 'scrubbed') {
       this.#scrubbing.get(told.request)?.(told.result)
       this.#scrubbing.delete(told.request)
+    } else if (told.kind === 'group-wanted') this.#tellGroup()
+    else if (told.kind === 'leader-wanted') this.#moveLeader(told.request, told.to)
+  }
+
+  #tellGroup(): void {
+    const status = this.#thread.etcdGroup?.status()
+    if (status === undefined) return
+    const { term, leader = 0, commit, applied, isLearner } = status
+    this.#send({ kind: 'group', group: { term, leader, commit, applied, isLearner } })
+  }
+
+  #moveLeader(request: number, to: number): void {
+    const tell = (fault?: Fault): void => this.#send({ kind: 'leader-moved', request, fault })
+    const group = this.#thread.etcdGroup
+    if (group === undefined) {
+      tell(new Fault('not-found', 'there is no such group'))
+      return
     }
+    group.transferLeadership(nodeId(to)).then(
+      () => {
+        this.#tellGroup()
+        tell()
+      },
+      (error: unknown) => tell(toFault(error)),
+    )
   }
 
   #send(message: LaneMessage): void {

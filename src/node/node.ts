@@ -31,6 +31,7 @@ import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { Closers } from './closers.ts'
 import { type NodeConfig, pathsOf, planReserves } from './config.ts'
 import { firstPeers } from './first-peers.ts'
+import { etcdNamespace } from './namespaces.ts'
 import { type Lane, startLane } from './lane.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
@@ -49,6 +50,8 @@ const controlCallBytesMax = 2 * 1024 * 1024
 
 export const systemGroup = groupId(1)
 export const objectsGroup = groupId(2)
+export const etcdGroup = groupId(3)
+const etcdQuotaBytes = 2 * 1024 * 1024 * 1024
 
 export async function startNode(
   config: NodeConfig,
@@ -107,6 +110,7 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   const namespaces = [
     { ...shape, name: systemNamespace, group: systemGroup },
     { ...shape, name: firstObjectsNamespace, group: objectsGroup },
+    ...(config.listen.etcd === undefined ? [] : [etcdShape(shape)]),
   ]
   const session = { number: drawSession(host) }
   const keyspaces = await createKeyspaces(
@@ -128,6 +132,15 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
 function isInGroup(group: Group, id: NodeId): boolean {
   const { voters, learners, votersOutgoing } = group.status()
   return [voters, learners, votersOutgoing].some((ids) => ids.includes(id))
+}
+
+/** etcd's own default quota, and history for as long as nobody compacts it, as clients of etcd expect. */
+function etcdShape<T>(shape: T) {
+  const forever = {
+    historyMs: Number.POSITIVE_INFINITY,
+    historyRevisionsMax: Number.POSITIVE_INFINITY,
+  }
+  return { ...shape, ...forever, quotaBytes: etcdQuotaBytes, name: etcdNamespace, group: etcdGroup }
 }
 
 /** All at once: each waits for the disk, and the log for its thread. */
@@ -182,8 +195,8 @@ async function join(core: Core, signal: AbortSignal | undefined): Promise<void> 
 }
 
 /** The data thread loads its code while the core joins; a failure of it is told by who waits for it. */
-function loadLane({ config, host, keyspaces, closers }: Core): Promise<Lane> {
-  const lane = startLane(host, { config, keyspaces })
+function loadLane({ config, host, keyspaces, closers, raft }: Core): Promise<Lane> {
+  const lane = startLane(host, { config, keyspaces, etcdGroup: raft.group(etcdGroup) })
   const stop = lane.then(
     (started) => () => started.stop(),
     () => async () => undefined,

@@ -11,6 +11,7 @@ import type { Duplex } from 'node:stream'
 import type { Address, Http, HttpResponse, HttpServerOptions, Journal, Listener } from '../host.ts'
 import { Exchange } from './http-exchange.ts'
 import { rawResponse } from './http-raw.ts'
+import { DualServer } from './http2.ts'
 import { listenOn } from './listen.ts'
 import { createHttpServer, createHttpsServer } from './node-servers.ts'
 import { errorCode } from './system-fault.ts'
@@ -28,8 +29,22 @@ const refusalMsMax = 1_000
 
 export function createHttp(journal: Journal): Http {
   return {
-    serve: (address, options) => new HttpServer(options, journal).listen(address),
+    serve: (address, options) =>
+      options.http2 === true
+        ? serveBoth(address, options, journal)
+        : new HttpServer(options, journal).listen(address),
   }
+}
+
+/** A server without a port of its own: the sockets of HTTP/1.1 come from http2.ts. */
+async function serveBoth(
+  address: Address,
+  options: HttpServerOptions,
+  journal: Journal,
+): Promise<Listener> {
+  const { tls, ...rest } = options
+  const own = new HttpServer(rest, journal, tls !== undefined)
+  return await new DualServer(options, journal, own).listen(address)
 }
 
 class HttpServer {
@@ -46,8 +61,11 @@ class HttpServer {
   /** Every connection, below TLS: one in its handshake counts. */
   readonly #sockets = new Set<Socket>()
 
-  constructor(options: HttpServerOptions, journal: Journal) {
+  readonly #isSecure: boolean
+
+  constructor(options: HttpServerOptions, journal: Journal, isSecure = options.tls !== undefined) {
     this.#options = options
+    this.#isSecure = isSecure
     this.#journal = journal
     this.#connectionsMax = options.connectionsMax ?? connectionsDefault
     const settings = {
@@ -92,6 +110,22 @@ class HttpServer {
     return { address: bound, close: () => this.#close() }
   }
 
+  /** Before the first adopt(): its limits of time begin. */
+  begin(): void {
+    this.#server.emit('listening')
+  }
+
+  /** A connection that was accepted elsewhere; what was read of it was put back. */
+  adopt(socket: Socket): void {
+    this.#server.emit('connection', socket)
+  }
+
+  /** Connections between requests end now, the others are their owner's to end. */
+  endIdle(): void {
+    this.#server.close()
+    for (const socket of this.#idle) socket.destroy()
+  }
+
   #close(): Promise<void> {
     return new Promise((resolve) => {
       const late = setTimeout(() => {
@@ -126,7 +160,7 @@ class HttpServer {
       this.#refuse(socket, 'a request without a Host header', 400)
       return
     }
-    const isSecure = this.#options.tls !== undefined
+    const isSecure = this.#isSecure
     const exchange = new Exchange(request, response, { expectsContinue, isSecure })
     this.#exchanges.set(socket, exchange)
     response.once('close', () => {

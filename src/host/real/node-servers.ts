@@ -4,6 +4,8 @@
 // which loads Node's whole web client (80 ms of CPU and 15 MiB in each thread); on node:tls it reads
 // rootCertificates, which decodes all of them. Nothing here needs either.
 
+import type { Http2Server, ServerOptions } from 'node:http2'
+
 const http = process.getBuiltinModule('node:http')
 const https = process.getBuiltinModule('node:https')
 const tls = process.getBuiltinModule('node:tls')
@@ -13,3 +15,8 @@ export const createHttpsServer = https.createServer
 export const statusTexts: Readonly<Record<number, string | undefined>> = http.STATUS_CODES
 export const connectTls = tls.connect
 export const createTlsServer = tls.createServer
+
+/** Loaded on first use: few servers speak it. */
+export function createHttp2Server(options: ServerOptions): Http2Server {
+  return process.getBuiltinModule('node:http2').createServer(options)
+}

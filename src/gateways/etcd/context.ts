@@ -1,0 +1,114 @@
+// What every method of the gateway stands on, and the shape of a method: unary or a stream of messages,
+// independent of whether gRPC or JSON carried it.
+
+import type { Message, MessageOf } from '../../base/index.ts'
+import type { Host } from '../../host/index.ts'
+import type { FullKeyspace, RequestOptions } from '../../keyspace/index.ts'
+import type { AnySchema } from './core/fields.ts'
+import type { Header } from './core/messages.ts'
+
+export type EtcdMember = {
+  readonly id: number
+  readonly name: string
+  readonly peerUrls: readonly string[]
+  readonly clientUrls: readonly string[]
+  readonly isLearner: boolean
+}
+
+/** The group behind the keyspace, as this node last knew it. */
+export type EtcdGroup = {
+  readonly term: number
+  /** 0: unknown. */
+  readonly leader: number
+  readonly commit: number
+  readonly applied: number
+  readonly isLearner: boolean
+}
+
+/** What the gateway tells clients of the cluster. Ids are unsigned and below 2^53. */
+export type EtcdCluster = {
+  readonly clusterId: number
+  readonly self: number
+  members(): readonly EtcdMember[]
+  group(): EtcdGroup
+  /** Settles when the member leads. */
+  moveLeader(to: number): Promise<void>
+}
+
+export type EtcdDependencies = {
+  readonly host: Host
+  /** The namespace that clients of etcd see. */
+  readonly keyspace: FullKeyspace
+  readonly cluster: EtcdCluster
+}
+
+/** How long a request may take when its client states no deadline: etcd's 5 s and two election timeouts. */
+export const requestMsMax = 7_000
+
+export class Context {
+  readonly host: Host
+  readonly keyspace: FullKeyspace
+  readonly cluster: EtcdCluster
+
+  constructor({ host, keyspace, cluster }: EtcdDependencies) {
+    this.host = host
+    this.keyspace = keyspace
+    this.cluster = cluster
+  }
+
+  header(revision: number): Header {
+    const { clusterId, self } = this.cluster
+    return { clusterId, memberId: self, revision, raftTerm: this.cluster.group().term }
+  }
+
+  /** The header of an answer that has no revision of its own: what this node has applied. */
+  localHeader(): Header {
+    return this.header(this.keyspace.freshness().revision)
+  }
+}
+
+/** A stream in both directions. Answers go out in order; nothing is sent once the stream has ended. */
+export type MessageStream<Q, A> = {
+  /** Ends when the client has sent everything; throws when it went away. */
+  readonly requests: AsyncIterable<Q>
+  /** Aborts when the client has gone or its time is over. */
+  readonly signal: AbortSignal
+  /** False: enough waits to be sent; send more after drained(). */
+  send(answer: A): boolean
+  /** Settles when there is room, also when the stream has ended. */
+  drained(): Promise<void>
+}
+
+export type Method = {
+  readonly name: string
+  readonly request: AnySchema
+  readonly response: AnySchema
+  readonly run:
+    | { readonly kind: 'unary'; readonly call: UnaryRun<unknown, unknown> }
+    | { readonly kind: 'stream'; readonly call: StreamRun<unknown, unknown> }
+}
+type UnaryRun<Q, A> = (context: Context, request: Q, options: RequestOptions) => Promise<A>
+type StreamRun<Q, A> = (context: Context, stream: MessageStream<Q, A>) => Promise<void>
+
+// biome-ignore lint/suspicious/noExplicitAny: inference over open records of fields
+type Fields = Record<string, any>
+type Shapes<Q extends Fields, A extends Fields> = readonly [Message<Q>, Message<A>]
+
+/** `name` as in gRPC's path: 'etcdserverpb.KV/Range'. */
+export function unary<Q extends Fields, A extends Fields>(
+  name: string,
+  [request, response]: Shapes<Q, A>,
+  call: UnaryRun<MessageOf<Message<Q>>, MessageOf<Message<A>>>,
+): Method {
+  const run = { kind: 'unary', call: call as UnaryRun<unknown, unknown> } as const
+  return { name, request: request as AnySchema, response: response as AnySchema, run }
+}
+
+export function streaming<Q extends Fields, A extends Fields>(
+  name: string,
+  [request, response]: Shapes<Q, A>,
+  call: StreamRun<MessageOf<Message<Q>>, MessageOf<Message<A>>>,
+): Method {
+  const run = { kind: 'stream', call: call as StreamRun<unknown, unknown> } as const
+  return { name, request: request as AnySchema, response: response as AnySchema, run }
+}

@@ -1,0 +1,153 @@
+// gRPC over the host's HTTP: one request is one call. Answers are always HTTP 200; what became of the call stands
+// in the trailers, or in the headers when nothing else was sent.
+
+import {
+  AssertionFailure,
+  decodeBytes,
+  encodeBytes,
+  Fault,
+  isFault,
+  toFault,
+} from '../../base/index.ts'
+import type { HttpRequest, HttpResponse } from '../../host/index.ts'
+import { type Context, type Method, type MessageStream, requestMsMax } from './context.ts'
+import type { AnySchema } from './core/fields.ts'
+import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from './core/errors.ts'
+import { encodeFrame, encodeStatusText, FrameReader, parseTimeoutMs } from './core/frames.ts'
+import { OutBody } from './out-body.ts'
+
+export type Ended = { readonly method: Method; readonly code: number }
+
+const contentType = ['content-type', 'application/grpc'] as const
+
+export async function answerGrpc(
+  context: Context,
+  { method, request }: { readonly method: Method; readonly request: HttpRequest },
+  onEnded: (ended: Ended) => void,
+): Promise<HttpResponse> {
+  const end = (error: EtcdError | undefined): EtcdError | undefined => {
+    onEnded({ method, code: error?.code ?? grpcCode.ok })
+    return error
+  }
+  try {
+    const timeoutMs = timeoutOf(request)
+    if (method.run.kind === 'stream') return answerStream(context, { method, request }, end)
+    const message = await readOnly(request)
+    const options = { deadlineMs: Math.min(timeoutMs, requestMsMax), signal: request.signal }
+    const asked = decodeRequest(method.request, message)
+    const answer = await method.run.call(context, asked, options)
+    const frame = encodeFrame(encodeBytes(method.response, answer as never))
+    end(undefined)
+    return { status: 200, headers: [contentType], body: frame, trailers: () => okTrailers }
+  } catch (error) {
+    return refuseGrpc(end(errorOf(context, method, error)) ?? unknownError)
+  }
+}
+
+/** A call that never ran: status in the headers ('Trailers-Only'). */
+export function refuseGrpc(error: EtcdError): HttpResponse {
+  return { status: 200, headers: [contentType, ...trailersOf(error)] }
+}
+
+const okTrailers = [['grpc-status', '0']] as const
+const unknownError: EtcdError = { code: grpcCode.unknown, text: '' }
+
+function trailersOf(error: EtcdError): readonly (readonly [string, string])[] {
+  return [
+    ['grpc-status', String(error.code)],
+    ['grpc-message', encodeStatusText(error.text)],
+  ]
+}
+
+/** Own failings are journaled; clients see a neutral text. */
+export function errorOf(context: Context, method: Method, error: unknown): EtcdError {
+  if (error instanceof AssertionFailure) throw error
+  const fault = toFault(error)
+  if (isFault(fault, 'internal')) {
+    const what = fault.message
+    context.host.journal.event('warning', 'etcd.request_failed', { method: method.name, what })
+  }
+  return toEtcdError(fault)
+}
+
+function timeoutOf(request: HttpRequest): number {
+  const given = request.headers.find(([name]) => name === 'grpc-timeout')
+  return given === undefined ? Number.POSITIVE_INFINITY : Math.ceil(parseTimeoutMs(given[1]))
+}
+
+/** The one message of a unary call. */
+async function readOnly(request: HttpRequest): Promise<Uint8Array> {
+  const reader = new FrameReader()
+  let message: Uint8Array | undefined
+  for await (const slice of request.body) {
+    for (const next of reader.add(slice)) {
+      if (message !== undefined) throw broken('more than one message in a unary call')
+      message = next
+    }
+  }
+  if (message === undefined || !reader.isBetweenMessages) throw broken('the call has no message')
+  return message
+}
+
+function decodeRequest(schema: AnySchema, message: Uint8Array): unknown {
+  try {
+    return decodeBytes(schema, message)
+  } catch (error) {
+    throw broken(`grpc: error unmarshalling request: ${toFault(error).message}`)
+  }
+}
+
+function broken(text: string): EtcdRefusal {
+  return new EtcdRefusal({ code: grpcCode.internal, text })
+}
+
+type End = (error: EtcdError | undefined) => EtcdError | undefined
+
+function answerStream(
+  context: Context,
+  { method, request }: { readonly method: Method; readonly request: HttpRequest },
+  end: End,
+): HttpResponse {
+  const out = new OutBody()
+  let outcome: EtcdError | undefined
+  const stream: MessageStream<unknown, unknown> = {
+    requests: decodeAll(method.request, request),
+    signal: request.signal,
+    send: (answer) => out.push(encodeFrame(encodeBytes(method.response, answer as never))),
+    drained: () => out.drained(),
+  }
+  runStream(context, method, stream).then(
+    () => {
+      end(undefined)
+      out.finish()
+    },
+    (error: unknown) => {
+      if (error instanceof AssertionFailure) context.host.journal.fatal('etcd.call_failed', error)
+      outcome = end(request.signal.aborted ? etcdErrors.canceled : errorOf(context, method, error))
+      out.finish()
+    },
+  )
+  return {
+    status: 200,
+    headers: [contentType],
+    body: out,
+    trailers: () => (outcome === undefined ? okTrailers : trailersOf(outcome)),
+  }
+}
+
+async function runStream(
+  context: Context,
+  method: Method,
+  stream: MessageStream<unknown, unknown>,
+): Promise<void> {
+  if (method.run.kind !== 'stream') throw new Fault('internal', `${method.name} is no stream`)
+  await method.run.call(context, stream)
+}
+
+async function* decodeAll(schema: AnySchema, request: HttpRequest): AsyncGenerator<unknown> {
+  const reader = new FrameReader()
+  for await (const slice of request.body) {
+    for (const message of reader.add(slice)) yield decodeRequest(schema, message)
+  }
+  if (!reader.isBetweenMessages) throw broken('the stream ended within a message')
+}

@@ -1,0 +1,53 @@
+// The etcd gateway: one HTTP handler for gRPC, for the JSON gateway beside it, and for the pages that tools ask
+// (/version, /health, /metrics). It keeps counters and nothing else: state is the keyspace's.
+
+import { AssertionFailure } from '../../base/index.ts'
+import type { HttpHandler, HttpRequest, HttpResponse } from '../../host/index.ts'
+import { Context, type EtcdDependencies, type Method } from './context.ts'
+import { grpcCode } from './core/errors.ts'
+import { answerGrpc, type Ended, refuseGrpc } from './grpc.ts'
+import { answerJson } from './json-gateway.ts'
+import { methods } from './methods.ts'
+import { answerPage, Counters } from './pages.ts'
+
+/** The handler of the port 2379; its server speaks HTTP/2 and HTTP/1.1. */
+export function createEtcdHandler(dependencies: EtcdDependencies): HttpHandler {
+  const gateway = new EtcdGateway(dependencies)
+  return (request) => gateway.answer(request)
+}
+
+class EtcdGateway {
+  readonly #context: Context
+  readonly #counters = new Counters()
+  readonly #byPath: ReadonlyMap<string, Method>
+
+  constructor(dependencies: EtcdDependencies) {
+    this.#context = new Context(dependencies)
+    this.#byPath = new Map(methods.map((method) => [`/${method.name}`, method]))
+  }
+
+  async answer(request: HttpRequest): Promise<HttpResponse> {
+    const onEnded = (ended: Ended): void => this.#counters.count(ended)
+    try {
+      if (isGrpc(request)) {
+        const method = this.#byPath.get(request.target)
+        if (method !== undefined)
+          return await answerGrpc(this.#context, { method, request }, onEnded)
+        const text = `unknown method ${request.target.slice(0, 256)}`
+        return refuseGrpc({ code: grpcCode.unimplemented, text })
+      }
+      const page = await answerPage(this.#context, request, this.#counters)
+      return page ?? (await answerJson(this.#context, request, onEnded))
+    } catch (error) {
+      if (error instanceof AssertionFailure) throw error
+      this.#context.host.journal.fatal('etcd.request_failed', error)
+    }
+  }
+}
+
+/** gRPC needs HTTP/2: its status is in trailers. */
+function isGrpc(request: HttpRequest): boolean {
+  if (request.isHttp2 !== true) return false
+  const type = request.headers.find(([name]) => name === 'content-type')?.[1] ?? ''
+  return type === 'application/grpc' || /^application\/grpc[+;]/.test(type)
+}

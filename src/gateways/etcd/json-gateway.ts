@@ -1,0 +1,100 @@
+// The JSON gateway: the same methods as POST with JSON, as grpc-gateway serves them for etcd. A stream is answered
+// line by line, each {"result": message}; one that fails ends with {"error": ...}.
+
+import { AssertionFailure, concatBytes, utf8Encode } from '../../base/index.ts'
+import type { HttpRequest, HttpResponse } from '../../host/index.ts'
+import { type Context, type Method, type MessageStream, requestMsMax } from './context.ts'
+import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, httpStatusOf } from './core/errors.ts'
+import { messageBytesMax } from './core/frames.ts'
+import { JsonStream, messageFromJson, messageToJson, parseJson } from './core/json.ts'
+import { type Ended, errorOf } from './grpc.ts'
+import { methodsByHttpPath } from './methods.ts'
+import { OutBody } from './out-body.ts'
+
+/** Base64 makes a request a third longer. */
+const bodyBytesMax = Math.ceil((messageBytesMax * 4) / 3)
+const contentType = ['content-type', 'application/json'] as const
+
+export async function answerJson(
+  context: Context,
+  request: HttpRequest,
+  onEnded: (ended: Ended) => void,
+): Promise<HttpResponse> {
+  const method = methodsByHttpPath.get(request.target.split('?')[0] ?? '')
+  if (method === undefined) return json(404, errorJson({ code: 5, text: 'Not Found' }))
+  if (request.method !== 'POST') {
+    return json(405, errorJson({ code: grpcCode.unimplemented, text: 'Method Not Allowed' }))
+  }
+  if (method.run.kind === 'stream') return answerStream(context, { method, request }, onEnded)
+  try {
+    const asked = messageFromJson(method.request, parseJson(await readBody(request)))
+    const options = { deadlineMs: requestMsMax, signal: request.signal }
+    const answer = await method.run.call(context, asked, options)
+    onEnded({ method, code: grpcCode.ok })
+    return json(200, messageToJson(method.response, answer as never))
+  } catch (error) {
+    const failure = errorOf(context, method, error)
+    onEnded({ method, code: failure.code })
+    return json(httpStatusOf(failure.code), errorJson(failure))
+  }
+}
+
+async function readBody(request: HttpRequest): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let bytes = 0
+  for await (const slice of request.body) {
+    bytes += slice.length
+    if (bytes > bodyBytesMax) throw new EtcdRefusal(etcdErrors.requestTooLarge)
+    parts.push(slice.slice())
+  }
+  return bytes === 0 ? utf8Encode('{}') : concatBytes(parts)
+}
+
+function answerStream(
+  context: Context,
+  { method, request }: { readonly method: Method; readonly request: HttpRequest },
+  onEnded: (ended: Ended) => void,
+): HttpResponse {
+  const { run } = method
+  const out = new OutBody()
+  const line = (value: unknown): boolean => out.push(utf8Encode(`${JSON.stringify(value)}\n`))
+  const stream: MessageStream<unknown, unknown> = {
+    requests: readAll(method, request),
+    signal: request.signal,
+    send: (answer) => line({ result: messageToJson(method.response, answer as never) }),
+    drained: () => out.drained(),
+  }
+  const running = run.kind === 'stream' ? run.call(context, stream) : Promise.resolve()
+  running.then(
+    () => {
+      onEnded({ method, code: grpcCode.ok })
+      out.finish()
+    },
+    (error: unknown) => {
+      if (error instanceof AssertionFailure) context.host.journal.fatal('etcd.call_failed', error)
+      const { canceled } = etcdErrors
+      const failure = request.signal.aborted ? canceled : errorOf(context, method, error)
+      const { code, text } = failure
+      onEnded({ method, code })
+      const status = httpStatusOf(code)
+      line({ error: { grpc_code: code, http_code: status, message: text, http_status: '' } })
+      out.finish()
+    },
+  )
+  return { status: 200, headers: [contentType], body: out }
+}
+
+async function* readAll(method: Method, request: HttpRequest): AsyncGenerator<unknown> {
+  const reader = new JsonStream(bodyBytesMax)
+  for await (const slice of request.body) {
+    for (const value of reader.add(slice)) yield messageFromJson(method.request, value)
+  }
+}
+
+function errorJson({ code, text }: EtcdError): unknown {
+  return { error: text, code, message: text }
+}
+
+function json(status: number, value: unknown): HttpResponse {
+  return { status, headers: [contentType], body: utf8Encode(JSON.stringify(value)) }
+}

@@ -1,0 +1,193 @@
+// etcd's Cluster and Maintenance, and gRPC's health protocol. Members come from the cluster's own list; changing
+// it belongs to the cluster's own commands, so those calls are refused by name.
+
+import { keyAfter, type MessageOf, utf8Encode } from '../../base/index.ts'
+import { type Context, type Method, type MessageStream, streaming, unary } from './context.ts'
+import { EtcdRefusal, etcdErrors, grpcCode } from './core/errors.ts'
+import {
+  alarmRequest,
+  alarmResponse,
+  alarmTypes,
+  empty,
+  hashKvRequest,
+  hashKvResponse,
+  hashResponse,
+  headerOnly,
+  healthRequest,
+  healthResponse,
+  memberAddRequest,
+  memberIdRequest,
+  memberListRequest,
+  memberListResponse,
+  memberUpdateRequest,
+  moveLeaderRequest,
+  snapshotResponse,
+  statusResponse,
+} from './core/messages.ts'
+import { SnapshotWriter } from './core/snapshot.ts'
+
+/** The release of etcd whose API this is: clients turn features on by it. */
+export const apiVersion = '3.5.13'
+
+export const clusterMethods: readonly Method[] = [
+  unary(
+    'etcdserverpb.Cluster/MemberList',
+    [memberListRequest, memberListResponse],
+    async (context) => ({ header: context.localHeader(), members: context.cluster.members() }),
+  ),
+  unary('etcdserverpb.Cluster/MemberAdd', [memberAddRequest, memberListResponse], refuseChange),
+  unary('etcdserverpb.Cluster/MemberRemove', [memberIdRequest, memberListResponse], refuseChange),
+  unary(
+    'etcdserverpb.Cluster/MemberUpdate',
+    [memberUpdateRequest, memberListResponse],
+    refuseChange,
+  ),
+  unary('etcdserverpb.Cluster/MemberPromote', [memberIdRequest, memberListResponse], refuseChange),
+]
+
+async function refuseChange(): Promise<never> {
+  const text = 'etcdserver: members are changed by the commands of the cluster, not over this API'
+  throw new EtcdRefusal({ code: grpcCode.unimplemented, text })
+}
+
+export const maintenanceMethods: readonly Method[] = [
+  unary('etcdserverpb.Maintenance/Alarm', [alarmRequest, alarmResponse], answerAlarm),
+  unary('etcdserverpb.Maintenance/Status', [empty, statusResponse], answerStatus),
+  unary('etcdserverpb.Maintenance/Defragment', [empty, headerOnly], async (context) => ({
+    header: context.localHeader(),
+  })),
+  unary(
+    'etcdserverpb.Maintenance/Hash',
+    [empty, hashResponse],
+    async (context, _request, options) => {
+      const { hash, revision } = await context.keyspace.hash(0, options)
+      return { header: context.header(revision), hash }
+    },
+  ),
+  unary(
+    'etcdserverpb.Maintenance/HashKV',
+    [hashKvRequest, hashKvResponse],
+    async (context, request, options) => {
+      if (request.revision > Number.MAX_SAFE_INTEGER) {
+        throw new EtcdRefusal(etcdErrors.futureRevision)
+      }
+      const found = await context.keyspace.hash(Math.max(0, request.revision), options)
+      const { hash, revision, compacted, hashRevision } = found
+      return { header: context.header(revision), hash, compactRevision: compacted, hashRevision }
+    },
+  ),
+  streaming('etcdserverpb.Maintenance/Snapshot', [empty, snapshotResponse], sendSnapshot),
+  unary(
+    'etcdserverpb.Maintenance/MoveLeader',
+    [moveLeaderRequest, headerOnly],
+    async (context, request) => {
+      const { cluster } = context
+      const isMember = cluster.members().some(({ id }) => id === request.targetId)
+      if (!isMember) throw new EtcdRefusal(etcdErrors.badTransferee)
+      await cluster.moveLeader(request.targetId)
+      return { header: context.localHeader() }
+    },
+  ),
+]
+
+async function answerStatus(context: Context): Promise<MessageOf<typeof statusResponse>> {
+  const status = await context.keyspace.status()
+  const { leader, term, commit, applied, isLearner } = context.cluster.group()
+  return {
+    header: context.header(status.revision),
+    version: apiVersion,
+    dbSize: status.usedBytes,
+    leader,
+    raftIndex: commit,
+    raftTerm: term,
+    raftAppliedIndex: applied,
+    errors: [
+      ...(leader === 0 ? [etcdErrors.noLeader.text] : []),
+      ...status.alarms.map((alarm) => `alarm:${alarm === 'no-space' ? 'NOSPACE' : 'CORRUPT'}`),
+    ],
+    dbSizeInUse: status.usedBytes,
+    isLearner,
+    storageVersion: '3.5.0',
+    dbSizeQuota: status.quotaBytes,
+  }
+}
+
+const alarmNames = [undefined, 'no-space', 'corrupt'] as const
+const actions = { get: 0, activate: 1, deactivate: 2 } as const
+
+async function answerAlarm(
+  context: Context,
+  request: MessageOf<typeof alarmRequest>,
+): Promise<MessageOf<typeof alarmResponse>> {
+  const { keyspace, cluster } = context
+  if (request.action === actions.activate) {
+    const text = 'etcdserver: alarms are raised by what causes them'
+    throw new EtcdRefusal({ code: grpcCode.unimplemented, text })
+  }
+  const status = await keyspace.status()
+  const wanted = alarmNames[request.alarm]
+  const chosen = status.alarms.filter((alarm) => wanted === undefined || alarm === wanted)
+  if (request.action === actions.deactivate) {
+    for (const alarm of chosen) await keyspace.disarm(alarm)
+  }
+  return {
+    header: context.header(status.revision),
+    alarms: chosen.map((alarm) => ({
+      memberId: cluster.self,
+      alarm: alarmTypes.indexOf(alarm === 'no-space' ? 'NOSPACE' : 'CORRUPT'),
+    })),
+  }
+}
+
+const snapshotPartPairs = 1000
+const snapshotMsMax = 60_000
+
+/** All pairs at one revision (core/snapshot.ts), read and sent part by part. */
+async function sendSnapshot(
+  context: Context,
+  stream: MessageStream<unknown, MessageOf<typeof snapshotResponse>>,
+): Promise<void> {
+  const { keyspace } = context
+  const writer = new SnapshotWriter()
+  let key: Uint8Array = Uint8Array.of(0)
+  let revision = 0
+  const send = async (blob: Uint8Array, remainingBytes: number): Promise<void> => {
+    const header = context.header(revision)
+    stream.send({ header, remainingBytes, blob, version: apiVersion })
+    await stream.drained()
+  }
+  for (let more = true; more; ) {
+    const part = await keyspace.range(
+      { key, rangeEnd: Uint8Array.of(0), revision, limit: snapshotPartPairs },
+      { deadlineMs: snapshotMsMax, signal: stream.signal },
+    )
+    if (revision === 0) {
+      revision = part.revision
+      await send(writer.begin(revision), 1)
+    }
+    await send(writer.add(part.kvs), 1)
+    const last = part.kvs.at(-1)
+    if (last !== undefined) key = keyAfter(last.key)
+    more = part.more && last !== undefined
+  }
+  await send(writer.finish(), 0)
+}
+
+export const healthMethods: readonly Method[] = [
+  unary('grpc.health.v1.Health/Check', [healthRequest, healthResponse], async (context) => ({
+    status: (await isHealthy(context)) ? 1 : 2,
+  })),
+]
+
+const healthMsMax = 5_000
+
+/** Whether a linearizable read is answered, as etcd's own /health asks. */
+export async function isHealthy({ keyspace }: Context): Promise<boolean> {
+  try {
+    await keyspace.range({ key: utf8Encode('health') }, { deadlineMs: healthMsMax })
+    const { alarms } = await keyspace.status({ deadlineMs: healthMsMax })
+    return alarms.length === 0
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,156 @@
+// HTTP/2 beside HTTP/1.1 on one port. With TLS the client chooses by ALPN; without, the first bytes of the
+// connection tell: HTTP/2's preface begins with 'PRI', which is no method of HTTP/1.1 (RFC 9113, 3.4).
+// One stream of HTTP/2 is http2-exchange.ts; connections of HTTP/1.1 go to the server of http.ts.
+//
+// Limits: connections, streams and memory per connection, header bytes, time until the first bytes. A
+// connection without streams may stay (clients of gRPC keep theirs), TCP keep-alive finds those that vanished.
+
+import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Address, HttpServerOptions, Journal, Listener } from '../host.ts'
+import { Http2Exchange, type IncomingHeaders } from './http2-exchange.ts'
+import { listenOn } from './listen.ts'
+import { createHttp2Server, createTlsServer } from './node-servers.ts'
+
+/** What takes over connections of HTTP/1.1. */
+export type Http1Server = {
+  begin(): void
+  adopt(socket: Socket): void
+  endIdle(): void
+}
+
+const headerBytesDefault = 16 * 1024
+const connectionsDefault = 16_384
+const streamsMax = 4096
+const windowBytes = 1024 * 1024
+const sessionMebibytesMax = 64
+const firstBytesMsMax = 10_000
+const keepAliveProbeMs = 60_000
+const closeGraceMs = 2_000
+const http2Preface = 'PRI'
+
+export class DualServer {
+  readonly #options: HttpServerOptions
+  readonly #journal: Journal
+  readonly #http1: Http1Server
+  readonly #http2: Http2Server
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  readonly #sessions = new Set<ServerHttp2Session>()
+
+  constructor(options: HttpServerOptions, journal: Journal, http1: Http1Server) {
+    this.#options = options
+    this.#journal = journal
+    this.#http1 = http1
+    this.#http2 = createHttp2Server({
+      maxSessionMemory: sessionMebibytesMax,
+      settings: {
+        maxConcurrentStreams: streamsMax,
+        initialWindowSize: windowBytes,
+        maxHeaderListSize: options.headerBytesMax ?? headerBytesDefault,
+        enablePush: false,
+      },
+    })
+    this.#http2.on('session', (session) => this.#onSession(session))
+    this.#http2.on('stream', (stream, headers, _flags, raw: unknown) => {
+      this.#onStream(stream, headers, Array.isArray(raw) ? (raw as string[]) : [])
+    })
+    const { tls } = options
+    if (tls === undefined) {
+      this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+        if (this.#admit(socket)) this.#sniff(socket)
+      })
+      return
+    }
+    const { clientAuthorityPem } = tls
+    const server = createTlsServer({
+      cert: tls.certificatePem,
+      key: tls.privateKeyPem,
+      ca: clientAuthorityPem === undefined ? [] : [clientAuthorityPem],
+      requestCert: clientAuthorityPem !== undefined,
+      rejectUnauthorized: clientAuthorityPem !== undefined,
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: firstBytesMsMax,
+      ALPNProtocols: ['h2', 'http/1.1'],
+      noDelay: true,
+      keepAlive: true,
+    })
+    server.on('connection', (socket) => this.#admit(socket))
+    server.on('secureConnection', (socket) => {
+      if (socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket)
+      else this.#http1.adopt(socket)
+    })
+    this.#server = server
+  }
+
+  async listen(address: Address): Promise<Listener> {
+    const bound = await listenOn(this.#server, address, this.#options.sharesPort)
+    this.#http1.begin()
+    return { address: bound, close: () => this.#close() }
+  }
+
+  /** Streams and requests under way may end within the grace. */
+  #close(): Promise<void> {
+    return new Promise((resolve) => {
+      const late = setTimeout(() => {
+        for (const socket of this.#sockets) socket.destroy()
+      }, closeGraceMs)
+      this.#server.close(() => {
+        clearTimeout(late)
+        resolve()
+      })
+      this.#http1.endIdle()
+      for (const session of this.#sessions) session.close()
+    })
+  }
+
+  #admit(socket: Socket): boolean {
+    if (this.#sockets.size >= (this.#options.connectionsMax ?? connectionsDefault)) {
+      socket.destroy()
+      return false
+    }
+    socket.setKeepAlive(true, keepAliveProbeMs)
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    socket.on('error', () => undefined)
+    return true
+  }
+
+  /** Waits until the first bytes tell the protocol; they are put back for who speaks it. */
+  #sniff(socket: Socket): void {
+    const timer = setTimeout(() => socket.destroy(), firstBytesMsMax)
+    socket.once('close', () => clearTimeout(timer))
+    let first = Buffer.alloc(0)
+    const look = (): void => {
+      const more: Buffer | null = socket.read()
+      if (more === null) return
+      first = Buffer.concat([first, more])
+      const text = first.toString('latin1', 0, http2Preface.length)
+      if (text.length < http2Preface.length && http2Preface.startsWith(text)) return
+      socket.off('readable', look)
+      clearTimeout(timer)
+      socket.unshift(first)
+      if (text === http2Preface) this.#http2.emit('connection', socket)
+      else this.#http1.adopt(socket)
+    }
+    socket.on('readable', look)
+  }
+
+  #onSession(session: ServerHttp2Session): void {
+    this.#sessions.add(session)
+    session.once('close', () => this.#sessions.delete(session))
+    session.on('error', () => session.destroy())
+  }
+
+  #onStream(
+    stream: ServerHttp2Stream,
+    headers: IncomingHeaders,
+    rawHeaders: readonly string[],
+  ): void {
+    const isSecure = this.#options.tls !== undefined
+    const exchange = new Http2Exchange(stream, { headers, rawHeaders, isSecure })
+    exchange.run(this.#options.handler, this.#journal).catch((error: unknown) => {
+      this.#journal.fatal('http.handler_failed', error)
+    })
+  }
+}

@@ -1,0 +1,133 @@
+// etcd's port on the data thread: its gateway over the namespace '/raft/etcd', with what the core thread tells of
+// the group (term, leader, indexes), asked for every half second while the port is served.
+
+import { Fault, sha256, utf8Encode } from '../base/index.ts'
+import type { ClusterView } from '../cluster/index.ts'
+import {
+  createEtcdHandler,
+  type EtcdCluster,
+  type EtcdGroup,
+  type EtcdMember,
+} from '../gateways/index.ts'
+import type { Host, Timer } from '../host/index.ts'
+import type { FullKeyspaces } from '../keyspace/index.ts'
+import type { NodeConfig } from './config.ts'
+import type { LaneMessage } from './lane-messages.ts'
+import { etcdNamespace } from './namespaces.ts'
+
+const askEveryMs = 500
+const movingMax = 16
+
+/** The data thread's end of what the core tells of the group. */
+export class EtcdLink {
+  readonly #send: (message: LaneMessage) => void
+  readonly #moving = new Map<number, (fault: Fault | undefined) => void>()
+  #group: EtcdGroup = { term: 0, leader: 0, commit: 0, applied: 0, isLearner: false }
+  #requests = 0
+  #timer: Timer | undefined
+  #onFirst: (() => void) | undefined
+
+  constructor(send: (message: LaneMessage) => void) {
+    this.#send = send
+  }
+
+  get group(): EtcdGroup {
+    return this.#group
+  }
+
+  /** Settles once the core has told the group for the first time. */
+  begin(host: Host): Promise<void> {
+    const ask = (): void => this.#send({ kind: 'group-wanted' })
+    this.#timer = host.clock.every(askEveryMs, ask)
+    return new Promise((resolve) => {
+      this.#onFirst = resolve
+      ask()
+    })
+  }
+
+  end(): void {
+    this.#timer?.cancel()
+    for (const settle of this.#moving.values())
+      settle(new Fault('unavailable', 'the node is stopping'))
+  }
+
+  /** True when the message was for this. */
+  take(told: LaneMessage): boolean {
+    if (told.kind === 'group') {
+      this.#group = told.group
+      this.#onFirst?.()
+      this.#onFirst = undefined
+      return true
+    }
+    if (told.kind !== 'leader-moved') return false
+    this.#moving.get(told.request)?.(told.fault)
+    this.#moving.delete(told.request)
+    return true
+  }
+
+  moveLeader(to: number): Promise<void> {
+    if (this.#moving.size >= movingMax) throw new Fault('overloaded', 'leadership moves already')
+    const request = ++this.#requests
+    return new Promise((resolve, reject) => {
+      this.#moving.set(request, (fault) => (fault === undefined ? resolve() : reject(fault)))
+      this.#send({ kind: 'leader-wanted', request, to })
+    })
+  }
+}
+
+/** Serves the port; answers what ends it. */
+export async function serveEtcd(
+  host: Host,
+  parts: {
+    readonly config: NodeConfig
+    readonly keyspaces: FullKeyspaces
+    readonly view: ClusterView
+    readonly link: EtcdLink
+  },
+): Promise<(() => Promise<void>) | undefined> {
+  const { config, keyspaces, view, link } = parts
+  const { etcd } = config.listen
+  if (etcd === undefined) return undefined
+  const keyspace = await keyspaces.open(etcdNamespace)
+  await link.begin(host)
+  const cluster: EtcdCluster = {
+    clusterId: shortId(view.settings().clusterId),
+    self: config.self,
+    members: () => membersOf(config, view),
+    group: () => link.group,
+    moveLeader: (to) => link.moveLeader(to),
+  }
+  const handler = createEtcdHandler({ host, keyspace, cluster })
+  const tls = config.etcdTls
+  const listener = await host.http.serve(etcd, {
+    handler,
+    http2: true,
+    ...(tls === undefined ? {} : { tls }),
+  })
+  return async () => {
+    link.end()
+    await listener.close()
+  }
+}
+
+/** etcd's ids are 64 bits; ours keep to those that every client counts exactly. */
+function shortId(clusterId: string): number {
+  const digest = sha256(utf8Encode(clusterId))
+  return (
+    new DataView(digest.buffer, digest.byteOffset).getUint32(0) * 2 ** 20 + ((digest[5] ?? 0) << 8)
+  )
+}
+
+/** Members are at the port that this node has, moved as their control port is. */
+function membersOf(config: NodeConfig, view: ClusterView): readonly EtcdMember[] {
+  const { etcd, control } = config.listen
+  const scheme = config.etcdTls === undefined ? 'http' : 'https'
+  const shift = (etcd?.port ?? 0) - control.port
+  return view.members().map((member) => ({
+    id: member.id,
+    name: member.name,
+    peerUrls: [`https://${member.control.host}:${member.control.port}`],
+    clientUrls: [`${scheme}://${member.control.host}:${member.control.port + shift}`],
+    isLearner: false,
+  }))
+}
