@@ -28,6 +28,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map([
     },
   ],
   [
+    'keyspace',
+    async () => {
+      const { keyspacePromises, runKeyspaceWorkload } = await import('./workloads/keyspace.ts')
+      return { run: runKeyspaceWorkload, promises: keyspacePromises }
+    },
+  ],
+  [
     's3',
     async () => {
       const { runS3Workload, s3Promises } = await import('./workloads/s3.ts')
