@@ -23,6 +23,9 @@ export function testFiles(...patterns: readonly string[]): readonly string[] {
   return [...new Set(found)].sort()
 }
 
+/** A file of tests that hangs is a failure with a name, not a run without an end. */
+const fileMsMax = { quick: 240_000, clusters: 900_000 }
+
 /** Files of tests at a time; clusters of real processes have the machine to themselves. */
 const workers = 2
 
@@ -34,7 +37,11 @@ export function testStep(
 ): Step | undefined {
   if (files.length === 0) return undefined
   const flags = ['--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec']
-  const args = [...flags, `--test-concurrency=${isShown ? 1 : workers}`, ...files]
+  const limits = [
+    `--test-concurrency=${isShown ? 1 : workers}`,
+    `--test-timeout=${isShown ? fileMsMax.clusters : fileMsMax.quick}`,
+  ]
+  const args = [...flags, ...limits, ...files]
   return { name, command: process.execPath, args, isShown }
 }
 

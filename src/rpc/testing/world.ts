@@ -35,7 +35,8 @@ type NodeOptions = {
   readonly serve?: (rpc: Rpc) => void
 }
 
-let portNext = 21_000 + (process.pid % 20_000)
+/** Below the ports that the system gives to outgoing connections. */
+let portNext = 21_000 + (process.pid % 11_000)
 
 export async function createWorld(network: Network | undefined): Promise<World> {
   const real = createRealHost({
