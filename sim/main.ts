@@ -1,5 +1,6 @@
 // npm run sim -- --seed 8731 [--seeds N] [--nodes 3] [--workload raft|s3|founding] [--seconds 8] [--once] [--trace]
 // npm run sim -- --workload founding --explore [--deep] [--plant NAME]
+// npm run sim -- --plant list | --plant NAME [--seeds N] | --plants         (sim/plants)
 //
 // Runs each seed twice (--once: once) and compares the trace digests; prints what the seeds have seen and
 // how many ran per minute; fails when something that the workload promises was never seen, and prints one
@@ -35,6 +36,7 @@ type Options = {
   readonly isExploring: boolean
   readonly isDeep: boolean
   readonly plant: string | undefined
+  readonly isAllPlants: boolean
 }
 
 /** Larger batches print failures and a line of progress now and then. */
@@ -57,6 +59,7 @@ function readOptions(): Options {
       explore: { type: 'boolean', default: false },
       deep: { type: 'boolean', default: false },
       plant: { type: 'string' },
+      plants: { type: 'boolean', default: false },
     },
   })
   return {
@@ -71,6 +74,7 @@ function readOptions(): Options {
     isExploring: values.explore,
     isDeep: values.deep,
     plant: values.plant,
+    isAllPlants: values.plants,
   }
 }
 
@@ -111,12 +115,13 @@ function replayOf(seed: number, { workload, nodes, seconds }: Options): string {
 
 async function main(): Promise<number> {
   const options = readOptions()
+  if (options.isExploring) return runExplorer(options)
+  if (options.isAllPlants || options.plant !== undefined) return runPlanted(options)
   const load = workloads.get(options.workload)
   if (load === undefined) {
     print(`no workload ${options.workload}; there are: ${[...workloads.keys()].join(', ')}`)
     return 64
   }
-  if (options.isExploring || options.plant !== undefined) return runExplorer(options)
   const workload = await load()
   const { batch, keep, forget } = openBatch(options)
   const pace = createPace(options)
@@ -186,6 +191,21 @@ function createPace(options: Options): {
     )
   }
   return { tell, perMinute }
+}
+
+/** Loads the runner of plants before any workload, so that sources can still be edited. */
+async function runPlanted({ isAllPlants, plant: name, seeds }: Options): Promise<number> {
+  const { listPlants, runPlant, runPlants } = await import('./plants/run-plants.ts')
+  if (isAllPlants) return runPlants(print)
+  const { plants } = await import('./plants/index.ts')
+  const plant = plants.find((one) => one.name === name)
+  if (plant !== undefined) {
+    const seedsMax = seeds === 1 ? plant.seedsMax : seeds
+    return runPlant(plant, { loop: realLoop, print, seedsMax })
+  }
+  listPlants(print)
+  print('and, with --workload founding --explore, those of sim/founding/plants.ts')
+  return name === 'list' ? 0 : 64
 }
 
 async function runExplorer({ workload, isDeep, plant }: Options): Promise<number> {

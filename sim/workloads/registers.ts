@@ -3,6 +3,7 @@
 
 import {
   bytes,
+  concatBytes,
   crc32c,
   decodeBytes,
   encodeBytes,
@@ -27,6 +28,8 @@ const commandFields = message({
   padding: bytes(5),
 })
 const rowFields = message({ key: text(1), value: text(2) })
+/** A register of its own: a sum over everything applied, in order, so that a repetition shows for ever. */
+const appliedKey = '#applied'
 const digestKey = new Uint8Array([0])
 const empty = new Uint8Array(0)
 
@@ -76,6 +79,8 @@ export function createRegisters(store: Store): StateMachine {
     const holds =
       command.isCompare === 0 || (readRegister(store, command.key) ?? '') === command.expected
     if (holds) put(command.key, command.value)
+    const before = readRegister(store, appliedKey) ?? ''
+    put(appliedKey, String(crc32c(concatBytes([utf8Encode(before), entry.payload]))))
     return new Uint8Array([holds ? 1 : 0])
   }
   return {

@@ -64,6 +64,8 @@ export const worldly: readonly string[] = [
   'test/',
   'bench/',
   'sim/main.ts',
+  'sim/plants/planting.ts',
+  'sim/plants/run-plants.ts',
 ]
 
 /** Node modules that a single file elsewhere may import (docs/decisions/0003). */
