@@ -148,7 +148,7 @@ export function mergeAppends(appends: readonly GroupAppend[]): GroupAppend[] {
   for (const append of appends) {
     const position = positions.get(append.group)
     const before = position === undefined ? undefined : merged[position]
-    const isApart = append.cut !== undefined || before?.cut !== undefined || append.remove === true
+    const isApart = isStandingApart(append) || (before !== undefined && isStandingApart(before))
     if (position === undefined || before === undefined || isApart) {
       positions.set(append.group, merged.length)
       merged.push(append)
@@ -162,6 +162,10 @@ export function mergeAppends(appends: readonly GroupAppend[]): GroupAppend[] {
     }
   }
   return merged
+}
+
+function isStandingApart({ cut, fence, remove }: GroupAppend): boolean {
+  return cut !== undefined || fence !== undefined || remove === true
 }
 
 function mergeEntries(

@@ -14,6 +14,7 @@ import {
   type RawNode,
   type SnapshotMetadata,
 } from './core/index.ts'
+import type { Fence } from './fence.ts'
 import type { AppliedEntry, GroupOptions } from './group.ts'
 import { encodeStateRow, raftTable, stateRowKey } from './state-row.ts'
 
@@ -21,6 +22,7 @@ export type ApplierEnds = {
   readonly options: GroupOptions
   readonly store: Store
   readonly node: () => RawNode
+  readonly fence: () => Fence
   readonly onAnswer: (entry: Entry, answer: Uint8Array | undefined) => void
   readonly onMembers: (change: ConfChange, confState: ConfState) => void
 }
@@ -71,6 +73,11 @@ export class Applier {
     this.#putRow()
   }
 
+  /** In a transaction: the state was given up by the recovery of this generation. */
+  supersede(generation: number): void {
+    this.#putRow(generation)
+  }
+
   #applyNormal(entries: readonly Entry[]): void {
     const { stateMachine } = this.#ends.options
     const answers = stateMachine.apply(entries as unknown as readonly AppliedEntry[])
@@ -88,11 +95,11 @@ export class Applier {
     return confState
   }
 
-  #putRow(): void {
-    const { options, store } = this.#ends
+  #putRow(supersededBy = 0): void {
+    const { options, store, fence } = this.#ends
     const { index: applied, term, confState } = this.#applied
     const digest = options.stateMachine.digest()
-    const row = encodeStateRow({ applied, term, confState, digest })
+    const row = encodeStateRow({ applied, term, confState, digest, fence: fence(), supersededBy })
     store.put(raftTable, stateRowKey(options.group), row)
   }
 }

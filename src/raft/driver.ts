@@ -13,6 +13,8 @@ import type { Log, Store } from '../storage/index.ts'
 import { AppendQueue } from './append-queue.ts'
 import { Checkpoints } from './checkpoints.ts'
 import type { Message } from './core/index.ts'
+import { isNotice } from './fence.ts'
+import { Fences } from './fences.ts'
 import type { Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './group.ts'
 import { type ApplyWork, GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
 import { decodeFrame, encodeFrames, type GroupMessage, isFramed } from './messages.ts'
@@ -48,6 +50,7 @@ class RaftDriver implements Raft {
   readonly #queue: AppendQueue
   readonly #snapshots: Snapshots
   readonly #checkpoints: Checkpoints
+  readonly #fences: Fences
   readonly #resting: Resting
   readonly #ticker: Ticker
   readonly #groups = new Map<GroupId, GroupDriver>()
@@ -82,7 +85,9 @@ class RaftDriver implements Raft {
       groups: () => this.#ordered,
       onFatal: this.onFatal,
     })
+    this.#fences = new Fences({ host, rpc, group: (id) => this.#groups.get(id) })
     this.#snapshots = new Snapshots({
+      fences: this.#fences,
       host,
       rpc,
       self: settings.self,
@@ -137,7 +142,8 @@ class RaftDriver implements Raft {
   }
 
   statistics(): RaftStatistics {
-    return { ...this.#counts, tickLatenessMs: this.#ticker.latenessMs }
+    const foreignRefused = this.#fences.refused
+    return { ...this.#counts, foreignRefused, tickLatenessMs: this.#ticker.latenessMs }
   }
 
   async close(): Promise<void> {
@@ -238,6 +244,7 @@ class RaftDriver implements Raft {
 
   #receive(from: NodeId, frame: Uint8Array): void {
     if (this.#isStopped) return
+    if (isNotice(frame)) return this.#fences.receive(from, frame)
     let messages: readonly GroupMessage[]
     try {
       messages = decodeFrame(frame.slice(), { from, to: this.#settings.self })
@@ -247,19 +254,24 @@ class RaftDriver implements Raft {
       return
     }
     const nowMs = this.#dependencies.host.clock.monotonicMs()
-    for (const { group: id, message } of messages) {
+    for (const { group: id, fence, message } of messages) {
       const group = this.#groups.get(id)
       if (group === undefined) continue
+      if (fence !== group.fenceNumber) {
+        this.#fences.refuse(group, from)
+        continue
+      }
       group.step(message, nowMs)
       this.#wake(group)
     }
   }
 
   #post(group: GroupDriver, message: Message): void {
+    if (group.isSuperseded) return
     if (message.type === 'snapshot') this.#snapshots.send(group, message)
     if (!isFramed(message)) return
     const waiting = this.#outbox.get(message.to)
-    const posted = { group: group.group, message }
+    const posted = { group: group.group, fence: group.fenceNumber, message }
     if (waiting === undefined) this.#outbox.set(message.to, [posted])
     else waiting.push(posted)
   }

@@ -4,7 +4,7 @@
 // Order within a turn (driver.ts): proposals in, Ready out, log batch given, messages sent, committed
 // entries applied in the turn's one transaction (applier.ts), answers given after it has committed.
 
-import { Fault, type LogIndex, type NodeId } from '../base/index.ts'
+import { Fault, type LogIndex, type NodeId, toFault } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Store } from '../storage/index.ts'
 import type { AppendQueue } from './append-queue.ts'
@@ -21,6 +21,7 @@ import {
   type SnapshotMetadata,
 } from './core/index.ts'
 import { EntryCache } from './entry-cache.ts'
+import { type Fence, type FenceRelation, fenceNumber, wipeAndRejoin } from './fence.ts'
 import type { Group, GroupOptions, GroupStatus, MembershipChange, SnapshotSink } from './group.ts'
 import { GroupRest } from './group-rest.ts'
 import { heardMsOf, statusOf } from './group-status.ts'
@@ -77,6 +78,9 @@ export class GroupDriver implements Group {
   readonly #rest: GroupRest
   readonly #leadership = new Leadership()
   readonly #heard = new Map<number, number>()
+  #fence: Fence
+  #fenceNumber: number
+  #isSuperseded = false
   #tick = 0
   #graceEndsTick = 0
   #closed: Fault | undefined
@@ -87,11 +91,14 @@ export class GroupDriver implements Group {
     this.options = options
     this.#ends = ends
     const { applied: index, term, confState } = start.row
+    this.#fence = start.row.fence
+    this.#fenceNumber = fenceNumber(options.group, this.#fence)
     this.#applier = new Applier(
       {
         options,
         store: ends.store,
         node: () => this.#node,
+        fence: () => this.#fence,
         onAnswer: (entry, answer) => this.#proposals.applied(entry, answer),
         onMembers: (change, state) => this.#membersChanged(change, state),
       },
@@ -112,6 +119,7 @@ export class GroupDriver implements Group {
     this.#rest = new GroupRest({
       group: options.group,
       self: settings.self,
+      fence: () => this.#fenceNumber,
       node: this.#node,
       resting: ends.resting,
       idleTicksMax: settings.restTicks,
@@ -145,7 +153,26 @@ export class GroupDriver implements Group {
 
   /** Needs no ticks. */
   get isResting(): boolean {
-    return this.#rest.isResting
+    return this.#isSuperseded || this.#rest.isResting
+  }
+
+  get fence(): Fence {
+    return this.#fence
+  }
+
+  /** What its messages carry (fence.ts). */
+  get fenceNumber(): number {
+    return this.#fenceNumber
+  }
+
+  /** Nothing was ever applied or installed here. */
+  get isBlank(): boolean {
+    return this.appliedState.index === 0
+  }
+
+  /** Its data was given up by a recovery: it does nothing any more. */
+  get isSuperseded(): boolean {
+    return this.#isSuperseded
   }
 
   get isInstalling(): boolean {
@@ -153,7 +180,7 @@ export class GroupDriver implements Group {
   }
 
   get hasWork(): boolean {
-    if (this.#installation.isFrozen) return false
+    if (this.#installation.isFrozen || this.#isSuperseded) return false
     return (
       this.#node.hasReady() ||
       this.#proposals.hasWaiting ||
@@ -217,6 +244,7 @@ export class GroupDriver implements Group {
       firstIndex: this.cache.firstIndex(),
       lastIndex: this.cache.lastIndex(),
       heardMs: (core) => heardMsOf(core, (id) => this.#heardMs(id), nowMs),
+      fence: this.#fence,
     })
   }
 
@@ -271,6 +299,7 @@ export class GroupDriver implements Group {
 
   /** A message of a peer; `nowMs` is when it arrived. */
   step(message: Message, nowMs: number): void {
+    if (this.#isSuperseded) return
     this.#heard.set(message.from, nowMs)
     if (!this.#rest.receives(message)) return
     // While the disk is full nothing more may pile up in memory; the leader sends it again.
@@ -308,7 +337,7 @@ export class GroupDriver implements Group {
 
   /** Gives the core what waits and takes its effects. */
   run(applies: ApplyWork[]): void {
-    if (this.#installation.isFrozen) return
+    if (this.#installation.isFrozen || this.#isSuperseded) return
     const { settings } = this.#ends
     this.#proposals.give((payloads) => this.#node.proposeMany(payloads), {
       bytesMax: settings.appendBytesMax,
@@ -373,6 +402,28 @@ export class GroupDriver implements Group {
     const target = candidates[0]
     if (target !== undefined) this.#node.transferLeader(target)
     this.#ends.wake(this)
+  }
+
+  adoptGeneration(generation: number): void {
+    this.#fence = { ...this.#fence, generation }
+    this.#fenceNumber = fenceNumber(this.group, this.#fence)
+  }
+
+  /** Recorded in the store, so that it is refused at the next open as well. */
+  supersede(generation: number): void {
+    if (this.#isSuperseded) return
+    this.#rest.rouse()
+    this.#isSuperseded = true
+    const what = `group ${this.options.name} was recovered without this node, at generation ${generation}`
+    this.close(new Fault('precondition', what, { next: wipeAndRejoin }))
+    const { store, onFatal } = this.#ends
+    store.transaction(() => this.#applier.supersede(generation))
+    store.checkpoint().catch((error: unknown) => onFatal(toFault(error)))
+  }
+
+  alarm(from: NodeId, theirs: Fence, relation: FenceRelation): void {
+    const { group, options } = this
+    options.onForeign?.({ group, from, theirs, ours: this.#fence, relation })
   }
 
   close(fault: Fault): void {

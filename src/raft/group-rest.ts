@@ -8,6 +8,8 @@ import type { Resting } from './resting.ts'
 export type GroupRestEnds = {
   readonly group: GroupId
   readonly self: NodeId
+  /** Stands for cluster and generation (fence.ts). */
+  readonly fence: () => number
   readonly node: RawNode
   readonly resting: Resting
   /** Ticks without anything but heartbeats until a leader lets its group rest. */
@@ -61,10 +63,12 @@ export class GroupRest {
     const members = [...confState.voters, ...confState.learners]
     const followers = members.filter((id) => id !== self && isUp(id))
     this.#state = 'leads'
-    resting.rest({ group, term: hardState.term, index: hardState.commit }, followers)
+    const fence = this.#ends.fence()
+    resting.rest({ group, term: hardState.term, index: hardState.commit, fence }, followers)
   }
 
   restUnder(leader: NodeId, at: RestingGroup): boolean {
+    if (at.fence !== this.#ends.fence()) return false
     if (!this.#ends.node.canRestUnder({ leader, term: at.term, index: at.index })) return false
     this.#state = { under: leader }
     return true

@@ -2,6 +2,7 @@
 
 import type { GroupId, LogIndex, NodeId, Term } from '../base/index.ts'
 import type { RawNode, SnapshotMetadata, SoftState } from './core/index.ts'
+import type { Fence } from './fence.ts'
 import type { GroupStatus } from './group.ts'
 
 type CoreStatus = ReturnType<RawNode['status']>
@@ -17,6 +18,7 @@ export function statusOf(
     readonly firstIndex: number
     readonly lastIndex: number
     readonly heardMs: (core: CoreStatus) => number
+    readonly fence: Fence
   },
 ): GroupStatus {
   const { voters, learners, votersOutgoing } = local.applied.confState
@@ -38,6 +40,7 @@ export function statusOf(
     votersOutgoing: votersOutgoing as readonly NodeId[],
     match,
     heardMs: local.heardMs(core),
+    fence: local.fence,
   }
 }
 

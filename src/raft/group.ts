@@ -2,6 +2,7 @@
 // The pure core (core/) decides; the driver persists, sends, applies and answers.
 
 import type { Fault, GroupId, LogIndex, NodeId, Term } from '../base/index.ts'
+import type { Fence, FenceRelation } from './fence.ts'
 
 export type AppliedEntry = {
   readonly index: LogIndex
@@ -61,6 +62,7 @@ export type GroupStatus = {
   readonly match: ReadonlyMap<NodeId, LogIndex>
   /** Monotonic ms when this node last heard the leader (or, as leader, a quorum). */
   readonly heardMs: number
+  readonly fence?: Fence
 }
 
 export type MembershipChange = {
@@ -100,6 +102,26 @@ export type GroupOptions = {
   readonly founders: { readonly voters: readonly NodeId[]; readonly learners?: readonly NodeId[] }
   /** Higher stands for election sooner (0 to 10). Default 5. */
   readonly electionPriority?: number
+  /**
+   * The cluster this group belongs to, 1 to 32 bytes, drawn when it was founded. Carried by every frame,
+   * snapshot and record of the group; a group of another cluster is refused, never merged: at open
+   * with Fault 'precondition', from peers by counting and `onForeign`. State without an id takes it on.
+   * Absent: as recorded here, or none.
+   */
+  readonly clusterId?: Uint8Array
+  /** The recovery generation that this node was told when it joined; older state is refused. Default 0. */
+  readonly generation?: number
+  /** A peer of another fence was met, at most once per second and peer. */
+  readonly onForeign?: (foreign: Foreign) => void
+}
+
+export type Foreign = {
+  readonly group: GroupId
+  readonly from: NodeId
+  readonly theirs: Fence
+  readonly ours: Fence
+  /** 'superseded': this replica has stopped for good; its data directory must be wiped. */
+  readonly relation: FenceRelation
 }
 
 export type RaftOptions = {
@@ -122,6 +144,8 @@ export type RaftStatistics = {
   readonly snapshotsSent: number
   readonly snapshotsInstalled: number
   readonly membershipChanges: number
+  /** Messages and streams of other clusters or generations. */
+  readonly foreignRefused?: number
   /** Lateness of the last ticks: how late the loop ran them. */
   readonly tickLatenessMs: { readonly p50: number; readonly p99: number; readonly max: number }
 }

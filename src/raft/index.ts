@@ -1,6 +1,8 @@
 export { createRaft, type RaftDependencies } from './driver.ts'
+export type { Fence, FenceRelation } from './fence.ts'
 export type {
   AppliedEntry,
+  Foreign,
   Group,
   GroupOptions,
   GroupStatus,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { crc32c, groupId, isFault, type Random, seededRandom } from '../base/index.ts'
+import { crc32c, groupId, isFault, type Random, seededRandom, toHex } from '../base/index.ts'
 import type { Message, MessageType } from './core/index.ts'
 import { decodeFrame, encodeFrames, type GroupMessage, isFramed } from './messages.ts'
+import { noFence } from './fence.ts'
 import { decodeStateRow, encodeStateRow } from './state-row.ts'
 
 const ends = { from: 2, to: 3 }
@@ -38,7 +39,8 @@ function drawMessage(random: Random): GroupMessage {
     context: random.bytes(random.integer(20)),
     responses: [],
   }
-  return { group: groupId(1 + random.integer(2 ** 32)), message }
+  const fence = random.chance(0.7) ? random.integer(2 ** 32) * 2 ** 20 : 0
+  return { group: groupId(1 + random.integer(2 ** 32)), fence, message }
 }
 
 test('frames decode to what was encoded', () => {
@@ -49,6 +51,38 @@ test('frames decode to what was encoded', () => {
     assert.ok(frame !== undefined && more === undefined)
     assert.deepEqual(decodeFrame(frame, ends), messages)
   }
+})
+
+test('a frame without fences keeps its older bytes, and one with a fence has its own', () => {
+  const message: Message = {
+    ...ends,
+    type: 'append',
+    term: 2,
+    logTerm: 1,
+    index: 8,
+    commit: 7,
+    vote: 0,
+    entries: [{ term: 2, index: 9, kind: 'normal', payload: new Uint8Array([5, 6]) }],
+    snapshot: undefined,
+    isRejected: false,
+    rejectHint: 0,
+    context: new Uint8Array(0),
+    responses: [],
+  }
+  const unfenced = { group: groupId(3), fence: 0, message }
+  const [older] = encodeFrames([unfenced], 1 << 20)
+  assert.equal(
+    toHex(older as Uint8Array),
+    '01000001a9054796000000000000000300000000000000020000000000000001000000000000000800000000000000070000000000000000000000000000000001000000000000010000000000000002000000000000000900000000020506',
+  )
+  assert.deepEqual(decodeFrame(older as Uint8Array, ends), [unfenced])
+  const fenced = { ...unfenced, fence: 2 ** 50 + 1 }
+  const [newer] = encodeFrames([fenced, unfenced], 1 << 20)
+  assert.equal(
+    toHex(newer as Uint8Array),
+    '02000002f4931e3700000000000000030004000000000001000000000000000200000000000000010000000000000008000000000000000700000000000000000000000000000000010000000000000100000000000000020000000000000009000000000205060000000000000003000000000000000000000000000000020000000000000001000000000000000800000000000000070000000000000000000000000000000001000000000000010000000000000002000000000000000900000000020506',
+  )
+  assert.deepEqual(decodeFrame(newer as Uint8Array, ends), [fenced, unfenced])
 })
 
 test('frames stay below the limit and keep the order', () => {
@@ -117,6 +151,8 @@ test('a state row keeps its bytes, and damage is refused', () => {
       autoLeave: true,
     },
     digest: new Uint8Array([9, 9]),
+    fence: noFence,
+    supersededBy: 0,
   }
   const value = encodeStateRow(row)
   assert.equal(
@@ -124,6 +160,13 @@ test('a state row keeps its bytes, and damage is refused', () => {
     '01fb02db91080710031a0a0801080208031004280122020909',
   )
   assert.deepEqual(decodeStateRow(value), row)
+  const fence = { clusterId: new Uint8Array([1, 2, 3]), generation: 4 }
+  const fenced = { ...row, fence, supersededBy: 5 }
+  assert.equal(
+    Buffer.from(encodeStateRow(fenced)).toString('hex'),
+    '02abc1cf00080710031a0a08010802080310042801220209092a0301020330043805',
+  )
+  assert.deepEqual(decodeStateRow(encodeStateRow(fenced)), fenced)
   for (let at = 0; at < value.length; at++) {
     const damaged = value.slice()
     damaged[at] = (damaged[at] as number) ^ 1
@@ -133,8 +176,7 @@ test('a state row keeps its bytes, and damage is refused', () => {
 
 function flipped(frame: Uint8Array, random: Random): Uint8Array {
   const copy = frame.slice()
-  // The second header byte is reserved and not checked.
-  const at = random.chance(0.1) ? 0 : 2 + random.integer(copy.length - 2)
+  const at = random.integer(copy.length)
   copy[at] = (copy[at] as number) ^ (1 << random.integer(8))
   return copy
 }

@@ -1,10 +1,13 @@
 // Frames of consensus messages between nodes: hot, so a fixed layout instead of protobuf (law 4).
 // One frame carries the messages of every group of one turn for one peer. All numbers big-endian.
 //
-//   frame    version u8 = 1 | zero u8 | messages u16 | crc32c of what follows u32 | messages
-//   message  group u64 | term u64 | logTerm u64 | index u64 | commit u64 | vote u64 | rejectHint u64
+//   frame    version u8 = 2 | kind u8 = 0 | messages u16 | crc32c of what follows u32 | messages
+//   message  group u64 | fence u64 | term u64 | logTerm u64 | index u64 | commit u64 | vote u64 | rejectHint u64
 //            | type u8 | flags u8 (1 rejected) | context bytes u16 | entries u32 | context | entries
 //   entry    term u64 | index u64 | kind u8 | payload bytes u32 | payload
+//
+// Version 1 has no fence, which stands for 0 (fence.ts); it is also written when no message has one.
+// Kind 1 is a notice of fence.ts.
 //
 // Sender and receiver are the two ends of the connection and are not repeated. Only the types of the
 // table below travel; snapshots travel apart (snapshots.ts). Decoding takes views of the frame,
@@ -13,8 +16,12 @@
 import { crc32c, Fault, type GroupId, groupId } from '../base/index.ts'
 import type { Entry, EntryKind, Message, MessageType } from './core/types.ts'
 
-/** A message with the group it belongs to. */
-export type GroupMessage = { readonly group: GroupId; readonly message: Message }
+/** A message with the group it belongs to, and that group's fence (fence.ts). */
+export type GroupMessage = {
+  readonly group: GroupId
+  readonly fence: number
+  readonly message: Message
+}
 
 /** Types that travel, by their number on the wire. Numbers are never reused. */
 const typeByNumber: readonly (MessageType | undefined)[] = [
@@ -35,9 +42,11 @@ const numberByType: ReadonlyMap<MessageType, number> = new Map(
   typeByNumber.flatMap((type, number) => (type === undefined ? [] : [[type, number] as const])),
 )
 const kindByNumber: readonly EntryKind[] = ['normal', 'conf-change', 'conf-change-v2']
-const frameVersion = 1
+const unfencedVersion = 1
+const frameVersion = 2
 const frameHeaderBytes = 8
 const messageHeaderBytes = 64
+const fenceBytes = 8
 const entryHeaderBytes = 21
 const frameMessagesMax = 65_535
 const contextBytesMax = 65_535
@@ -60,9 +69,9 @@ export function isFramed(message: Message): boolean {
   return numberByType.has(message.type)
 }
 
-/** Bytes the message takes in a frame. */
+/** Bytes the message takes in a frame, at most. */
 export function messageBytes(message: Message): number {
-  let length = messageHeaderBytes + message.context.length
+  let length = messageHeaderBytes + fenceBytes + message.context.length
   for (const entry of message.entries) length += entryHeaderBytes + entry.payload.length
   return length
 }
@@ -90,27 +99,26 @@ export function encodeFrames(
 }
 
 function encodeFrame(messages: readonly GroupMessage[], length: number): Uint8Array {
-  const frame = new Uint8Array(length)
+  const isFenced = messages.some(({ fence }) => fence !== 0)
+  const frame = new Uint8Array(isFenced ? length : length - messages.length * fenceBytes)
   const view = new DataView(frame.buffer)
-  view.setUint8(0, frameVersion)
+  view.setUint8(0, isFenced ? frameVersion : unfencedVersion)
   view.setUint16(2, messages.length)
   let at = frameHeaderBytes
-  for (const message of messages) at = writeMessage(frame, view, at, message)
+  for (const { group, fence, message } of messages) {
+    setUint64(view, at, group)
+    if (isFenced) setUint64(view, at + 8, fence)
+    at = writeMessage(frame, view, isFenced ? at + fenceBytes : at, message)
+  }
   view.setUint32(4, crc32c(frame.subarray(frameHeaderBytes)))
   return frame
 }
 
-function writeMessage(
-  frame: Uint8Array,
-  view: DataView,
-  start: number,
-  { group, message }: GroupMessage,
-): number {
+function writeMessage(frame: Uint8Array, view: DataView, start: number, message: Message): number {
   const type = numberByType.get(message.type)
   if (type === undefined || message.context.length > contextBytesMax) {
     throw new Fault('internal', `a ${message.type} message does not travel in frames`)
   }
-  setUint64(view, start, group)
   setUint64(view, start + 8, message.term)
   setUint64(view, start + 16, message.logTerm)
   setUint64(view, start + 24, message.index)
@@ -142,25 +150,35 @@ export function decodeFrame(
 ): readonly GroupMessage[] {
   if (frame.length < frameHeaderBytes) throw corrupt('shorter than its header')
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
-  if (view.getUint8(0) !== frameVersion) throw corrupt(`version ${view.getUint8(0)}`)
+  const version = view.getUint8(0)
+  if (version !== frameVersion && version !== unfencedVersion) throw corrupt(`version ${version}`)
+  if (view.getUint8(1) !== 0) throw corrupt(`kind ${view.getUint8(1)}`)
   if (crc32c(frame.subarray(frameHeaderBytes)) !== view.getUint32(4)) throw corrupt('checksum')
   const count = view.getUint16(2)
   if (count * messageHeaderBytes > frame.length) throw corrupt(`${count} messages announced`)
-  const reader: FrameReader = { frame, view, at: frameHeaderBytes }
+  const isFenced = version === frameVersion
+  const reader: FrameReader = { frame, view, at: frameHeaderBytes, isFenced }
   const messages: GroupMessage[] = []
   for (let i = 0; i < count; i++) messages.push(readMessage(reader, ends))
   if (reader.at !== frame.length) throw corrupt('bytes after the last message')
   return messages
 }
 
-type FrameReader = { readonly frame: Uint8Array; readonly view: DataView; at: number }
+type FrameReader = {
+  readonly frame: Uint8Array
+  readonly view: DataView
+  readonly isFenced: boolean
+  at: number
+}
 
 function readMessage(
   reader: FrameReader,
   ends: { readonly from: number; readonly to: number },
 ): GroupMessage {
-  const start = take(reader, messageHeaderBytes)
-  const { view } = reader
+  const { view, isFenced } = reader
+  const groupAt = take(reader, isFenced ? messageHeaderBytes + fenceBytes : messageHeaderBytes)
+  // Offsets are those of a message without a fence.
+  const start = isFenced ? groupAt + fenceBytes : groupAt
   const type = typeByNumber[view.getUint8(start + 56)]
   if (type === undefined) throw corrupt(`message type ${view.getUint8(start + 56)}`)
   const flags = view.getUint8(start + 57)
@@ -184,7 +202,8 @@ function readMessage(
     snapshot: undefined,
     responses: [],
   }
-  return { group: groupId(getUint64(view, start)), message }
+  const fence = isFenced ? getUint64(view, start) : 0
+  return { group: groupId(getUint64(view, groupAt)), fence, message }
 }
 
 function readEntries(reader: FrameReader, count: number): readonly Entry[] {

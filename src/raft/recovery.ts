@@ -7,14 +7,17 @@
 //   applied  ends before it, or another term   from the store: a snapshot was installed and the crash
 //                                              came before the log was cut
 //   older than the log's cut                   Fault 'corrupt': entries in between are gone
+//   of another cluster than the owner says     Fault 'precondition' (fence.ts), as of an older generation
+//   without a cluster, and the owner names one takes it on
 //
 // Genesis is entry 1 and not entry 0, so that the configuration of the founders is never missing from
 // what a newcomer receives: its log is empty, entry 1 cannot be sent, so it always starts from a
 // snapshot, which carries the configuration.
 
-import { Fault, type GroupId, logIndex, type NodeId, term } from '../base/index.ts'
+import { equalBytes, Fault, type GroupId, logIndex, type NodeId, term } from '../base/index.ts'
 import type { GroupAppend, LogEntry, RecoveredGroup } from '../storage/index.ts'
 import type { Entry, HardState } from './core/index.ts'
+import { type Fence, fenceOf, formatFence, logFenceNumber, wipeAndRejoin } from './fence.ts'
 import type { GroupOptions } from './group.ts'
 import { kindNumber, kindOf } from './messages.ts'
 import { emptyConfState, type StateRow } from './state-row.ts'
@@ -33,16 +36,75 @@ export type GroupStart = {
 const genesis = { index: 1, term: 1 }
 const noBytes = new Uint8Array(0)
 
+type StartOptions = Pick<GroupOptions, 'group' | 'name' | 'founders' | 'clusterId' | 'generation'>
+
 export function planStart(
-  options: Pick<GroupOptions, 'group' | 'name' | 'founders'>,
+  options: StartOptions,
   found: {
     readonly self: NodeId
     readonly row: StateRow | undefined
     readonly recovered: RecoveredGroup | undefined
   },
 ): GroupStart {
-  const { row, recovered } = found
-  if (row === undefined) return planWithoutState(options, found.self, recovered)
+  const fence = admittedFence(options, found)
+  const start = planUnfenced(options, fence, found)
+  const number = logFenceNumber(options.group, fence.clusterId)
+  if (number === (found.recovered?.fence ?? 0)) return start
+  return { ...start, repair: [...start.repair, { group: options.group, fence: number }] }
+}
+
+/** Faults tell apart what is of another cluster and what a recovery has given up. */
+function admittedFence(
+  { group, name, clusterId, generation = 0 }: StartOptions,
+  {
+    row,
+    recovered,
+  }: { readonly row?: StateRow | undefined; readonly recovered?: RecoveredGroup | undefined },
+): Fence {
+  const asked = fenceOf(clusterId, generation)
+  const kept = row?.fence ?? { clusterId: new Uint8Array(0), generation: 0 }
+  const isAsked = asked.clusterId.length > 0
+  if (isAsked && kept.clusterId.length > 0 && !equalBytes(asked.clusterId, kept.clusterId)) {
+    throw ofAnotherCluster(name, kept, asked)
+  }
+  const fence = {
+    clusterId: isAsked ? asked.clusterId : kept.clusterId,
+    generation: Math.max(kept.generation, generation),
+  }
+  const inLog = recovered?.fence ?? 0
+  if (isAsked && inLog !== 0 && inLog !== logFenceNumber(group, fence.clusterId)) {
+    throw ofAnotherCluster(name, undefined, asked)
+  }
+  const newest = Math.max(row?.supersededBy ?? 0, fence.generation)
+  if (row !== undefined && newest > kept.generation) {
+    const what = `group ${name}: the data here is of generation ${kept.generation}, the cluster is at generation ${newest}`
+    throw new Fault('precondition', what, { next: wipeAndRejoin })
+  }
+  return fence
+}
+
+function ofAnotherCluster(name: string, kept: Fence | undefined, asked: Fence): Fault {
+  const owner = kept === undefined ? 'another cluster' : `cluster ${formatFence(kept)}`
+  return new Fault(
+    'precondition',
+    `group ${name}: this data directory belongs to ${owner}, but the node is of cluster ${formatFence(asked)}`,
+    { next: "start the node with its own cluster's data directory, or with an empty one" },
+  )
+}
+
+function planUnfenced(
+  options: StartOptions,
+  fence: Fence,
+  found: {
+    readonly self: NodeId
+    readonly row: StateRow | undefined
+    readonly recovered: RecoveredGroup | undefined
+  },
+): GroupStart {
+  const { recovered } = found
+  if (found.row === undefined) return planWithoutState(options, fence, found)
+  const row = { ...found.row, fence }
+  const isNewRow = !equalBytes(fence.clusterId, found.row.fence.clusterId)
   const kept = recovered ?? emptyLog(options.group)
   if (kept.cut.index > row.applied) {
     throw new Fault(
@@ -53,11 +115,11 @@ export function planStart(
   }
   const last = kept.cut.index + kept.entries.length
   if (row.applied > last || termAt(kept, row.applied) !== row.term) {
-    return startFromStore(options.group, row, kept)
+    return { ...startFromStore(options.group, row, kept), isNewRow }
   }
   return {
     row,
-    isNewRow: false,
+    isNewRow,
     hardState: { ...kept.hardState, commit: Math.max(kept.hardState.commit, row.applied) },
     cut: kept.cut,
     entries: kept.entries.map((entry) => ({ ...entry, kind: kindOf(entry.kind) })),
@@ -113,9 +175,9 @@ function logEntryOf(entry: Entry): LogEntry {
 }
 
 function planWithoutState(
-  options: Pick<GroupOptions, 'group' | 'name' | 'founders'>,
-  self: NodeId,
-  recovered: RecoveredGroup | undefined,
+  options: StartOptions,
+  fence: Fence,
+  { self, recovered }: { readonly self: NodeId; readonly recovered: RecoveredGroup | undefined },
 ): GroupStart {
   if (recovered !== undefined && recovered.cut.index + recovered.entries.length > 0) {
     throw new Fault(
@@ -126,7 +188,8 @@ function planWithoutState(
   }
   const { voters, learners = [] } = options.founders
   if (!voters.includes(self) && !learners.includes(self)) {
-    const empty = { applied: 0, term: 0, confState: emptyConfState, digest: noBytes }
+    const blank = { applied: 0, term: 0, confState: emptyConfState, digest: noBytes }
+    const empty = { ...blank, fence, supersededBy: 0 }
     const hardState = recovered?.hardState ?? { term: 0, vote: 0, commit: 0 }
     const cut = { index: 0, term: 0 }
     return { row: empty, isNewRow: false, hardState, cut, entries: [], repair: [] }
@@ -136,7 +199,8 @@ function planWithoutState(
     voters: [...voters].sort((a, b) => a - b),
     learners: [...learners].sort((a, b) => a - b),
   }
-  const row = { applied: genesis.index, term: genesis.term, confState, digest: noBytes }
+  const founded = { applied: genesis.index, term: genesis.term, confState, digest: noBytes }
+  const row = { ...founded, fence, supersededBy: 0 }
   return { ...startFromStore(options.group, row, emptyLog(options.group)), isNewRow: true }
 }
 

@@ -1,6 +1,7 @@
 // State of a group from its leader to a member that lags behind the log, over a stream of its own.
 //
-//   opening   version u8 = 1 | protobuf {group, term of the leader, index, term, configuration}
+//   opening   version u8 = 2 | protobuf {group, term of the leader, index, term, configuration, cluster id,
+//             generation}; version 1 has neither id nor generation, and is written where there is none
 //   chunk     kind u8 = 1 | zero u8[3] | bytes u32 | crc32c u32, then a message with those bytes
 //   end       kind u8 = 2 | zero u8[3] | chunks u32 | zero u32
 //   answer    one byte: 1 installed, 0 not needed
@@ -26,6 +27,8 @@ import {
 import type { Host } from '../host/index.ts'
 import { controlMethod, type IncomingCall, type Rpc, type RpcStream } from '../rpc/index.ts'
 import type { Message, SnapshotMetadata } from './core/index.ts'
+import { type Fence, formatFence } from './fence.ts'
+import type { Fences } from './fences.ts'
 import type { SnapshotSink } from './group.ts'
 import type { GroupDriver, RaftCounts } from './group-driver.ts'
 import { decodeConfState, encodeConfState } from './state-row.ts'
@@ -34,15 +37,19 @@ type Opening = {
   readonly group: GroupId
   readonly leaderTerm: number
   readonly metadata: SnapshotMetadata
+  readonly fence: Fence
 }
 
-const openingVersion = 1
+const unfencedVersion = 1
+const openingVersion = 2
 const openingFields = message({
   group: uint(1),
   leaderTerm: uint(2),
   index: uint(3),
   term: uint(4),
   confState: bytes(5),
+  clusterId: bytes(6),
+  generation: uint(7),
 })
 const headerBytes = 12
 const chunkKind = 1
@@ -56,6 +63,7 @@ export type SnapshotsEnds = {
   readonly rpc: Rpc
   readonly self: NodeId
   readonly counts: RaftCounts
+  readonly fences: Fences
   readonly group: (id: GroupId) => GroupDriver | undefined
 }
 
@@ -99,7 +107,12 @@ export class Snapshots {
     const metadata = group.appliedState
     const source = group.options.stateMachine.snapshot()
     try {
-      const opening = encodeOpening({ group: group.group, leaderTerm: request.term, metadata })
+      const opening = encodeOpening({
+        group: group.group,
+        leaderTerm: request.term,
+        metadata,
+        fence: group.fence,
+      })
       const stream = await this.#ends.rpc.openStream(
         nodeId(request.to),
         controlMethod.raftSnapshot,
@@ -130,6 +143,12 @@ export class Snapshots {
     const opening = decodeOpening(call.request)
     const group = this.#ends.group(opening.group)
     if (group === undefined) throw new Fault('not-found', `no group ${opening.group} here`)
+    if (!this.#ends.fences.meet(group, stream.from, opening.fence)) {
+      throw new Fault(
+        'precondition',
+        `group ${opening.group} is of cluster ${formatFence(group.fence)}`,
+      )
+    }
     if (this.#receiving.has(opening.group) || group.isInstalling) {
       throw new Fault('conflict', `group ${opening.group} receives a snapshot already`)
     }
@@ -201,20 +220,27 @@ function encodeOpening(opening: Opening): Uint8Array {
     index: opening.metadata.index,
     term: opening.metadata.term,
     confState: encodeConfState(opening.metadata.confState),
+    ...opening.fence,
   })
   const encoded = new Uint8Array(1 + body.length)
-  encoded[0] = openingVersion
+  const isFenced = opening.fence.clusterId.length > 0 || opening.fence.generation > 0
+  encoded[0] = isFenced ? openingVersion : unfencedVersion
   encoded.set(body, 1)
   return encoded
 }
 
 function decodeOpening(request: Uint8Array): Opening {
-  if (request[0] !== openingVersion) throw corrupt(`version ${request[0]}`)
-  const { group, leaderTerm, index, term, confState } = decodeBytes(openingFields, request.slice(1))
+  const version = request[0]
+  if (version !== openingVersion && version !== unfencedVersion) throw corrupt(`version ${version}`)
+  const { group, leaderTerm, index, term, confState, clusterId, generation } = decodeBytes(
+    openingFields,
+    request.slice(1),
+  )
   return {
     group: groupId(group),
     leaderTerm,
     metadata: { index, term, confState: decodeConfState(confState) },
+    fence: { clusterId, generation },
   }
 }
 

@@ -1,7 +1,10 @@
 // The row that ties a group's state in the store to its log: table 'raft', key group id (uint64),
 // written in the same transaction as the state itself, so both move together (law 10).
 //
-//   value    version u8 = 1 | crc32c of the rest u32 | protobuf {applied, term, configuration, digest}
+//   value    version u8 = 2 | crc32c of the rest u32
+//            | protobuf {applied, term, configuration, digest, cluster id, generation, superseded by}
+//
+// Version 1 has neither id nor generation (fence.ts); it is also written for a group that has none.
 
 import {
   bytes,
@@ -20,6 +23,7 @@ import {
 } from '../base/index.ts'
 import type { StoreReader } from '../storage/index.ts'
 import type { ConfState } from './core/types.ts'
+import type { Fence } from './fence.ts'
 
 /** The store's table that the driver owns; whoever opens the store must name it. */
 export const raftTable = 'raft'
@@ -30,6 +34,9 @@ export type StateRow = {
   readonly term: number
   readonly confState: ConfState
   readonly digest: Uint8Array
+  readonly fence: Fence
+  /** The generation of the recovery that gave this state up; 0: none did. */
+  readonly supersededBy: number
 }
 
 const confStateFields = message({
@@ -44,8 +51,12 @@ const rowFields = message({
   term: uint(2),
   confState: nested(3, confStateFields),
   digest: bytes(4),
+  clusterId: bytes(5),
+  generation: uint(6),
+  supersededBy: uint(7),
 })
-const rowVersion = 1
+const unfencedVersion = 1
+const rowVersion = 2
 const rowHeaderBytes = 5
 
 export const emptyConfState: ConfState = {
@@ -61,9 +72,12 @@ export function stateRowKey(group: GroupId): Uint8Array {
 }
 
 export function encodeStateRow(row: StateRow): Uint8Array {
-  const body = encodeBytes(rowFields, row as MessageOf<typeof rowFields>)
+  const { fence, ...others } = row
+  const fields = { ...others, ...fence } as MessageOf<typeof rowFields>
+  const body = encodeBytes(rowFields, fields)
   const value = new Uint8Array(rowHeaderBytes + body.length)
-  value[0] = rowVersion
+  const isFenced = fence.clusterId.length > 0 || fence.generation > 0 || row.supersededBy > 0
+  value[0] = isFenced ? rowVersion : unfencedVersion
   value.set(body, rowHeaderBytes)
   new DataView(value.buffer).setUint32(1, crc32c(body))
   return value
@@ -71,14 +85,19 @@ export function encodeStateRow(row: StateRow): Uint8Array {
 
 /** Fault 'corrupt' for damaged bytes or another version. */
 export function decodeStateRow(value: Uint8Array): StateRow {
-  if (value.length < rowHeaderBytes || value[0] !== rowVersion) {
-    throw new Fault('corrupt', `a raft state row has version ${value[0]}, known is ${rowVersion}`)
+  const version = value[0] ?? 0
+  if (value.length < rowHeaderBytes || version < unfencedVersion || version > rowVersion) {
+    throw new Fault('corrupt', `a raft state row has version ${version}, known is ${rowVersion}`)
   }
   const body = value.slice(rowHeaderBytes)
   const sum = new DataView(value.buffer, value.byteOffset).getUint32(1)
   if (crc32c(body) !== sum) throw new Fault('corrupt', 'a raft state row fails its checksum')
-  const row = decodeBytes(rowFields, body)
-  return { ...row, confState: row.confState ?? emptyConfState }
+  const { clusterId, generation, ...row } = decodeBytes(rowFields, body)
+  return {
+    ...row,
+    confState: row.confState ?? emptyConfState,
+    fence: { clusterId, generation },
+  }
 }
 
 /** Undefined when the group has no state here. */

@@ -10,7 +10,7 @@
 
 import { assert, Fault, type GroupId, isFault, type LogIndex, toFault } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
-import { EntryIndex, type Rewrite } from './core/entry-index.ts'
+import { EntryIndex, fenceOf, type Rewrite } from './core/entry-index.ts'
 import { BatchEncoder, decodeBatches, entryAt, markRestarts } from './core/log-batch.ts'
 import {
   alignRecord,
@@ -391,7 +391,8 @@ export class LogLane {
   async #restate({ group, indexes }: Rewrite): Promise<readonly GroupAppend[]> {
     const state = this.#index.groups.get(group)
     assert(state !== undefined, 'a planned group exists')
-    const appends: GroupAppend[] = [{ group, hardState: state.hardState, cut: state.cut }]
+    const { hardState, cut } = state
+    const appends: GroupAppend[] = [{ group, hardState, cut, ...fenceOf(state) }]
     let run: LogEntry[] = []
     for (const index of indexes) {
       const slot = state.slots.get(index)
@@ -437,7 +438,8 @@ export class LogLane {
         const entry = entryAt(slot.record.payload, slot.at, index as LogIndex)
         entries.push({ ...entry, payload: entry.payload.slice() })
       }
-      recovered.push({ group, hardState: state.hardState, cut: state.cut, entries })
+      const { hardState, cut } = state
+      recovered.push({ group, hardState, cut, entries, ...fenceOf(state) })
     }
     return recovered
   }

@@ -22,7 +22,7 @@ import {
   Writer,
 } from '../base/index.ts'
 import type { Host, Port, ThreadProgram } from '../host/index.ts'
-import { EntryIndex } from './core/entry-index.ts'
+import { EntryIndex, fenceOf } from './core/entry-index.ts'
 import { BatchEncoder, decodeBatches, entryAt } from './core/log-batch.ts'
 import { alignRecord, recordHeaderBytes, reservedRecord } from './core/log-format.ts'
 import { LogLane, type LaneOptions, type LaneStatistics } from './log-lane.ts'
@@ -197,9 +197,7 @@ function encodeOpened(
   recovered: readonly RecoveredGroup[],
 ): Uint8Array {
   const encoder = new BatchEncoder()
-  for (const { group, hardState, cut, entries } of recovered) {
-    encoder.addBatch([{ group, hardState, cut, entries }], true)
-  }
+  for (const group of recovered) encoder.addBatch([group], true)
   const writer = new Writer()
   writeStatistics(writer, statistics)
   writer.bytes(encoder.take())
@@ -223,11 +221,14 @@ function decodeRecovered(records: Uint8Array): readonly RecoveredGroup[] {
     decodeBatches(payload, index)
     at += alignRecord(recordHeaderBytes + payloadBytes)
   }
-  return [...index.groups.values()].map(({ group, hardState, cut, slots }) => ({
-    group,
-    hardState,
-    cut,
-    entries: [...slots].map(([i, slot]) => entryAt(slot.record.payload, slot.at, logIndex(i))),
+  return [...index.groups.values()].map((state) => ({
+    group: state.group,
+    hardState: state.hardState,
+    cut: state.cut,
+    entries: [...state.slots].map(([i, { record, at }]) =>
+      entryAt(record.payload, at, logIndex(i)),
+    ),
+    ...fenceOf(state),
   }))
 }
 

@@ -341,7 +341,7 @@ test('a quiet group does not pin segments, and an idle log stays small', async (
   const disk = new FaultyDisk()
   const log = await open(disk)
   const quiet = [1, 2, 3].map((i) => entry(i, 1, new Uint8Array(30).fill(i)))
-  await append(log, [{ group: groupId(7), hardState: hardState(4), entries: quiet }])
+  await append(log, [{ group: groupId(7), hardState: hardState(4), entries: quiet, fence: 99 }])
   for (let i = 1; i <= 400; i++) {
     const batch: GroupAppend[] = [{ group: groupId(1), entries: [entry(i, 1, new Uint8Array(80))] }]
     if (i % 10 === 0) batch.push({ group: groupId(1), cut: { index: logIndex(i), term: term(1) } })
@@ -355,7 +355,7 @@ test('a quiet group does not pin segments, and an idle log stays small', async (
   const again = await open(disk)
   const found = again.recovered.get(groupId(7))
   assert.deepEqual(found?.entries, quiet)
-  assert.equal(found?.hardState.term, 4)
+  assert.deepEqual([found?.hardState.term, found?.fence], [4, 99])
   assert.equal(again.recovered.get(groupId(1))?.cut.index, 400)
   await again.close()
 })

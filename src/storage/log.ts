@@ -34,6 +34,11 @@ export type GroupAppend = {
    * entry this is an installed snapshot: the log starts anew after it.
    */
   readonly cut?: { readonly index: LogIndex; readonly term: Term }
+  /**
+   * A number that stands for the cluster the group belongs to (raft/fence.ts); kept until the group is
+   * forgotten, so that a log is never taken for another cluster's. Positive.
+   */
+  readonly fence?: number
   /** Forget the group altogether. */
   readonly remove?: boolean
 }
@@ -46,6 +51,8 @@ export type RecoveredGroup = {
   readonly cut: { readonly index: LogIndex; readonly term: Term }
   /** Contiguous, from cut.index + 1. */
   readonly entries: readonly LogEntry[]
+  /** Absent when none was ever appended. */
+  readonly fence?: number
 }
 
 export type LogStatistics = {

@@ -26,7 +26,7 @@ class Channel {
   rest(group: number): void {
     if (this.led.has(group)) return
     this.led.add(group)
-    this.leader.rest({ group, term: 1, index: group }, [2], this.#now())
+    this.leader.rest({ group, term: 1, index: group, fence: 0 }, [2], this.#now())
   }
 
   /** One exchange; `loses` tells for each pulse whether it is lost. */

@@ -14,7 +14,13 @@
 // A pulse is answered by a pulse, or by the peer's own if it sends some anyway. The acknowledgement
 // names the last pulse heard, so that a node that is not heard by the other is not counted as heard.
 
-export type RestingGroup = { readonly group: number; readonly term: number; readonly index: number }
+export type RestingGroup = {
+  readonly group: number
+  readonly term: number
+  readonly index: number
+  /** Stands for the group's cluster and generation: under another fence nothing rests. */
+  readonly fence: number
+}
 
 export type PulseAck = {
   readonly boot: number

@@ -18,6 +18,7 @@ import { createRaft } from '../driver.ts'
 import type {
   AppliedEntry,
   Group,
+  GroupOptions,
   Raft,
   RaftOptions,
   SnapshotSink,
@@ -49,7 +50,11 @@ export class TestCluster {
     this.#groupCount = groupCount
   }
 
-  async start(id: number, founders: readonly number[] = [1, 2, 3]): Promise<TestNode> {
+  async start(
+    id: number,
+    founders: readonly number[] = [1, 2, 3],
+    more: Partial<GroupOptions> = {},
+  ): Promise<TestNode> {
     const disk = this.disks.get(id) ?? new TestDisk()
     this.disks.set(id, disk)
     const log = new TestLog(this.loop, disk)
@@ -68,6 +73,7 @@ export class TestCluster {
         name: `group-${number}`,
         stateMachine: createLines(store, groupId(number)),
         founders: { voters: founders.map(nodeId) },
+        ...more,
       })
       groups.push(await this.loop.result(opened))
     }

@@ -72,7 +72,7 @@ export class TestLog implements Log {
   async close(): Promise<void> {}
 
   #write(append: GroupAppend): void {
-    const before = this.#disk.groups.get(append.group) ?? {
+    const before: RecoveredGroup = this.#disk.groups.get(append.group) ?? {
       group: append.group,
       hardState: { term: term(0), vote: 0, commit: logIndex(0) },
       cut: { index: logIndex(0), term: term(0) },
@@ -90,7 +90,9 @@ export class TestLog implements Log {
       cut = append.cut
     }
     const hardState = append.hardState ?? before.hardState
-    this.#disk.groups.set(append.group, { group: append.group, hardState, cut, entries })
+    const fence = append.fence ?? before.fence
+    const kept = fence === undefined ? {} : { fence }
+    this.#disk.groups.set(append.group, { group: append.group, hardState, cut, entries, ...kept })
   }
 }
 

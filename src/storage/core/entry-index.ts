@@ -1,10 +1,10 @@
-// EntryIndex: where every live entry, hard state and cut of every group is in the log's segments.
+// EntryIndex: where every live entry, hard state, cut and fence of every group is in the log's segments.
 //
 // It is built by reading records in order, live or at recovery. At recovery the segments before the
 // oldest that matters are gone, so that entries may appear before those that they follow; what was
 // live in a segment that went was restated in a later one, and in the end each group is contiguous.
 //
-// Invariant: segment.live counts exactly the items (entries, hard states, cuts) whose latest statement
+// Invariant: segment.live counts exactly the items (entries, hard states, cuts, fences) whose latest statement
 // is in that segment; a segment with none may go once all older ones have gone.
 
 import {
@@ -39,12 +39,15 @@ export type GroupState<R> = {
   hardStateIn: R | undefined
   cut: Cut
   cutIn: R | undefined
+  /** 0: none. */
+  fence: number
+  fenceIn: R | undefined
   /** The last index, cut.index when there is no entry. */
   last: number
   readonly slots: Map<number, Slot<R>>
 }
 
-/** Bytes that a hard state or a cut stands for in liveBytes. */
+/** Bytes that a hard state, a cut or a fence stands for in liveBytes. */
 const stateBytes = 64
 const noHardState: HardState = { term: term(0), vote: 0, commit: logIndex(0) }
 const noCut: Cut = { index: logIndex(0), term: term(0) }
@@ -75,6 +78,13 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
     state.cut = cut
     this.#dropState(state.cutIn)
     state.cutIn = this.#keepState()
+  }
+
+  onFence(group: GroupId, fence: number): void {
+    const state = this.#state(group)
+    state.fence = fence
+    this.#dropState(state.fenceIn)
+    state.fenceIn = this.#keepState()
   }
 
   onTruncate(group: GroupId, first: LogIndex): void {
@@ -108,6 +118,7 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
     for (const slot of state.slots.values()) dropSlot(slot)
     this.#dropState(state.hardStateIn)
     this.#dropState(state.cutIn)
+    this.#dropState(state.fenceIn)
     this.groups.delete(group)
   }
 
@@ -135,7 +146,8 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
     let bytes = 0
     for (const group of [...this.groups.keys()].sort((a, b) => a - b)) {
       const state = this.groups.get(group) as GroupState<R>
-      const hasState = state.hardStateIn?.segment === segment || state.cutIn?.segment === segment
+      const stated = [state.hardStateIn, state.cutIn, state.fenceIn]
+      const hasState = stated.some((record) => record?.segment === segment)
       const indexes: LogIndex[] = []
       for (let index: number = state.cut.index + 1; index <= state.last; index++) {
         const slot = state.slots.get(index)
@@ -161,6 +173,8 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
       hardStateIn: undefined,
       cut: noCut,
       cutIn: undefined,
+      fence: 0,
+      fenceIn: undefined,
       last: 0,
       slots: new Map(),
     }
@@ -201,6 +215,11 @@ export class EntryIndex<S extends IndexedSegment, R extends IndexedRecord<S>> im
     record.segment.live--
     record.segment.liveBytes -= stateBytes
   }
+}
+
+/** As a field of an append or of a recovered group. */
+export function fenceOf({ fence }: { readonly fence: number }): { readonly fence?: number } {
+  return fence === 0 ? {} : { fence }
 }
 
 export type Rewrite = { readonly group: GroupId; readonly indexes: readonly LogIndex[] }

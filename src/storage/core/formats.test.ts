@@ -98,6 +98,26 @@ test('golden bytes of a log record', () => {
   )
 })
 
+test('golden bytes of an append with a fence', () => {
+  const encoder = new BatchEncoder()
+  const hardState = { term: term(2), vote: 1, commit: logIndex(9) }
+  encoder.addBatch([{ group: groupId(3), hardState, fence: 2 ** 50 + 7 }])
+  const bytes = encoder.take()
+  stampRecord(bytes, 0, { salt, number: 5, unsynced: 0, oldest: 0 })
+  assert.equal(
+    toHex(bytes),
+    '414c5201ff5e2ab4010203040506070805000000000000002d0000000000000000000000010000002d0000004103000000000000000200000000000000010000000000000009000000000000000700000000000400000000',
+  )
+  const segment = { sequence: 1, live: 0, liveBytes: 0 }
+  const index = new EntryIndex<typeof segment, { segment: typeof segment; at: number }>()
+  index.begin({ segment, at: 0 })
+  decodeBatches(readRecord(bytes, 0, salt)?.payload as Uint8Array, index)
+  const group = index.groups.get(groupId(3))
+  assert.deepEqual([group?.fence, group?.hardState, segment.live], [2 ** 50 + 7, hardState, 2])
+  index.onRemove(groupId(3))
+  assert.equal(segment.live, 0)
+})
+
 test('a later record proves what had been durable, and forged bytes prove nothing', () => {
   const header = { salt, sequence: 1, firstRecord: 5 }
   const bytes = new Uint8Array(1024 + logRecord().length)

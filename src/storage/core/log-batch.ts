@@ -3,7 +3,8 @@
 //
 //    0 u32 length of the operation   4 u8 flags   5 u64 group
 //   then, as the flags say: hard state (u64 term, vote, commit); cut (u64 index, term);
-//   entries (u64 first index, u32 count, then each: u64 term, u32 kind, u32 length, payload)
+//   entries (u64 first index, u32 count, then each: u64 term, u32 kind, u32 length, payload);
+//   fence (u64)
 //
 // `restated` marks what the log itself wrote again, forward, so that an old segment could go: its
 // entries take their places without truncating what follows them. `restart` marks a cut that leaves
@@ -20,12 +21,21 @@ import {
   viewOf,
 } from './log-format.ts'
 
-const flag = { hardState: 1, entries: 2, cut: 4, remove: 8, restated: 16, restart: 32 } as const
+const flag = {
+  hardState: 1,
+  entries: 2,
+  cut: 4,
+  remove: 8,
+  restated: 16,
+  restart: 32,
+  fence: 64,
+} as const
 const operationHeaderBytes = 13
 const hardStateBytes = 24
 const cutBytes = 16
 const entriesHeaderBytes = 12
 const entryHeaderBytes = 16
+const fenceBytes = 8
 /** A record takes no further batch once it holds this much: what read() must load at a time. */
 const recordBytesGoal = 256 * 1024
 
@@ -82,7 +92,7 @@ export class BatchEncoder {
   }
 
   #addOperation(append: GroupAppend, isRestated: boolean): void {
-    const { group, hardState, entries = [], cut, remove = false } = append
+    const { group, hardState, entries = [], cut, remove = false, fence } = append
     const start = this.#length
     this.#reserve(operationHeaderBytes + hardStateBytes + cutBytes + entriesHeaderBytes)
     let flags = (remove ? flag.remove : 0) | (isRestated ? flag.restated : 0)
@@ -101,6 +111,11 @@ export class BatchEncoder {
     if (entries.length > 0) {
       flags |= flag.entries
       this.#addEntries(entries)
+    }
+    if (fence !== undefined) {
+      flags |= flag.fence
+      this.#reserve(fenceBytes)
+      this.#uint64(fence)
     }
     this.#view.setUint32(start, this.#length - start, true)
     this.#view.setUint8(start + 4, flags)
@@ -156,6 +171,7 @@ export type BatchSink = {
       readonly length: number
     },
   ): void
+  onFence(group: GroupId, fence: number): void
   onRemove(group: GroupId): void
 }
 
@@ -185,6 +201,11 @@ export function decodeBatches(payload: Uint8Array, sink: BatchSink): void {
       mustFit(at + entriesHeaderBytes <= end)
       if ((flags & flag.restated) === 0) sink.onTruncate(group, getUint64(view, at) as LogIndex)
       at = decodeEntries(view, { at, end, group }, sink)
+    }
+    if ((flags & flag.fence) !== 0) {
+      mustFit(at + fenceBytes <= end)
+      sink.onFence(group, getUint64(view, at))
+      at += fenceBytes
     }
     mustFit(at === end)
   }
