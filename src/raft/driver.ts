@@ -6,7 +6,7 @@
 // when the log has made a batch durable, and on every tick. Messages leave before the log's batch is
 // durable; what claims durability travels as responses of the batch (core/types.ts).
 
-import { Fault, type GroupId, isFault, type NodeId, nodeId, toFault } from '../base/index.ts'
+import { Fault, type GroupId, isFault, type NodeId, toFault } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
 import type { Log, Store } from '../storage/index.ts'
@@ -17,7 +17,8 @@ import { isNotice } from './fence.ts'
 import { Fences } from './fences.ts'
 import type { Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './group.ts'
 import { type ApplyWork, GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
-import { decodeFrame, encodeFrames, type GroupMessage, isFramed } from './messages.ts'
+import { decodeFrame, type GroupMessage, isFramed } from './messages.ts'
+import { Outbox } from './outbox.ts'
 import { planStart } from './recovery.ts'
 import { Resting } from './resting.ts'
 import { type RaftSettings, settingsOf } from './settings.ts'
@@ -56,7 +57,7 @@ class RaftDriver implements Raft {
   readonly #groups = new Map<GroupId, GroupDriver>()
   #ordered: readonly GroupDriver[] = []
   readonly #awake = new Set<GroupDriver>()
-  #outbox = new Map<number, GroupMessage[]>()
+  readonly #outbox: Outbox
   readonly #counts: RaftCounts = {
     elections: 0,
     snapshotsSent: 0,
@@ -84,6 +85,11 @@ class RaftDriver implements Raft {
       queue: this.#queue,
       groups: () => this.#ordered,
       onFatal: this.onFatal,
+    })
+    this.#outbox = new Outbox({
+      rpc,
+      frameBytesMax: settings.frameBytesMax,
+      onUnreachable: (id, peer) => this.#groups.get(id)?.reportUnreachable(peer),
     })
     this.#fences = new Fences({ host, rpc, group: (id) => this.#groups.get(id) })
     this.#snapshots = new Snapshots({
@@ -219,10 +225,10 @@ class RaftDriver implements Raft {
       const applies: ApplyWork[] = []
       for (const group of awake) group.run(applies)
       this.#resting.flush()
-      this.#sendOutbox()
+      this.#outbox.flush()
       this.#queue.flush()
       this.#apply(applies)
-      this.#sendOutbox()
+      this.#outbox.flush()
       for (const group of awake) if (group.hasWork) this.#awake.add(group)
     } catch (error) {
       if (!isFault(error)) throw error
@@ -244,7 +250,10 @@ class RaftDriver implements Raft {
 
   #receive(from: NodeId, frame: Uint8Array): void {
     if (this.#isStopped) return
-    if (isNotice(frame)) return this.#fences.receive(from, frame)
+    if (isNotice(frame)) {
+      this.#fences.receive(from, frame)
+      return
+    }
     let messages: readonly GroupMessage[]
     try {
       messages = decodeFrame(frame.slice(), { from, to: this.#settings.self })
@@ -270,24 +279,7 @@ class RaftDriver implements Raft {
     if (group.isSuperseded) return
     if (message.type === 'snapshot') this.#snapshots.send(group, message)
     if (!isFramed(message)) return
-    const waiting = this.#outbox.get(message.to)
-    const posted = { group: group.group, fence: group.fenceNumber, message }
-    if (waiting === undefined) this.#outbox.set(message.to, [posted])
-    else waiting.push(posted)
-  }
-
-  #sendOutbox(): void {
-    if (this.#outbox.size === 0) return
-    const outbox = this.#outbox
-    this.#outbox = new Map()
-    for (const [peer, messages] of outbox) {
-      for (const frame of encodeFrames(messages, this.#settings.frameBytesMax)) {
-        if (this.#dependencies.rpc.send(nodeId(peer), controlMethod.raftMessages, frame)) continue
-        const silent = new Set(messages.map((posted) => posted.group))
-        for (const id of silent) this.#groups.get(id)?.reportUnreachable(nodeId(peer))
-        break
-      }
-    }
+    this.#outbox.post({ group: group.group, fence: group.fenceNumber, message })
   }
 
   #stalled(fault: Fault): void {
