@@ -45,8 +45,8 @@ test('watches that keep their promises', () => {
   ])
   const late = watch([response(4, [a4, b4]), response(6, [])], { startRevision: 4 })
   const narrow = watch([response(4, [b3, b4])], { covers: (key) => key === 'b' })
-  const ahead = watch([response(2, []), response(5, [gone])], { startRevision: 5 })
-  assert.deepEqual(breachesOf(ahead), [], 'its node was behind its start')
+  const ahead = watch([response(4, []), response(5, [gone])], { startRevision: 5 })
+  assert.deepEqual(breachesOf(ahead), [], 'what was before its start is told')
   for (const one of [whole, pieces, narrow]) assert.deepEqual(breachesOf(one), [])
   assert.deepEqual(breachesOf(late), [], 'nobody saw the delete: it need not have happened')
   assert.deepEqual(breachesOf(watch([])), [], 'a watch that was told nothing promised nothing')
@@ -71,6 +71,7 @@ test('every broken promise is found', () => {
     [/before it was asked for/, watch([response(2, [a2], { at: -1 })])],
     [/nobody had written a = deleted/, watch([response(5, [a2, b3, a4, b4, gone], { at: 2.5 })])],
     [/its revision goes back/, watch([response(3, [a2, b3]), response(2, [])])],
+    [/goes back from 4 to 2/, watch([response(2, [])], { startRevision: 5 })],
     [
       /was told to another and is left out/,
       watch([response(5, [a2, b3, a4, b4, gone])]),

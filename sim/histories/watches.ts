@@ -123,9 +123,8 @@ function firstSights(
 function orderBreaches({ name, startRevision, covers, responses }: WatchRecord): readonly string[] {
   const breaches: string[] = []
   const seen = new Set<string>()
-  // A node that is behind the start of a watch may name revisions below it.
   let last = 0
-  let told = 0
+  let told = startRevision - 1
   let openRevision: number | undefined
   for (const { events, revision, isFragment } of responses) {
     for (const event of events) {

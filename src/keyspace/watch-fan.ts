@@ -61,6 +61,7 @@ export class WatchFan {
   readonly #holding = new Set<Watching>()
   /** Live watches that asked for progress. */
   readonly #asking = new Set<Watching>()
+  #isAskingAgain = false
   #takenBytes = 0
   #watches = 0
   #timed = 0
@@ -187,19 +188,19 @@ export class WatchFan {
 
   // ---- pulling ----
 
-  #pullOf({ group, next, isProgressAsked }: Watching): Uint8Array {
+  #pullOf({ group, next }: Watching, ms = waitMs): Uint8Array {
     const { key, rangeEnd, previous = false } = group.request
-    const ms = isProgressAsked ? 0 : waitMs
     return encodePull({ key, rangeEnd, from: next, previous, waitMs: ms })
   }
 
-  #pull(watching: Watching): void {
+  /** Another node may keep it waiting for news, unless somebody asked how far it is. */
+  #pull(watching: Watching, ms = watching.isProgressAsked ? 0 : waitMs): void {
     this.#link ??= this.#openFeed({
       receive: (chunk) => this.#takeNews(chunk),
       ended: (fault) => this.#close(fault),
     })
     const ticket = ++watching.ticket
-    this.#link.pull(this.#pullOf(watching), (answer) => {
+    this.#link.pull(this.#pullOf(watching, ms), (answer) => {
       const isExpected = watching.state === 'pulling' && watching.ticket === ticket
       if (answer instanceof Fault) {
         if (isExpected) this.#takeFault(watching, answer)
@@ -240,9 +241,10 @@ export class WatchFan {
     this.#give(watching, events, chunk.next)
     const isAtEnd = chunk.next.modRevision > chunk.revision
     if (isAtEnd && watching.isProgressAsked && !isIdle(watching)) {
-      this.#giveProgress(watching, chunk.next)
+      this.#giveProgress(watching, chunk)
+      if (watching.isProgressAsked && watching.state === 'live') this.#askProgress(watching)
     }
-    if (watching.state === 'pulling') this.#pull(watching)
+    if (watching.state === 'pulling') this.#pull(watching, isAtEnd ? waitMs : undefined)
   }
 
   // ---- news ----
@@ -266,7 +268,18 @@ export class WatchFan {
       if (isRest) this.#give(watching, [], chunk.next)
     }
     if (chunk.next.modRevision <= chunk.revision) return
-    for (const watching of [...this.#asking]) this.#giveProgress(watching, chunk.next)
+    for (const watching of [...this.#asking]) this.#giveProgress(watching, chunk)
+    if (this.#asking.size > 0) this.#askAgain()
+  }
+
+  /** Whoever is ahead of the node is told when the node has come as far. */
+  #askAgain(): void {
+    if (this.#isAskingAgain) return
+    this.#isAskingAgain = true
+    this.#host.clock.after(retryMs, () => {
+      this.#isAskingAgain = false
+      if (this.#asking.size > 0) this.#link?.askProgress()
+    })
   }
 
   #grant(bytes: number): void {
@@ -325,11 +338,17 @@ export class WatchFan {
     }
   }
 
-  #giveProgress(watching: Watching, next: EventCursor): void {
+  /**
+   * A watch may begin at a revision that the node has not reached. It is told nothing before:
+   * 1. it begins at 9, the node is at 5, and answers 'everything up to 5 was given';
+   * 2. its owner opens it again at 6 and gets what it had from 6 to 8 a second time.
+   */
+  #giveProgress(watching: Watching, chunk: WatchChunk): void {
+    advance(watching, chunk.next)
+    if (watching.next.modRevision > chunk.revision + 1) return
     watching.isProgressAsked = false
     this.#asking.delete(watching)
-    advance(watching, next)
-    const revision = toRevision(next.modRevision - 1)
+    const revision = toRevision(watching.next.modRevision - 1)
     this.#respond(watching, { revision, events: [], isFragment: false })
   }
 
