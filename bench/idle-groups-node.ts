@@ -34,7 +34,7 @@ async function start({ identity, rootPath, groups, basePort }: GroupsNode): Prom
   })
   const log = await openLog(host, { path: 'log' })
   const store = await openStore(host, { path: 'store.sqlite', tables: [raftTable] })
-  const rpc = createRpc(host, { self, identity, listen: at(self) })
+  const rpc = createRpc(host, { transport: host.network.secured(identity), listen: at(self) })
   const onFatal = (fault: Fault): void => host.journal.fatal('bench.fatal', fault)
   const raft = createRaft({ host, log, store, rpc, onFatal }, { self })
   const voters = [1, 2, 3].map(nodeId)

@@ -3,16 +3,29 @@
 // if the connection still lives. Connections break at random when the faults say so. After kill -9 the
 // peers see the end of their connections; after loss of power they see nothing at all.
 
-import { Fault, type Random } from '../src/base/index.ts'
-import type { Address, Connection, Listener, Network, NodeIdentity } from '../src/host/index.ts'
+import { clusterId, Fault, type NodeId, nodeId, type Random } from '../src/base/index.ts'
+import type {
+  Address,
+  ByteConnection,
+  Connection,
+  Listener,
+  Network,
+  PeerIdentity,
+  PlainNetwork,
+  Transport,
+  TransportConnectOptions,
+} from '../src/host/index.ts'
 import type { SimHost } from './sim-host.ts'
 import type { World } from './world.ts'
 
 type Listening = {
   readonly host: SimHost
-  readonly identity: NodeIdentity
-  readonly onConnection: (connection: Connection) => void
+  readonly identity: PeerIdentity | undefined
+  readonly onConnection: (connection: SimEnd) => void
 }
+
+/** How an end was opened; a plain one has no identities. */
+type ConnectOptions = TransportConnectOptions & { readonly identity: PeerIdentity | undefined }
 
 const highWaterBytes = 1024 * 1024
 const bytesPerMs = 100_000
@@ -30,9 +43,24 @@ export class SimNetwork {
   }
 
   ofNode(host: SimHost): Network {
+    const plain: PlainNetwork = {
+      listen: (address, { onConnection }) => {
+        return this.#listen(host, address, { identity: undefined, onConnection })
+      },
+      connect: (address, options): Promise<ByteConnection> => {
+        return this.#connect(host, address, { ...options, identity: undefined })
+      },
+    }
+    return { secured: (identity) => this.#securedBy(host, identity), plain }
+  }
+
+  #securedBy(host: SimHost, identity: PeerIdentity): Transport {
     return {
-      listen: (address, options) => this.#listen(host, address, options),
-      connect: (address, options) => this.#connect(host, address, options),
+      self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
+      listen: (address, { onConnection }) => {
+        return this.#listen(host, address, { identity, onConnection })
+      },
+      connect: (address, options) => this.#connect(host, address, { ...options, identity }),
     }
   }
 
@@ -106,11 +134,7 @@ export class SimNetwork {
     }
   }
 
-  #connect(
-    host: SimHost,
-    address: Address,
-    options: Parameters<Network['connect']>[1],
-  ): Promise<Connection> {
+  #connect(host: SimHost, address: Address, options: ConnectOptions): Promise<SimEnd> {
     const refused = (): Fault => new Fault('unavailable', `nobody answers at ${keyOf(address)}`)
     return new Promise((resolve, reject) => {
       host.schedule(2 * this.delayMs(), 'connect', () => {
@@ -135,12 +159,8 @@ export class SimNetwork {
   #open(
     host: SimHost,
     listening: Listening,
-    options: {
-      readonly address: Address
-      readonly identity: NodeIdentity
-      readonly receiveBuffer?: Uint8Array
-    },
-  ): Connection {
+    options: ConnectOptions & { readonly address: Address },
+  ): SimEnd {
     const near = new SimEnd(this, host, {
       identity: listening.identity,
       remoteAddress: options.address.host,
@@ -159,6 +179,9 @@ export class SimNetwork {
     return near
   }
 }
+
+/** The peer of a plain connection, which its type does not show. */
+const nobody: PeerIdentity = { nodeId: nodeId(0), clusterId: clusterId('') }
 
 class SimEnd implements Connection {
   readonly host: SimHost
@@ -184,14 +207,14 @@ class SimEnd implements Connection {
     network: SimNetwork,
     host: SimHost,
     options: {
-      readonly identity: NodeIdentity
+      readonly identity: PeerIdentity | undefined
       readonly remoteAddress: string
       readonly receiveBuffer: Uint8Array | undefined
     },
   ) {
     this.#network = network
     this.host = host
-    const { nodeId, clusterId } = options.identity
+    const { nodeId, clusterId } = options.identity ?? nobody
     this.peer = { nodeId, clusterId }
     this.remoteAddress = options.remoteAddress
     this.#receiveBuffer = options.receiveBuffer
@@ -367,10 +390,14 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 function wrongIdentity(
-  theirs: NodeIdentity,
-  ours: NodeIdentity,
-  expected: NodeIdentity['nodeId'] | undefined,
+  theirs: PeerIdentity | undefined,
+  ours: PeerIdentity | undefined,
+  expected: NodeId | undefined,
 ): Fault | undefined {
+  if (theirs === undefined && ours === undefined) return undefined
+  if (theirs === undefined || ours === undefined) {
+    return new Fault('unavailable', 'one side is secured, the other is not')
+  }
   const isOther = expected !== undefined && theirs.nodeId !== expected
   if (!isOther && theirs.clusterId === ours.clusterId) return undefined
   return new Fault('unauthenticated', `node ${theirs.nodeId} answers, another was expected`)

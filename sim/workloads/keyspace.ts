@@ -159,7 +159,7 @@ class KeyspaceWorkload {
     const store = await openStore(host, { path: 'db/store', tables })
     const values = await openSegments(host, { path: 'db/values', fileBytesMax: 64 * 1024 })
     const listen = addressOf(host.node)
-    const rpc = createRpc(host, { self, identity: identityOf(self), listen })
+    const rpc = createRpc(host, { transport: host.network.secured(identityOf(self)), listen })
     const onFatal = (fault: Fault): void => host.journal.fatal('raft.failed', fault)
     const raft = createRaft({ host, log, store, rpc, onFatal }, { self, logBytesMax })
     const session = { number: drawSession(host) }

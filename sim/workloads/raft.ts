@@ -126,7 +126,10 @@ class RaftWorkload {
     const tables = [raftTable, registersTable]
     const store = await openStore(host, { path: 'db/store', tables })
     const identity = identityOf(self)
-    const rpc = createRpc(host, { self, identity, listen: addressOf(host.node) })
+    const rpc = createRpc(host, {
+      transport: host.network.secured(identity),
+      listen: addressOf(host.node),
+    })
     const onFatal = (fault: Fault): void => host.journal.fatal('raft.failed', fault)
     const raft = createRaft({ host, log, store, rpc, onFatal }, { self, logBytesMax: 96 * 1024 })
     const groups: Group[] = []

@@ -42,7 +42,7 @@ async function start(id: NodeId): Promise<Node> {
   })
   const identity = await authority.identity(id)
   const listen = (members.find((member) => member.id === id) as Member).bulk
-  const rpc = createRpc(host, { self: id, identity, listen })
+  const rpc = createRpc(host, { transport: host.network.secured(identity), listen })
   const segments = await openSegments(host, { path: 'shards' })
   const view = {
     members: () => members,

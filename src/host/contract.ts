@@ -1,5 +1,6 @@
-// What every Host must do alike: suites for Disk, Network, Http and Threads. The real host and the
-// simulator's doubles both run them; each takes a factory, so that a double can bring its own world.
+// What every Host must do alike: suites for Disk, Http and Threads; for networks see
+// testing/transport-contract.ts. The real host and the simulator's doubles both run them; each takes a
+// factory, so that a double can bring its own world.
 //
 // The suites assume nothing about time and nothing about bytes on the wire. `run` carries one test: a
 // simulator passes a function that drives its loop until the test has ended.
@@ -7,17 +8,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type FaultCode, isFault, utf8Decode, utf8Encode } from '../base/index.ts'
-import type {
-  Address,
-  Connection,
-  Disk,
-  Host,
-  HttpHandler,
-  Network,
-  NodeIdentity,
-  Port,
-  Threads,
-} from './host.ts'
+import type { Address, Disk, Host, HttpHandler, Port, Threads } from './host.ts'
 
 /** Runs one test body to its end. Default: awaits it. */
 export type RunTest = (body: () => Promise<void>) => Promise<void>
@@ -26,7 +17,7 @@ export type SuiteOptions = { readonly name: string; readonly run?: RunTest }
 
 const text = utf8Encode
 
-function suite(
+export function suite(
   options: SuiteOptions & { readonly what: string },
   tests: Readonly<Record<string, () => Promise<void>>>,
 ): void {
@@ -38,7 +29,7 @@ function suite(
   })
 }
 
-async function rejectsWith(code: FaultCode, work: Promise<unknown>): Promise<void> {
+export async function rejectsWith(code: FaultCode, work: Promise<unknown>): Promise<void> {
   await assert.rejects(work, (error) => {
     assert.ok(isFault(error, code), `wanted Fault ${code}, got ${String(error)}`)
     return true
@@ -183,187 +174,6 @@ function nameTests(make: () => Promise<Disk>): Record<string, () => Promise<void
       assert.equal(await disk.exists('sub/b'), false)
       const space = await disk.space()
       assert.ok(space.freeBytes > 0 && space.totalBytes >= space.freeBytes)
-    },
-  }
-}
-
-// ---- network ----
-
-export type NetworkWorld = {
-  readonly network: Network
-  /** An address for a listener of node 1. */
-  readonly address: Address
-  /** Nodes 1 and 2 of one cluster, and node 2 of another. */
-  readonly identities: readonly [NodeIdentity, NodeIdentity, NodeIdentity]
-}
-
-export function networkContract(options: SuiteOptions & { make(): Promise<NetworkWorld> }): void {
-  const { make } = options
-  suite({ ...options, what: 'network' }, { ...streamTests(make), ...identityTests(make) })
-}
-
-type Pair = { readonly dialled: Connection; readonly accepted: Connection; close(): Promise<void> }
-
-async function connectPair(world: NetworkWorld, receiveBuffer?: Uint8Array): Promise<Pair> {
-  let accept: (connection: Connection) => void = () => undefined
-  const accepting = new Promise<Connection>((resolve) => {
-    accept = resolve
-  })
-  const listener = await world.network.listen(world.address, {
-    identity: world.identities[0],
-    onConnection: (connection) => accept(connection),
-  })
-  const dialled = await world.network.connect(listener.address, {
-    identity: world.identities[1],
-    expected: world.identities[0].nodeId,
-    timeoutMs: 5_000,
-    ...(receiveBuffer === undefined ? {} : { receiveBuffer }),
-  })
-  return { dialled, accepted: await accepting, close: () => listener.close() }
-}
-
-/** Settles with the first `count` bytes received; the rest of the connection's life is ignored. */
-function receiveBytes(connection: Connection, count: number): Promise<Uint8Array> {
-  return new Promise((resolve) => {
-    const all = new Uint8Array(count)
-    let at = 0
-    connection.onBytes = (bytes) => {
-      const part = bytes.subarray(0, count - at)
-      all.set(part, at)
-      at += part.length
-      if (at === count) resolve(all)
-    }
-  })
-}
-
-function untilClosed(connection: Connection): Promise<unknown> {
-  return new Promise((resolve) => {
-    connection.onClose = resolve
-  })
-}
-
-function streamTests(make: () => Promise<NetworkWorld>): Record<string, () => Promise<void>> {
-  return {
-    'bytes arrive in order in both directions, peers are known': async () => {
-      const { dialled, accepted, close } = await connectPair(await make())
-      assert.equal(dialled.peer.nodeId, 1)
-      assert.equal(accepted.peer.nodeId, 2)
-      const [up, down] = [receiveBytes(accepted, 10), receiveBytes(dialled, 6)]
-      dialled.send([text('hello')])
-      dialled.send([text('wo'), text('r'), text('ld')])
-      accepted.send([text('answer')])
-      assert.equal(utf8Decode(await up), 'helloworld')
-      assert.equal(utf8Decode(await down), 'answer')
-      await close()
-    },
-    'much data passes through backpressure, into a buffer of the receiver': async () => {
-      const buffer = new Uint8Array(64 * 1024)
-      const { dialled, accepted, close } = await connectPair(await make(), buffer)
-      accepted.onBytes = () => undefined
-      const [sliceBytes, sliceCount] = [100_000, 80]
-      const receiving = receiveBytes(dialled, sliceBytes * sliceCount)
-      for (let i = 0; i < sliceCount; i++) {
-        const slice = new Uint8Array(sliceBytes).fill(i)
-        if (!accepted.send([slice])) await accepted.drained()
-      }
-      const received = await receiving
-      for (let i = 0; i < sliceCount; i++) assert.equal(received[i * sliceBytes + 99_999], i)
-      await close()
-    },
-    'a paused receiver stops the sender': async () => {
-      const { dialled, accepted, close } = await connectPair(await make())
-      dialled.onBytes = () => undefined
-      let received = 0
-      accepted.onBytes = (bytes) => {
-        received += bytes.length
-      }
-      accepted.pause()
-      const slice = new Uint8Array(256 * 1024)
-      let sent = 0
-      while (sent < 256 * 1024 * 1024) {
-        sent += slice.length
-        if (!dialled.send([slice])) break
-      }
-      assert.ok(sent < 256 * 1024 * 1024, 'send() says that enough is queued')
-      accepted.resume()
-      await dialled.drained()
-      const rest = new Promise<void>((resolve) => {
-        accepted.onBytes = (bytes) => {
-          received += bytes.length
-          if (received === sent) resolve()
-        }
-        if (received === sent) resolve()
-      })
-      await rest
-      await close()
-    },
-    'destroying one end closes both, once': async () => {
-      const { dialled, accepted, close } = await connectPair(await make())
-      dialled.onBytes = () => undefined
-      accepted.onBytes = () => undefined
-      const both = Promise.all([untilClosed(dialled), untilClosed(accepted)])
-      dialled.destroy()
-      await both
-      assert.equal(dialled.send([text('x')]), false)
-      await dialled.drained()
-      await close()
-    },
-  }
-}
-
-function identityTests(make: () => Promise<NetworkWorld>): Record<string, () => Promise<void>> {
-  return {
-    'a taken address is refused and names the port': async () => {
-      const world = await make()
-      const options = { identity: world.identities[0], onConnection: () => undefined }
-      const listener = await world.network.listen(world.address, options)
-      await assert.rejects(world.network.listen(listener.address, options), (error) => {
-        assert.ok(isFault(error, 'exists'))
-        assert.equal(error.fields.port, String(listener.address.port))
-        return true
-      })
-      await listener.close()
-      await (await world.network.listen(listener.address, options)).close()
-    },
-    'nobody there is unavailable': async () => {
-      const world = await make()
-      const listener = await world.network.listen(world.address, {
-        identity: world.identities[0],
-        onConnection: () => undefined,
-      })
-      await listener.close()
-      const options = { identity: world.identities[1], timeoutMs: 2_000 }
-      await rejectsWith('unavailable', world.network.connect(listener.address, options))
-    },
-    'another node than expected is unauthenticated': async () => {
-      const world = await make()
-      const listener = await world.network.listen(world.address, {
-        identity: world.identities[0],
-        onConnection: (connection) => {
-          connection.onBytes = () => undefined
-        },
-      })
-      const options = {
-        identity: world.identities[1],
-        expected: world.identities[1].nodeId,
-        timeoutMs: 2_000,
-      }
-      await rejectsWith('unauthenticated', world.network.connect(listener.address, options))
-      await listener.close()
-    },
-    'a node of another cluster never becomes a connection': async () => {
-      const world = await make()
-      let accepted = 0
-      const listener = await world.network.listen(world.address, {
-        identity: world.identities[0],
-        onConnection: () => {
-          accepted++
-        },
-      })
-      const options = { identity: world.identities[2], timeoutMs: 2_000 }
-      await rejectsWith('unauthenticated', world.network.connect(listener.address, options))
-      assert.equal(accepted, 0)
-      await listener.close()
     },
   }
 }

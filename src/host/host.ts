@@ -80,12 +80,10 @@ export type DiskFile = {
   close(): Promise<void>
 }
 
-// ---- network: ordered byte connections between nodes, mutually authenticated ----
+// ---- network: ordered byte connections between nodes ----
 
 /** PEM texts. The simulator uses the ids only. */
-export type NodeIdentity = {
-  readonly nodeId: NodeId
-  readonly clusterId: ClusterId
+export type NodeIdentity = PeerIdentity & {
   /** Certificates of the cluster's authority: whoever they signed may be a peer. */
   readonly authorityPem: string
   readonly certificatePem: string
@@ -94,34 +92,63 @@ export type NodeIdentity = {
 
 export type Address = { readonly host: string; readonly port: number }
 
-/** As proved by the peer's certificate: SAN URI `atoll://<clusterId>/node/<nodeId>`. */
+/** Who a node is to its peers, as its transport has proved it. */
 export type PeerIdentity = { readonly nodeId: NodeId; readonly clusterId: ClusterId }
 
-/**
- * TLS 1.3 with certificates on both sides. A peer of another cluster, or without a certificate, never
- * becomes a connection (it is journaled). Whether the peer is a *member* is the caller's question.
- */
 export type Network = {
+  /**
+   * TLS 1.3 with certificates on both sides. The peer's id is proved by its certificate's SAN URI
+   * `atoll://<clusterId>/node/<nodeId>`, signed by the cluster's authority.
+   */
+  secured(identity: NodeIdentity): Transport
+  /** Bytes without any protection, for transports that authenticate and encrypt by themselves. */
+  readonly plain: PlainNetwork
+}
+
+/**
+ * The seam under rpc: secured connections with an authenticated peer id. However a transport proves who the
+ * peer is, no side hands a Connection up before the other has proved it, bytes arrive as they were
+ * sent or the connection ends, and a peer of another cluster, or a stranger, is refused (and journaled, at most
+ * once a second with a count). Whether the peer is a *member* is the caller's question.
+ * testing/transport-contract.ts is the suite that every transport passes.
+ */
+export type Transport = {
+  /** Who this node is to the others. */
+  readonly self: PeerIdentity
   /** Fault 'exists' with field {port} when the address is taken, also when its holder shares ports. */
+  listen(address: Address, options: TransportListenOptions): Promise<Listener>
+  /** Fault 'unavailable' when nobody answers within timeoutMs, 'unauthenticated' for a wrong identity. */
+  connect(address: Address, options: TransportConnectOptions): Promise<Connection>
+}
+export type TransportListenOptions = {
+  readonly onConnection: (connection: Connection) => void
+  readonly sharesPort?: PortSharing
+  /** A dialling side that has not proved itself by then is cut. Default 10 s. */
+  readonly handshakeMsMax?: number
+}
+export type TransportConnectOptions = {
+  readonly expected?: NodeId
+  readonly timeoutMs: number
+  /**
+   * Memory in which the transport may receive. With TLS the view passed to onBytes is of this buffer (`onread`);
+   * whoever decrypts into memory of its own receives the ciphertext there.
+   */
+  readonly receiveBuffer?: Uint8Array
+}
+
+/** As Transport, without anybody's identity and without protection. */
+export type PlainNetwork = {
   listen(
     address: Address,
     options: {
-      readonly identity: NodeIdentity
-      readonly onConnection: (connection: Connection) => void
+      readonly onConnection: (connection: ByteConnection) => void
       readonly sharesPort?: PortSharing
     },
   ): Promise<Listener>
-  /** Fault 'unavailable' when nobody answers within timeoutMs, 'unauthenticated' for a wrong identity. */
   connect(
     address: Address,
-    options: {
-      readonly identity: NodeIdentity
-      readonly expected?: NodeId
-      readonly timeoutMs: number
-      /** Where received bytes land (TLS `onread`); the view passed to onBytes is then of this buffer. */
-      readonly receiveBuffer?: Uint8Array
-    },
-  ): Promise<Connection>
+    options: Omit<TransportConnectOptions, 'expected'>,
+  ): Promise<ByteConnection>
 }
 /**
  * Several threads of one node on one port: 'first' proves that nobody else holds it (an exclusive bind)
@@ -131,8 +158,10 @@ export type Network = {
 export type PortSharing = 'first' | 'more'
 export type Listener = { readonly address: Address; close(): Promise<void> }
 
-export type Connection = {
-  readonly peer: PeerIdentity
+/** A byte connection whose other end has proved who it is. */
+export type Connection = ByteConnection & { readonly peer: PeerIdentity }
+
+export type ByteConnection = {
   readonly remoteAddress: string
   /**
    * Queues bytes in order. The views must stay unchanged until they have left, when `onLeft` is called (never,
@@ -152,6 +181,7 @@ export type Connection = {
   /** Ends it at once; onClose follows. */
   destroy(): void
 }
+
 // ---- http: servers for people and programs ----
 
 export type HttpRequest = {

@@ -1,5 +1,6 @@
 export type {
   Address,
+  ByteConnection,
   Clock,
   Connection,
   Disk,
@@ -17,10 +18,15 @@ export type {
   Network,
   NodeIdentity,
   PeerIdentity,
+  PlainNetwork,
   Port,
   PortSharing,
   ThreadProgram,
   Threads,
   Timer,
+  Transport,
+  TransportConnectOptions,
+  TransportListenOptions,
 } from './host.ts'
 export { createLoopPorts, createLoopThreads } from './loop-threads.ts'
+export { createRefusals, type Refusals } from './refusals.ts'

@@ -89,7 +89,10 @@ async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) 
   const { self } = config
   const keyspaces = createLaneKeyspaces(host, keyspacePort)
   closers.add(() => keyspaces.close())
-  const rpc = createRpc(host, { self, identity: config.identity, listen: config.listen.bulk })
+  const rpc = createRpc(host, {
+    transport: host.network.secured(config.identity),
+    listen: config.listen.bulk,
+  })
   closers.add(() => rpc.close())
   const system = await keyspaces.open(systemNamespace)
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)

@@ -90,11 +90,10 @@ type Core = StatusParts & {
 
 async function openCore(config: NodeConfig, host: Host, closers: Closers): Promise<Core> {
   const startedMs = host.clock.monotonicMs()
-  const { self, identity } = config
+  const { self } = config
   const { log, store, values } = await openState(config, host, closers)
   const rpc = createRpc(host, {
-    self,
-    identity,
+    transport: host.network.secured(config.identity),
     listen: config.listen.control,
     limits: { callBytesMax: controlCallBytesMax },
     isExpected: (id) => raft.groups().some((group) => isInGroup(group, id)),

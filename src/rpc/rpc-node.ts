@@ -48,12 +48,12 @@ class RpcNode implements Rpc {
   #isClosed = false
 
   constructor(host: Host, options: RpcOptions) {
-    const { identity } = options
+    const { transport } = options
     this.#host = host
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
     const instance = host.random.bytes(instanceBytes)
-    this.#hello = createHello({ ...identity, instance }, this.#limits)
+    this.#hello = createHello({ ...transport.self, instance }, this.#limits)
     this.#heartbeat = host.clock.every(options.heartbeatMs ?? heartbeatMsDefault, () =>
       this.#tick(),
     )
@@ -113,7 +113,7 @@ class RpcNode implements Rpc {
       peer.remove(new Fault('denied', `node ${id} is no member`))
     }
     for (const [id, address] of peers) {
-      if (id === this.#options.self) continue
+      if (id === this.#options.transport.self.nodeId) continue
       const peer = this.#peers.get(id)
       if (peer === undefined) this.#peers.set(id, this.#createPeer(id, address))
       else peer.move(address)
@@ -129,9 +129,8 @@ class RpcNode implements Rpc {
   }
 
   async listen(): Promise<void> {
-    const { identity, listen, sharesPort } = this.#options
-    this.#listener = await this.#host.network.listen(listen, {
-      identity,
+    const { transport, listen, sharesPort } = this.#options
+    this.#listener = await transport.listen(listen, {
       onConnection: (connection) => this.#accept(connection),
       ...(sharesPort === undefined ? {} : { sharesPort }),
     })
@@ -152,12 +151,12 @@ class RpcNode implements Rpc {
   }
 
   #createPeer(id: NodeId, address?: Address): Peer {
-    const { identity } = this.#options
+    const { transport } = this.#options
     return new Peer(
       {
         host: this.#host,
         id,
-        dial: (where, how) => this.#host.network.connect(where, { identity, ...how }),
+        dial: (where, how) => transport.connect(where, how),
         createLink: (connection, events) => this.#createLink(connection, events),
         onReachability: (peer, isReachable) => {
           for (const changed of this.#watchers) changed(peer, isReachable)

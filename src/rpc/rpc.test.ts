@@ -347,10 +347,9 @@ function peerTests(make: () => Promise<World>): void {
     const other = await createTestAuthority('others')
     const [a, b] = [await world.node(one), await world.node(two, { authority: other })]
     const fault = await faultOf(
-      world.host.network.connect(world.addresses.get(one) as Address, {
-        identity: await other.identity(2),
-        timeoutMs: 5_000,
-      }),
+      world.host.network
+        .secured(await other.identity(2))
+        .connect(world.addresses.get(one) as Address, { timeoutMs: 5_000 }),
     )
     assert.equal(fault.code, 'unauthenticated')
     assert.equal(a.isReachable(two) || b.isReachable(one), false)
@@ -416,10 +415,9 @@ describe('rpc and a bad network', () => {
       new Uint8Array([1, ...new Array(7).fill(0), 3, ...new Array(7).fill(0), 9, 9, 9]),
     ]
     for (const bytes of hostile) {
-      const connection = await network.connect(world.addresses.get(one) as Address, {
-        identity: await world.authority.identity(2),
-        timeoutMs: 1_000,
-      })
+      const connection = await network
+        .secured(await world.authority.identity(2))
+        .connect(world.addresses.get(one) as Address, { timeoutMs: 1_000 })
       const closed = new Promise<void>((resolve) => {
         connection.onClose = () => resolve()
       })
@@ -448,7 +446,7 @@ describe('rpc and a bad network', () => {
     const identity = await world.authority.identity(2)
     const address = world.addresses.get(one) as Address
     for (let round = 0; round < 60; round++) {
-      const connection = await network.connect(address, { identity, timeoutMs: 1_000 })
+      const connection = await network.secured(identity).connect(address, { timeoutMs: 1_000 })
       let isClosed = false
       connection.onClose = () => {
         isClosed = true

@@ -7,7 +7,7 @@
 // per peer, queued bytes 16 MiB per peer; beyond them Fault 'overloaded'.
 
 import type { Fault, NodeId } from '../base/index.ts'
-import type { Address, NodeIdentity, PortSharing } from '../host/index.ts'
+import type { Address, PortSharing, Transport } from '../host/index.ts'
 
 /** Unique per port; the table of numbers is src/rpc/methods.ts. Numbers are never reused. */
 export type MethodNumber = number
@@ -91,8 +91,8 @@ export type Rpc = {
 }
 
 export type RpcOptions = {
-  readonly self: NodeId
-  readonly identity: NodeIdentity
+  /** Secured connections, and who this node is on them: `host.network.secured(identity)` is TLS. */
+  readonly transport: Transport
   readonly listen: Address
   /** Pings every period on idle connections; three missed cut it. Default 1,000 ms. */
   readonly heartbeatMs?: number

@@ -51,8 +51,16 @@ function createLazyNetwork(journal: Journal): Network {
     return loading
   }
   return {
-    listen: async (address, options) => (await load()).listen(address, options),
-    connect: async (address, options) => (await load()).connect(address, options),
+    secured: (identity) => ({
+      self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
+      listen: async (address, options) => (await load()).secured(identity).listen(address, options),
+      connect: async (address, options) =>
+        (await load()).secured(identity).connect(address, options),
+    }),
+    plain: {
+      listen: async (address, options) => (await load()).plain.listen(address, options),
+      connect: async (address, options) => (await load()).plain.connect(address, options),
+    },
   }
 }
 

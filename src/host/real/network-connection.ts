@@ -1,9 +1,9 @@
-// One TLS socket as a Connection. Received bytes wait (unread in the socket, or copied when they land in
+// One socket, TLS or plain, as a byte connection. Received bytes wait (unread in the socket, or copied when they land in
 // the caller's own buffer) until onBytes is set, so that none is lost between dialling and use.
 
-import type { TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
 import type { Fault } from '../../base/index.ts'
-import type { Connection, PeerIdentity } from '../host.ts'
+import type { ByteConnection } from '../host.ts'
 import { systemFault } from './system-fault.ts'
 
 /** Between the socket's onread callback, which is fixed at dialling, and the connection. */
@@ -13,16 +13,31 @@ export type ReceiveSlot = {
   readonly early: Uint8Array[]
 }
 
+export function createReceiveSlot(buffer: Uint8Array | undefined): ReceiveSlot | undefined {
+  return buffer === undefined ? undefined : { receive: undefined, early: [] }
+}
+
+/** What a dialling socket is told, so that what it receives lands in the caller's buffer. */
+export function onreadOptions(slot: ReceiveSlot | undefined, buffer: Uint8Array | undefined) {
+  if (slot === undefined || buffer === undefined) return {}
+  const callback = (count: number, memory: Uint8Array): boolean => {
+    const view = memory.subarray(0, count)
+    if (slot.receive === undefined) slot.early.push(new Uint8Array(view))
+    else slot.receive(view)
+    return true
+  }
+  return { onread: { buffer, callback } }
+}
+
 type Done = (error: Error | null | undefined) => void
 
 const highWaterBytes = 1024 * 1024
 /** Parts up to this size together are joined; the TLS layer would copy them anyway. */
 const joinBytesMax = 16 * 1024
 
-export class RealConnection implements Connection {
-  readonly peer: PeerIdentity
+export class SocketConnection implements ByteConnection {
   readonly remoteAddress: string
-  readonly #socket: TLSSocket
+  readonly #socket: Socket
   readonly #slot: ReceiveSlot | undefined
   #isClosed = false
   #reason: Fault | undefined
@@ -30,13 +45,15 @@ export class RealConnection implements Connection {
   #closed: ((reason: Fault | undefined) => void) | undefined
   #waiting: (() => void)[] = []
 
-  constructor(socket: TLSSocket, peer: PeerIdentity, slot?: ReceiveSlot) {
+  /** `what` names the connection in its faults. */
+  constructor(socket: Socket, what: string, slot?: ReceiveSlot) {
     this.#socket = socket
     this.#slot = slot
-    this.peer = peer
     this.remoteAddress = socket.remoteAddress ?? ''
+    // A TLS socket tells of a forged record and stays open (Node 24): neither side would ever see the end.
     socket.on('error', (error) => {
-      this.#reason ??= systemFault(error, `connection with node ${peer.nodeId}`)
+      this.#reason ??= systemFault(error, what)
+      socket.destroy()
     })
     socket.on('drain', () => this.#release())
     socket.on('close', () => this.#onSocketClose())

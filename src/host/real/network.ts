@@ -1,13 +1,14 @@
-// Byte connections between nodes: TLS 1.3 with certificates on both sides, both signed by the cluster's
-// authority. A certificate names its node in one SAN URI, `atoll://<clusterId>/node/<nodeId>`; host
-// names and addresses are not looked at, because nodes move.
+// Byte connections between nodes. The secured ones: TLS 1.3 with certificates on both sides, both signed
+// by the cluster's authority. A certificate names its node in one SAN URI,
+// `atoll://<clusterId>/node/<nodeId>`; host names and addresses are not looked at, because nodes move.
+//
+// The plain ones (plain-network.ts) are for transports that secure them by themselves.
 //
 // In TLS 1.3 the dialling side is done before the other has judged its certificate: a refusal there
 // shows as a close soon after connect().
 
-import type { Socket } from 'node:net'
-import type { Server, TLSSocket } from 'node:tls'
-import { clusterId, Fault, nodeId } from '../../base/index.ts'
+import type { TLSSocket } from 'node:tls'
+import { clusterId, Fault, type NodeId, nodeId } from '../../base/index.ts'
 import type {
   Address,
   Connection,
@@ -16,84 +17,90 @@ import type {
   Network,
   NodeIdentity,
   PeerIdentity,
+  TransportConnectOptions,
+  TransportListenOptions,
 } from '../host.ts'
+import { createRefusals, type Refusals } from '../refusals.ts'
+import { realClock } from './clock.ts'
 import { listenOn } from './listen.ts'
-import { type ReceiveSlot, RealConnection } from './network-connection.ts'
+import {
+  createReceiveSlot,
+  onreadOptions,
+  type ReceiveSlot,
+  SocketConnection,
+} from './network-connection.ts'
 import { connectTls, createTlsServer } from './node-servers.ts'
+import { createPlainNetwork, prepareServer } from './plain-network.ts'
 import { errorCode, systemFault } from './system-fault.ts'
 
-const handshakeMsMax = 10_000
-/** Sockets of one listener, those in their handshake included. */
-const connectionsMax = 4096
-/** Refusals are journaled at most this often; the rest are counted. */
-const refusalJournalMs = 1_000
-
-type ListenOptions = Parameters<Network['listen']>[1]
-type ConnectOptions = Parameters<Network['connect']>[1]
+const handshakeMsDefault = 10_000
 
 export function createNetwork(journal: Journal): Network {
-  const refusals = createRefusalJournal(journal)
+  const refuse = createRefusals(journal, realClock)
   return {
-    listen: (address, options) => listen(address, options, refusals),
-    connect: dial,
+    secured: (identity) => ({
+      self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
+      listen: (address, options) => listen(address, options, { identity, refuse }),
+      connect: (address, options) => dial(address, options, identity),
+    }),
+    plain: createPlainNetwork(),
+  }
+}
+
+/** A TLS socket whose certificate was accepted. */
+class TlsConnection extends SocketConnection implements Connection {
+  readonly peer: PeerIdentity
+
+  constructor(socket: TLSSocket, peer: PeerIdentity, slot?: ReceiveSlot) {
+    super(socket, `connection with node ${peer.nodeId}`, slot)
+    this.peer = peer
   }
 }
 
 async function listen(
   address: Address,
-  options: ListenOptions,
-  refuse: (remote: string, why: string) => void,
+  options: TransportListenOptions,
+  { identity, refuse }: { readonly identity: NodeIdentity; readonly refuse: Refusals },
 ): Promise<Listener> {
-  const sockets = new Set<Socket>()
   const server = createTlsServer({
-    ...tlsOptions(options.identity),
+    ...tlsOptions(identity),
     requestCert: true,
-    handshakeTimeout: handshakeMsMax,
+    handshakeTimeout: options.handshakeMsMax ?? handshakeMsDefault,
     noDelay: true,
   })
-  server.maxConnections = connectionsMax
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
+  const close = prepareServer(server)
   server.on('secureConnection', (socket) => {
     const remote = socket.remoteAddress ?? ''
     const peer = peerIdentity(socket)
-    if (peer === undefined || peer.clusterId !== options.identity.clusterId) {
+    if (peer === undefined || peer.clusterId !== identity.clusterId) {
       refuse(remote, peer === undefined ? 'no node in its certificate' : 'another cluster')
       socket.on('error', () => undefined)
       socket.destroy()
       return
     }
-    options.onConnection(new RealConnection(socket, peer))
+    options.onConnection(new TlsConnection(socket, peer))
   })
   server.on('tlsClientError', (error, socket) => {
     refuse(socket.remoteAddress ?? '', error.message)
     socket.destroy()
   })
-  const bound = await listenOn(server, address, options.sharesPort)
-  return { address: bound, close: () => closeServer(server, sockets) }
+  return { address: await listenOn(server, address, options.sharesPort), close }
 }
 
-/** `sockets` are those below TLS, so that one in its handshake ends as well. */
-function closeServer(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-    for (const socket of sockets) socket.destroy()
-  })
-}
-
-function dial(address: Address, options: ConnectOptions): Promise<Connection> {
+function dial(
+  address: Address,
+  options: TransportConnectOptions,
+  identity: NodeIdentity,
+): Promise<Connection> {
   const where = `${address.host}:${address.port}`
   return new Promise((resolve, reject) => {
-    const slot: ReceiveSlot | undefined =
-      options.receiveBuffer === undefined ? undefined : { receive: undefined, early: [] }
+    const slot = createReceiveSlot(options.receiveBuffer)
     const socket = connectTls({
-      ...tlsOptions(options.identity),
+      ...tlsOptions(identity),
       host: address.host,
       port: address.port,
       checkServerIdentity: () => undefined,
-      ...(slot === undefined ? {} : { onread: onread(slot, options.receiveBuffer) }),
+      ...onreadOptions(slot, options.receiveBuffer),
     })
     const giveUp = (fault: Fault) => {
       clearTimeout(timer)
@@ -110,30 +117,18 @@ function dial(address: Address, options: ConnectOptions): Promise<Connection> {
     socket.once('close', onEnd)
     socket.once('secureConnect', () => {
       const peer = peerIdentity(socket)
-      const wrong = wrongPeer(peer, options)
+      const wrong = wrongPeer(peer, { own: identity, expected: options.expected })
       if (peer === undefined || wrong !== undefined) {
         return giveUp(new Fault('unauthenticated', `${where} is ${wrong ?? 'nobody'}`))
       }
       clearTimeout(timer)
       socket.setNoDelay(true)
-      const connection = new RealConnection(socket, peer, slot)
+      const connection = new TlsConnection(socket, peer, slot)
       socket.off('error', onError)
       socket.off('close', onEnd)
       resolve(connection)
     })
   })
-}
-
-function onread(slot: ReceiveSlot, buffer: Uint8Array | undefined) {
-  return {
-    buffer: buffer ?? new Uint8Array(0),
-    callback(count: number, memory: Uint8Array): boolean {
-      const view = memory.subarray(0, count)
-      if (slot.receive === undefined) slot.early.push(new Uint8Array(view))
-      else slot.receive(view)
-      return true
-    },
-  }
 }
 
 function tlsOptions(identity: NodeIdentity) {
@@ -157,11 +152,15 @@ function peerIdentity(socket: TLSSocket): PeerIdentity | undefined {
   return { clusterId: clusterId(parts[1] ?? ''), nodeId: nodeId(Number(parts[2])) }
 }
 
-function wrongPeer(peer: PeerIdentity | undefined, options: ConnectOptions): string | undefined {
+function wrongPeer(
+  peer: PeerIdentity | undefined,
+  wanted: { readonly own: PeerIdentity; readonly expected: NodeId | undefined },
+): string | undefined {
+  const { own, expected } = wanted
   if (peer === undefined) return 'not a node of a cluster'
-  if (peer.clusterId !== options.identity.clusterId) return `of another cluster, ${peer.clusterId}`
-  if (options.expected !== undefined && peer.nodeId !== options.expected) {
-    return `node ${peer.nodeId}, not node ${options.expected}`
+  if (peer.clusterId !== own.clusterId) return `of another cluster, ${peer.clusterId}`
+  if (expected !== undefined && peer.nodeId !== expected) {
+    return `node ${peer.nodeId}, not node ${expected}`
   }
   return undefined
 }
@@ -172,17 +171,4 @@ function dialFault(error: Error, where: string): Fault {
   const code = errorCode(error)
   const isIdentity = /CERT|SSL|TLS|ISSUER|SIGNATURE|VERIFY/.test(code)
   return new Fault(isIdentity ? 'unauthenticated' : 'unavailable', fault.message, { cause: error })
-}
-
-function createRefusalJournal(journal: Journal): (remote: string, why: string) => void {
-  let lastMs = Number.NEGATIVE_INFINITY
-  let unreported = 0
-  return (remote, why) => {
-    const nowMs = performance.now()
-    unreported++
-    if (nowMs - lastMs < refusalJournalMs) return
-    journal.event('warning', 'network.peer_refused', { remote, why, count: unreported })
-    lastMs = nowMs
-    unreported = 0
-  }
 }

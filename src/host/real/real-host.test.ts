@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isFault } from '../../base/index.ts'
-import { diskContract, httpContract, networkContract, threadsContract } from '../contract.ts'
+import { diskContract, httpContract, threadsContract } from '../contract.ts'
 import type { Host, HttpHandler } from '../host.ts'
 import { createTestAuthority } from '../testing/index.ts'
+import { transportContract } from '../testing/transport-contract.ts'
 import { createLoopThreads, createRealHost } from './index.ts'
 
 const root = mkdtempSync(`${tmpdir()}/atoll-host-`)
@@ -32,17 +33,25 @@ function newHost(options: { blockingDisk?: boolean; lines?: string[] } = {}): Ho
 diskContract({ name: 'real', make: async () => newHost().disk })
 diskContract({ name: 'real, blocking', make: async () => newHost({ blockingDisk: true }).disk })
 
-networkContract({
-  name: 'real',
+transportContract({
+  name: 'TLS',
   async make() {
     const [ours, others] = await Promise.all([
       createTestAuthority('ours'),
       createTestAuthority('others'),
     ])
+    const { network } = newHost()
+    const again = await createTestAuthority('ours')
     return {
-      network: newHost().network,
+      one: network.secured(await ours.identity(1)),
+      two: network.secured(await ours.identity(2)),
+      strangers: {
+        'a node of another cluster': network.secured(await others.identity(2)),
+        'a node of the same name under another authority': network.secured(await again.identity(2)),
+      },
       address: { host: '127.0.0.1', port: 0 },
-      identities: [await ours.identity(1), await ours.identity(2), await others.identity(2)],
+      otherAddress: { host: '127.0.0.1', port: 0 },
+      wire: { plain: network.plain, oversized: new Uint8Array([22, 3, 1, 255, 255, 1]) },
     }
   },
 })
@@ -129,7 +138,7 @@ test('a port that its holder shares is taken all the same', async () => {
   await assert.rejects(http.serve(address, { handler }), isTaken)
   await assert.rejects(http.serve(address, { handler, sharesPort: 'first' }), isTaken)
   await assert.rejects(
-    network.listen(address, { identity, onConnection: () => undefined }),
+    network.secured(identity).listen(address, { onConnection: () => undefined }),
     isTaken,
   )
   holder.close()
@@ -150,10 +159,9 @@ test('a certificate that names no node, or two clusters under one authority, is 
   const lines: string[] = []
   const { network } = newHost({ lines })
   const authority = await createTestAuthority('ours')
-  const listener = await network.listen(
-    { host: '127.0.0.1', port: 0 },
-    { identity: await authority.identity(1), onConnection: () => assert.fail('accepted') },
-  )
+  const listener = await network
+    .secured(await authority.identity(1))
+    .listen({ host: '127.0.0.1', port: 0 }, { onConnection: () => assert.fail('accepted') })
   const uris = [
     'https://example.org/',
     `atoll://${'0'.repeat(32)}/node/2`,
@@ -162,7 +170,9 @@ test('a certificate that names no node, or two clusters under one authority, is 
   ]
   for (const uri of uris) {
     const identity = await authority.identity(2, { uri })
-    const connection = await network.connect(listener.address, { identity, timeoutMs: 2_000 })
+    const connection = await network
+      .secured(identity)
+      .connect(listener.address, { timeoutMs: 2_000 })
     await new Promise<void>((resolve) => {
       connection.onBytes = () => undefined
       connection.onClose = () => resolve()

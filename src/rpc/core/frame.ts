@@ -6,7 +6,7 @@
 //   2  u16  method          12 u32  argument: deadline in ms (request, open), credit in bytes (window)
 // followed by the payload. Ids are odd when the dialling side chose them, even when the accepting side did.
 //
-// There is no checksum on the wire: every connection is TLS, whose records are authenticated, and what is
+// There is no checksum on the wire: every transport authenticates its records, and what is
 // stored carries its own. The version is agreed once per connection (hello).
 //
 // Hostile input: a length is checked against the limit of its type before anything is allocated; an

@@ -2,10 +2,22 @@
 // in cuts of any size. A test can silence a connection (half open: nothing arrives any more, nobody is
 // told) and look at what a receiver holds back.
 
-import { Fault, type NodeId } from '../../base/index.ts'
-import type { Address, Connection, Listener, Network, PeerIdentity } from '../../host/index.ts'
+import { clusterId, Fault, nodeId } from '../../base/index.ts'
+import type {
+  Address,
+  Connection,
+  Listener,
+  Network,
+  PeerIdentity,
+  TransportConnectOptions,
+} from '../../host/index.ts'
 
-type ListenOptions = Parameters<Network['listen']>[1]
+/** Without an identity: plain. */
+type Identity = PeerIdentity | undefined
+type Listening = {
+  readonly identity: Identity
+  readonly onConnection: (connection: MemoryConnection) => void
+}
 
 const highWaterBytes = 1024 * 1024
 
@@ -17,41 +29,58 @@ export type MemoryNetwork = Network & {
 }
 
 export function createMemoryNetwork(): MemoryNetwork {
-  const listeners = new Map<string, ListenOptions>()
+  const listeners = new Map<string, Listening>()
+  const listen = async (address: Address, listening: Listening): Promise<Listener> => {
+    const key = keyOf(address)
+    if (listeners.has(key)) throw new Fault('exists', `${key} is taken`)
+    listeners.set(key, listening)
+    return {
+      address,
+      async close() {
+        listeners.delete(key)
+      },
+    }
+  }
+  const connect = async (
+    address: Address,
+    options: TransportConnectOptions,
+    identity: Identity,
+  ): Promise<MemoryConnection> => {
+    const target = listeners.get(keyOf(address))
+    if (target === undefined) throw new Fault('unavailable', 'nobody listens')
+    if (target.identity?.clusterId !== identity?.clusterId) {
+      throw new Fault('unauthenticated', 'another cluster')
+    }
+    if (options.expected !== undefined && options.expected !== target.identity?.nodeId) {
+      throw new Fault('unauthenticated', 'another node')
+    }
+    const dialled = new MemoryConnection(network, target.identity)
+    const accepted = new MemoryConnection(network, identity)
+    dialled.other = accepted
+    accepted.other = dialled
+    network.connections.push([dialled, accepted])
+    setImmediate(() => target.onConnection(accepted))
+    return dialled
+  }
   const network: MemoryNetwork = {
     connections: [],
     pieceBytes: 0,
-    async listen(address, options): Promise<Listener> {
-      const key = keyOf(address)
-      if (listeners.has(key)) throw new Fault('exists', `${key} is taken`)
-      listeners.set(key, options)
-      return {
-        address,
-        async close() {
-          listeners.delete(key)
-        },
-      }
-    },
-    async connect(address, options): Promise<Connection> {
-      const target = listeners.get(keyOf(address))
-      if (target === undefined) throw new Fault('unavailable', 'nobody listens')
-      if (target.identity.clusterId !== options.identity.clusterId) {
-        throw new Fault('unauthenticated', 'another cluster')
-      }
-      if (options.expected !== undefined && options.expected !== target.identity.nodeId) {
-        throw new Fault('unauthenticated', 'another node')
-      }
-      const dialled = new MemoryConnection(network, target.identity)
-      const accepted = new MemoryConnection(network, options.identity)
-      dialled.other = accepted
-      accepted.other = dialled
-      network.connections.push([dialled, accepted])
-      setImmediate(() => target.onConnection(accepted))
-      return dialled
+    secured: (identity) => ({
+      self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
+      listen: (address, { onConnection }) => listen(address, { identity, onConnection }),
+      connect: (address, options) => connect(address, options, identity),
+    }),
+    plain: {
+      listen: (address, { onConnection }) => {
+        return listen(address, { identity: undefined, onConnection })
+      },
+      connect: (address, options) => connect(address, options, undefined),
     },
   }
   return network
 }
+
+const nobody: PeerIdentity = { nodeId: nodeId(0), clusterId: clusterId('') }
 
 function keyOf(address: Address): string {
   return `${address.host}:${address.port}`
@@ -73,12 +102,10 @@ export class MemoryConnection implements Connection {
   #drainers: (() => void)[] = []
   #isClosed = false
 
-  constructor(
-    network: MemoryNetwork,
-    peer: { nodeId: NodeId; clusterId: PeerIdentity['clusterId'] },
-  ) {
+  constructor(network: MemoryNetwork, peer: Identity) {
+    const { nodeId, clusterId } = peer ?? nobody
     this.#network = network
-    this.peer = { nodeId: peer.nodeId, clusterId: peer.clusterId }
+    this.peer = { nodeId, clusterId }
   }
 
   set onBytes(receive: (bytes: Uint8Array) => void) {

@@ -62,7 +62,7 @@ export async function createWorld(network: Network | undefined): Promise<World> 
       const { serve, authority: other, peers = addresses, ...rest } = options
       const identity = await (other ?? authority).identity(id)
       const listen = addresses.get(id) as Address
-      const rpc = createRpc(host, { self: id, identity, listen, ...rest })
+      const rpc = createRpc(host, { transport: host.network.secured(identity), listen, ...rest })
       rpcs.push(rpc)
       serve?.(rpc)
       await rpc.listen()
