@@ -108,10 +108,15 @@ function untilReady(
       else fail(notice.event, remoteError(notice))
     })
     worker.on('messageerror', (error) => fail('thread.failed', error))
-    worker.on('error', (error) => fail('thread.failed', error))
-    worker.on('exit', (status) =>
-      fail('thread.failed', new Fault('internal', `thread ${name} ended with status ${status}`)),
-    )
+    // An error may overtake what the thread told before it; the exit comes after all of that.
+    let last: unknown
+    worker.on('error', (error) => {
+      last = error
+    })
+    worker.on('exit', (status) => {
+      const ended = new Fault('internal', `thread ${name} ended with status ${status}`)
+      fail('thread.failed', last ?? ended)
+    })
   })
 }
 
