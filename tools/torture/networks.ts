@@ -1,0 +1,134 @@
+// A network namespace per node, joined by a bridge. This process lives in a namespace of its own already
+// (`unshare --net --mount`, see main.ts), so whatever it makes ends with it.
+//
+// A partition is a neighbour entry of the kernel: towards the other's address frames go to a hardware address that
+// nobody has. That is one way, needs no firewall, and looks to both sides like loss: no answer, no reset. Delays
+// need the kernel's netem, which not every machine has.
+
+import { spawnSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { Fault } from '../../src/base/index.ts'
+
+export const bridgeHost = '10.77.0.254'
+const bridge = 'atoll'
+const nobody = '02:00:00:00:de:ad'
+
+export function hostOf(position: number): string {
+  return `10.77.0.${position + 1}`
+}
+
+function namespaceOf(position: number): string {
+  return `atoll-${position + 1}`
+}
+
+/** Undefined, or why nodes cannot have networks of their own on this machine. */
+export function whyNoNetworks(): string | undefined {
+  if (process.getuid?.() !== 0) return 'network namespaces need root'
+  const tried = spawnSync('unshare', [
+    '--net',
+    '--mount',
+    'ip',
+    'link',
+    'add',
+    'a',
+    'type',
+    'bridge',
+  ])
+  if (tried.error !== undefined) return `unshare cannot be run: ${tried.error.message}`
+  if (tried.status !== 0) return `the machine forbids network namespaces: ${tried.stderr}`.trim()
+  return undefined
+}
+
+/** All addresses on this namespace's own loopback, so that a cluster can be formed at them in one place. */
+export function holdAddresses(count: number): () => void {
+  ip('link set lo up')
+  for (let at = 0; at < count; at++) ip(`addr add ${hostOf(at)}/32 dev lo`)
+  return () => {
+    for (let at = 0; at < count; at++) ip(`addr del ${hostOf(at)}/32 dev lo`)
+  }
+}
+
+export class Networks {
+  readonly canDelay: boolean
+  lastFault = 'none'
+  readonly #count: number
+  readonly #cuts = new Set<string>()
+  readonly #delayed = new Set<number>()
+
+  constructor(count: number) {
+    this.#count = count
+    mkdirSync('/run/netns', { recursive: true })
+    spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run/netns'])
+    ip(`link add ${bridge} type bridge`)
+    ip(`addr add ${bridgeHost}/24 dev ${bridge}`)
+    ip(`link set ${bridge} up`)
+    for (let at = 0; at < count; at++) {
+      const name = namespaceOf(at)
+      ip(`netns add ${name}`)
+      ip(`link add v${at} type veth peer name eth0 netns ${name}`)
+      ip(`link set v${at} master ${bridge} up`)
+      ip(`-n ${name} link set lo up`)
+      ip(`-n ${name} addr add ${hostOf(at)}/24 dev eth0`)
+      ip(`-n ${name} link set eth0 up`)
+    }
+    this.canDelay = this.#tryDelay()
+  }
+
+  /** What a command of this node begins with. */
+  prefix(position: number): readonly string[] {
+    return ['ip', 'netns', 'exec', namespaceOf(position)]
+  }
+
+  /** From everybody else among the nodes; clients are not cut off. */
+  cutNode(position: number, way: 'both' | 'out' | 'in'): void {
+    for (let other = 0; other < this.#count; other++) {
+      if (other === position) continue
+      if (way !== 'in') this.#cut(position, other)
+      if (way !== 'out') this.#cut(other, position)
+    }
+    this.lastFault = way === 'both' ? 'one node cut off' : `one node cut off one way (${way})`
+  }
+
+  cutOneWay(from: number, to: number): void {
+    this.#cut(from, to)
+    this.lastFault = 'one link cut one way'
+  }
+
+  delay(position: number, ms: number): void {
+    ip(`netns exec ${namespaceOf(position)} tc qdisc add dev eth0 root netem delay ${ms}ms 20ms`)
+    this.#delayed.add(position)
+    this.lastFault = 'one node delayed'
+  }
+
+  heal(): void {
+    for (const cut of this.#cuts) {
+      const [from = 0, to = 0] = cut.split('>').map(Number)
+      ip(`-n ${namespaceOf(from)} neigh del ${hostOf(to)} dev eth0`)
+    }
+    this.#cuts.clear()
+    for (const position of this.#delayed) {
+      ip(`netns exec ${namespaceOf(position)} tc qdisc del dev eth0 root`)
+    }
+    this.#delayed.clear()
+  }
+
+  #cut(from: number, to: number): void {
+    const entry = `${hostOf(to)} lladdr ${nobody} dev eth0 nud permanent`
+    ip(`-n ${namespaceOf(from)} neigh replace ${entry}`)
+    this.#cuts.add(`${from}>${to}`)
+  }
+
+  #tryDelay(): boolean {
+    const exec = ['netns', 'exec', namespaceOf(0), 'tc', 'qdisc']
+    const rule = ['dev', 'eth0', 'root']
+    const added = spawnSync('ip', [...exec, 'add', ...rule, 'netem', 'delay', '1ms'])
+    if (added.status !== 0) return false
+    spawnSync('ip', [...exec, 'del', ...rule])
+    return true
+  }
+}
+
+function ip(args: string): void {
+  const ran = spawnSync('ip', args.split(' '))
+  if (ran.status !== 0) throw new Fault('internal', `ip ${args}: ${ran.stderr}`)
+}
