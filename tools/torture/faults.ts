@@ -16,7 +16,7 @@ export type FaultRound = {
 
 const betweenKillsMsMax = 600
 const downMsMax = 1_500
-const cutMsMax = 4_000
+const cutMsMax = 7_000
 const pauseMsMax = 3_000
 
 /** Kills and restarts; answers how many were killed. Everything runs and is ready when it settles. */
@@ -72,8 +72,8 @@ export async function anyRound(round: FaultRound): Promise<number> {
   }
   if (networks === undefined) return 0
   if (draw < 60) networks.cutNode(at, 'both')
-  else if (draw < 75) networks.cutNode(at, random.chance(0.5) ? 'out' : 'in')
-  else if (draw < 88 || !networks.canDelay) {
+  else if (draw < 78) networks.cutNode(at, random.chance(0.5) ? 'out' : 'in')
+  else if (draw < 89 || !networks.canDelay) {
     const other = (at + 1 + random.integer(machines.length - 1)) % machines.length
     networks.cutOneWay(at, other)
   } else networks.delay(at, 20 + random.integer(300))

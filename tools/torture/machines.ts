@@ -33,12 +33,10 @@ export type ClusterPlan = {
 export async function formCluster(
   dataDir: string,
   args: readonly string[],
-  beforehand: (dataDir: string) => void = () => {},
 ): Promise<FormedCluster> {
   const remembered = join(dataDir, 'torture-cluster.json')
   if (existsSync(remembered)) return JSON.parse(readFileSync(remembered, 'utf8')) as FormedCluster
   mkdirSync(dataDir, { recursive: true })
-  beforehand(dataDir)
   const child = spawn(
     process.execPath,
     [...nodeFlags, cli, 'up', '--json', '--etcd', '--data-dir', dataDir, ...args],

@@ -9,15 +9,14 @@
 // Goes on where it was left: --kills counts over all runs of one state directory. --seconds ends a run early.
 
 import { spawn } from 'node:child_process'
-import { rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { planTopology, renderTopology } from '../../src/cluster/index.ts'
 import { runEpoch } from './epoch.ts'
 import { closeConnections } from './http.ts'
 import type { Counts } from './load.ts'
 import { formCluster, type FormedCluster, Machine, type NodePlace } from './machines.ts'
-import { holdAddresses, hostOf, Networks, whyNoNetworks } from './networks.ts'
+import { formAtAddresses, hostOf, Networks, whyNoNetworks } from './networks.ts'
 import { addFacts, readState, type TortureState, writeState } from './state.ts'
 
 const nodes = 3
@@ -113,11 +112,7 @@ async function prepare({ directory, portOffset, hasNetworks }: Options): Promise
   let formed: FormedCluster
   let networks: Networks | undefined
   if (hasNetworks) {
-    const release = holdAddresses(nodes)
-    formed = await formCluster(dataDir, [], (dir) =>
-      writeFileSync(join(dir, 'cluster.toml'), toml()),
-    )
-    release()
+    formed = await formAtAddresses(dataDir, nodes)
     networks = new Networks(nodes)
     if (!networks.canDelay) print('torture: no delays, this kernel has no netem')
   } else {
@@ -136,19 +131,6 @@ async function prepare({ directory, portOffset, hasNetworks }: Options): Promise
     return new Machine(place)
   })
   return { machines, formed, networks }
-}
-
-function toml(): string {
-  const addresses = Array.from({ length: nodes }, (_, at) => {
-    return { host: hostOf(at), controlPort: 6_660, bulkPort: 9_991 }
-  })
-  const auth = [{ accessKeyId: 'AKIATORTURE000000000', secretAccessKey: 'x'.repeat(40) }]
-  const s3Tls = { host: '0.0.0.0', port: 8_443 }
-  const rs = { data: 2, parity: 1 }
-  const buckets = [bucket]
-  return renderTopology(
-    planTopology({ region: 'eu-central-1', rs, s3Tls, addresses, buckets, auth }),
-  )
 }
 
 type Running = Prepared & { readonly options: Options; readonly state: TortureState }

@@ -7,7 +7,13 @@
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { Fault } from '../../src/base/index.ts'
+import { formCluster, readFormation } from '../../src/cli/formation.ts'
+import { readTopology, writeTopology } from '../../src/cli/node-dir.ts'
+import { planPorts } from '../../src/cli/ports.ts'
+import { planTopology, type Topology, topologyDefaults } from '../../src/cluster/index.ts'
+import type { FormedCluster } from './machines.ts'
 
 export const bridgeHost = '10.77.0.254'
 const bridge = 'atoll'
@@ -25,27 +31,53 @@ function namespaceOf(position: number): string {
 export function whyNoNetworks(): string | undefined {
   if (process.getuid?.() !== 0) return 'network namespaces need root'
   const tried = spawnSync('unshare', [
-    '--net',
-    '--mount',
-    'ip',
-    'link',
-    'add',
-    'a',
-    'type',
-    'bridge',
+    ...['--net', '--mount', 'ip', 'link'],
+    ...['add', 'name', bridge, 'type', 'bridge'],
   ])
   if (tried.error !== undefined) return `unshare cannot be run: ${tried.error.message}`
   if (tried.status !== 0) return `the machine forbids network namespaces: ${tried.stderr}`.trim()
   return undefined
 }
 
-/** All addresses on this namespace's own loopback, so that a cluster can be formed at them in one place. */
-export function holdAddresses(count: number): () => void {
-  ip('link set lo up')
-  for (let at = 0; at < count; at++) ip(`addr add ${hostOf(at)}/32 dev lo`)
-  return () => {
+/**
+ * A cluster at these addresses, unless the directory holds one: what `atoll up` writes before it starts nodes, which
+ * it could not start here, all in one namespace.
+ */
+export async function formAtAddresses(dataDir: string, count: number): Promise<FormedCluster> {
+  let formation = readFormation(dataDir)
+  if (formation === undefined) {
+    ip('link set lo up')
+    for (let at = 0; at < count; at++) ip(`addr add ${hostOf(at)}/32 dev lo`)
+    writeTopology(dataDir, plan(count))
+    formation = await formCluster(dataDir, { nodes: count, rs, ports: planPorts(0, {}) })
     for (let at = 0; at < count; at++) ip(`addr del ${hostOf(at)}/32 dev lo`)
   }
+  const topology = readTopology(dataDir)
+  const [auth] = topology?.auth ?? []
+  if (topology === undefined || auth === undefined) {
+    throw new Fault('not-found', `${dataDir} holds no whole cluster`)
+  }
+  const { accessKeyId, secretAccessKey } = auth
+  const nodes = formation.slots.map(({ id, slot, host, ports }) => ({
+    id,
+    s3: `http://127.0.0.1:${ports.s3}`,
+    admin: `https://${host}:${ports.admin}`,
+    dataDir: join(dataDir, `node-${slot}`),
+  }))
+  return { accessKeyId, secretAccessKey, region: topology.region, nodes }
+}
+
+const rs = { data: 2, parity: 1 }
+
+function plan(count: number): Topology {
+  const addresses = Array.from({ length: count }, (_, at) => {
+    const { controlPort, bulkPort } = topologyDefaults
+    return { host: hostOf(at), controlPort, bulkPort }
+  })
+  const auth = [{ accessKeyId: 'AKIATORTURE000000000', secretAccessKey: 'x'.repeat(40) }]
+  const { region, s3TlsPort } = topologyDefaults
+  const s3Tls = { host: topologyDefaults.host, port: s3TlsPort }
+  return planTopology({ region, rs, s3Tls, addresses, buckets: ['predastore'], auth })
 }
 
 export class Networks {
