@@ -15,10 +15,12 @@ import {
 } from './core/calls.ts'
 import { checkKey, checkNumber, checkRange, checkTxn, isReadOnly } from './core/check.ts'
 import { alarms, encodeUpkeep, type UpkeepRequest } from './core/entry.ts'
+import { checkDocument } from './core/guard.ts'
 import { deadlineMsMax } from './core/limits.ts'
 import { decodeAnswer, decodeRangeResponse, encodeRange, encodeTxn } from './core/wire.ts'
 import type {
   FullKeyspace,
+  Guard,
   Keyspace,
   KeyspaceAlarm,
   KeyspaceHash,
@@ -81,7 +83,7 @@ class ClientKeyspace implements FullKeyspace {
     const isSerializable = request.isSerializable === true
     const transport = transportOptions(options, isSerializable)
     return decodeRangeResponse(
-      await this.#transport.request('range', encodeRange(request), transport),
+      await this.#transport.request('range', encodeRange(request, options.guard), transport),
     )
   }
 
@@ -89,7 +91,7 @@ class ClientKeyspace implements FullKeyspace {
     checkTxn(request)
     const kind = isReadOnly(request) ? 'read' : 'txn'
     const transport = transportOptions(options, false)
-    const answer = await this.#transport.request(kind, encodeTxn(request), transport)
+    const answer = await this.#transport.request(kind, encodeTxn(request, options.guard), transport)
     return decodeAnswer(answer).response
   }
 
@@ -152,6 +154,29 @@ class ClientKeyspace implements FullKeyspace {
     return decodeStatusAnswer(await this.#transport.request('status', encodeUpkeep({}), transport))
   }
 
+  async guard(
+    options: RequestOptions & { readonly known?: number; readonly isSerializable?: boolean } = {},
+  ): Promise<Guard> {
+    const { known = 0, isSerializable = false } = options
+    checkNumber(known, 'known')
+    const transport = transportOptions(options, isSerializable)
+    const body = encodeUpkeep({ revision: known })
+    const { revision, document } = decodeUpkeepAnswer(
+      await this.#transport.request('guard', body, transport),
+    )
+    return { revision, document }
+  }
+
+  async setGuard(
+    { expected, document }: { readonly expected: number; readonly document: Uint8Array },
+    options: RequestOptions = {},
+  ): Promise<number> {
+    checkNumber(expected, 'expected')
+    checkDocument(document)
+    const request = { revision: expected, document }
+    return (await askUpkeep(this.#transport, 'set-guard', { request, options })).revision
+  }
+
   async disarm(alarm: KeyspaceAlarm, options: RequestOptions = {}): Promise<Revision> {
     const request = { alarm: alarms.indexOf(alarm) }
     const answer = await askUpkeep(this.#transport, 'disarm', { request, options })
@@ -211,7 +236,9 @@ async function askUpkeep(
   asked: { readonly request: Partial<UpkeepRequest>; readonly options: RequestOptions },
 ): Promise<UpkeepAnswer> {
   const options = transportOptions(asked.options, false)
-  return decodeUpkeepAnswer(await transport.request(kind, encodeUpkeep(asked.request), options))
+  const { guard } = asked.options
+  const body = encodeUpkeep({ ...asked.request, guard })
+  return decodeUpkeepAnswer(await transport.request(kind, body, options))
 }
 
 function single(operation: Operation): TxnRequest {

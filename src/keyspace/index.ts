@@ -3,6 +3,7 @@ export type {
   Compare,
   FullKeyspace,
   FullKeyspaces,
+  Guard,
   Keyspace,
   KeyspaceAlarm,
   KeyspaceHash,

@@ -116,6 +116,12 @@ export type RequestOptions = {
   /** Retries with the same request id go on until then. Default 10,000. */
   readonly deadlineMs?: number
   readonly signal?: AbortSignal
+  /**
+   * The revision of the guard under which the asker found the request allowed. Fault 'conflict' with field
+   * guard, nothing done, when it is another where and when the request takes effect (of a write: in the log;
+   * of a read: at the replica, after its barrier). Absent: not looked at.
+   */
+  readonly guard?: number
 }
 
 /**
@@ -287,6 +293,18 @@ export type KeyspaceStatus = {
   readonly isDiverged: boolean
 }
 
+/**
+ * A document beside the keyspace, replaced as a whole: who may do what, for those who ask in the name of
+ * others. It is replicated in the same log as the keys, is no key, and raises no revision but its own. Requests that
+ * name its revision (RequestOptions.guard) take effect under that very document or not at all.
+ */
+export type Guard = {
+  /** 0 before the first document, then one more with each. */
+  readonly revision: number
+  /** At most 1 MiB; empty before the first, and when the asker knew this revision. */
+  readonly document: Uint8Array
+}
+
 /** A keyspace with everything that etcd's KV, Lease, Watch and Maintenance services need of it. */
 export type FullKeyspace = Keyspace & {
   readonly leases: Leases
@@ -303,6 +321,15 @@ export type FullKeyspace = Keyspace & {
   /** 0: now. Of this node's replica. Faults of a range's revision. */
   hash(revision: number, options?: RequestOptions): Promise<KeyspaceHash>
   status(options?: RequestOptions): Promise<KeyspaceStatus>
+  /** Linearizable, unless isSerializable. `known`: a revision whose document the asker has. */
+  guard(
+    options?: RequestOptions & { readonly known?: number; readonly isSerializable?: boolean },
+  ): Promise<Guard>
+  /** Replaces the document of revision `expected`; answers the next revision. Fault 'conflict' with field guard. */
+  setGuard(
+    next: { readonly expected: number; readonly document: Uint8Array },
+    options?: RequestOptions,
+  ): Promise<number>
   /** Ends an alarm by hand; one whose cause lasts comes back. */
   disarm(alarm: KeyspaceAlarm, options?: RequestOptions): Promise<Revision>
 }

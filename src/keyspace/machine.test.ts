@@ -349,6 +349,7 @@ describe('snapshots', () => {
     for (let i = 0; i < 150; i++) {
       bench.applyTxn(randomTxn(random, { high: bench.machine.state.record.revision, depth: 0 }))
     }
+    bench.upkeep('set-guard', { document: random.bytes(3000) })
     bench.put('huge', random.bytes(700_000))
     const kept = { key: text('huge'), value: new Uint8Array(0), lease: 1, ignoreValue: true }
     await bench.txn({ compares: [], success: [{ kind: 'put', ...kept }], failure: [] })
@@ -373,7 +374,9 @@ describe('snapshots', () => {
     const held = leases.ids().map((id) => [id, leases.find(id), leases.keysOf(bench.store, id)])
     assert.ok(leases.keysOf(bench.store, 1).length > 0)
     const digest = toHex(bench.machine.digest())
-    return { ranges, huge, digest, held, all: await bench.range(all) }
+    const { guard } = bench.machine.state
+    assert.equal(guard.document.length, 3000)
+    return { ranges, huge, digest, held, guard, all: await bench.range(all) }
   }
 
   it('carry everything over to a replica that had another state', () =>

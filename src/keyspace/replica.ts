@@ -25,6 +25,7 @@ import {
   encodeNumbers,
 } from './core/entry.ts'
 import { EntryClock } from './core/entry-clock.ts'
+import { checkGuard } from './core/guard.ts'
 import { HashScan, hashOf } from './core/hash.ts'
 import { responseBytesMax } from './core/limits.ts'
 import { type Space, versionKey } from './core/rows.ts'
@@ -150,7 +151,9 @@ export class Replica {
         })
       case 'range':
       case 'read':
+      case 'guard':
         if (!options.isSerializable) await this.group.readBarrier(signal)
+        if (kind === 'guard') return this.#readGuard(body)
         return kind === 'range' ? this.#readRange(body) : this.#readTxn(body)
     }
   }
@@ -268,18 +271,26 @@ export class Replica {
     return encodeMark({ index, digest })
   }
 
+  #readGuard(body: Uint8Array): Uint8Array {
+    const { revision: known } = decodeUpkeep(body)
+    const { revision, document } = this.machine.state.guard
+    if (known === revision) return encodeUpkeepAnswer({ revision })
+    return encodeUpkeepAnswer({ revision, document })
+  }
+
   async #readLease(
     kind: 'keepalive' | 'ttl' | 'leases',
     body: Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
-    const { id, withKeys } = decodeUpkeep(body)
+    const { id, withKeys, guard } = decodeUpkeep(body)
     if (kind === 'keepalive') {
       const ttlSeconds = await this.lessor.keepAlive(id, signal)
       return encodeUpkeepAnswer({ revision: this.#revision(), id, ttlSeconds })
     }
     await this.lessor.confirm(signal)
     const { leases } = this.machine.state
+    checkGuard(guard, this.machine.state.guard.revision)
     const revision = this.#revision()
     if (kind === 'leases') return encodeUpkeepAnswer({ revision, ids: leases.ids() })
     const lease = leases.find(id)
@@ -334,9 +345,10 @@ export class Replica {
   }
 
   async #readRange(body: Uint8Array): Promise<Uint8Array> {
-    const request = decodeRange(body)
+    const { request, guard } = decodeRange(body)
     checkRange(request)
     const { state } = this.machine
+    checkGuard(guard, state.guard.revision)
     const { space } = state
     checkRevision(request.revision ?? 0, state.record)
     const { revision } = state.record
@@ -359,9 +371,10 @@ export class Replica {
   }
 
   async #readTxn(body: Uint8Array): Promise<Uint8Array> {
-    const request = decodeTxn(body)
+    const { request, guard } = decodeTxn(body)
     const { state } = this.machine
     const { record, leases } = state
+    checkGuard(guard, state.guard.revision)
     const outcome = readTxn(this.#store, state.space, { request, state: record, leases })
     const { response } = outcome
     if (!outcome.hasApart) return encodeAnswer(response, { hasApart: false })

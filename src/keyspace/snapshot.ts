@@ -17,6 +17,7 @@ import {
 } from '../base/index.ts'
 import type { SnapshotSink, SnapshotSource } from '../raft/index.ts'
 import type { Store, StoreRow, StoreView } from '../storage/index.ts'
+import { decodeGuardRow, guardName, readGuard } from './core/guard.ts'
 import { decodeLease, leaseIndexRow, LeaseTable } from './core/leases.ts'
 import {
   decodeHistory,
@@ -55,6 +56,7 @@ import type { ValueShelf } from './values.ts'
 
 const pageRows = 256
 const tables = ['latest', 'history', 'sessions', 'leases'] as const
+const guardTable = tables.length + 1
 const emptyBytes = new Uint8Array(0)
 
 export function openSnapshotSource(
@@ -103,7 +105,7 @@ async function* snapshotRecords(
   const record = readKeyspaceRecord(view, group)
   const space = spaceOf(group, record.generation)
   let records = 2
-  const leaseDigest = new LeaseTable(view, space).digest
+  const leaseDigest = (new LeaseTable(view, space).digest + readGuard(view, space).hash) >>> 0
   yield { kind: 'head', ...record, leaseDigest }
   for (const [number, table] of tables.entries()) {
     for (const row of rowsOf(view, table, space)) {
@@ -115,6 +117,11 @@ async function* snapshotRecords(
         records++
       }
     }
+  }
+  const guard = view.get('keyspaces', latestKey(space, guardName))
+  if (guard !== undefined) {
+    yield { kind: 'row', table: guardTable, key: guardName, value: guard }
+    records++
   }
   yield { kind: 'end', records }
 }
@@ -236,6 +243,7 @@ export class KeyspaceSink implements SnapshotSink {
       else if (row.table === 2) this.#checkHistory(row)
       else if (row.table === 3) decodeSession(row.key, row.value)
       else if (row.table === 4) this.#checkLease(row)
+      else if (row.table === guardTable) this.#checkGuard(row)
       else throw malformed('a row of an unknown table')
     } catch (error) {
       if (isFault(error, 'corrupt')) throw malformed(error.message)
@@ -273,6 +281,11 @@ export class KeyspaceSink implements SnapshotSink {
     this.#leaseDigest = (this.#leaseDigest + sealedHash(row.value)) >>> 0
   }
 
+  #checkGuard(row: SnapshotRow): void {
+    if (!equalBytes(row.key, guardName)) throw malformed('a guard under another name')
+    this.#leaseDigest = (this.#leaseDigest + decodeGuardRow(row.value).hash) >>> 0
+  }
+
   #takePart(part: SnapshotPart): void {
     const expected = this.#expected
     const rowKey = versionKey(this.#space, { modRevision: part.revision, sub: part.sub })
@@ -308,7 +321,7 @@ export class KeyspaceSink implements SnapshotSink {
     if (rows.length === 0) return
     this.#target.store.transaction(() => {
       for (const row of rows) {
-        const table = tables[row.table - 1]
+        const table = row.table === guardTable ? 'keyspaces' : tables[row.table - 1]
         assert(table !== undefined, 'rows were checked')
         const rowKey = new Uint8Array(spaceBytes + row.key.length)
         rowKey.set(this.#space)

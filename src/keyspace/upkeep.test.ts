@@ -338,3 +338,62 @@ describe('compaction on request', () => {
       assert.equal((await world.at(3).status()).compacted, 20)
     }))
 })
+
+describe('the guard', () => {
+  const document = text('who may do what')
+
+  it('is replaced by whoever knows its revision, everywhere alike', () =>
+    inTime(async ({ world }) => {
+      const follower = world.at(2)
+      assert.deepEqual(await follower.guard(), { revision: 0, document: new Uint8Array(0) })
+      const before = (await world.at(1).range(all)).revision
+      assert.equal(await follower.setGuard({ expected: 0, document }), 1)
+      for (const id of [1, 2, 3, 4]) {
+        assert.deepEqual(await world.at(id).guard(), { revision: 1, document })
+      }
+      assert.deepEqual(await follower.guard({ known: 1 }), {
+        revision: 1,
+        document: new Uint8Array(0),
+      })
+      await assert.rejects(world.at(3).setGuard({ expected: 0, document }), {
+        code: 'conflict',
+        fields: { guard: '1' },
+      })
+      const large = new Uint8Array(1024 * 1024 + 1)
+      await assert.rejects(follower.setGuard({ expected: 1, document: large }), {
+        code: 'too-large',
+      })
+      assert.equal((await world.at(1).range(all)).revision, before)
+      assert.deepEqual(world.machineAt(1).digest(), world.machineAt(2).digest())
+    }))
+
+  it('lets requests that name another revision have no effect', () =>
+    inTime(async ({ world }) => {
+      const keyspace = world.at(4)
+      const { id } = await keyspace.leases.grant({ ttlSeconds: 60 }, { guard: 0 })
+      await keyspace.put(key, text('under none'), { guard: 0 })
+      await keyspace.setGuard({ expected: 0, document })
+      const old = { guard: 0 }
+      const refused = [
+        keyspace.put(key, text('x'), old),
+        keyspace.delete(key, old),
+        keyspace.range(all, old),
+        keyspace.range({ ...all, isSerializable: true }, old),
+        keyspace.txn(
+          { compares: [], success: [{ kind: 'range', request: all }], failure: [] },
+          old,
+        ),
+        keyspace.leases.grant({ ttlSeconds: 5 }, old),
+        keyspace.leases.revoke(id, old),
+        keyspace.leases.timeToLive(id, old),
+        keyspace.leases.list(old),
+        keyspace.compact(1, old),
+      ]
+      for (const result of await Promise.allSettled(refused)) {
+        assert.equal(result.status === 'rejected' && result.reason.fields.guard, '1')
+      }
+      const kept = await keyspace.range({ key }, { guard: 1 })
+      assert.equal(utf8Decode(kept.kvs[0]?.value ?? key), 'under none')
+      assert.deepEqual((await keyspace.leases.list()).ids, [id])
+    }))
+})

@@ -26,7 +26,7 @@ import { alarmBit, alarms, type WriteKind, writeKinds } from './entry.ts'
  * range: a RangeRequest. read: a TxnRequest that cannot write. Of writeKinds: the body of a
  * WriteRequest. keepalive, ttl, leases: an UpkeepRequest for the leader. hash, status: one for this
  * replica. events: a WatchPull. mark: the index of an entry 'mark', for the digest there. session: nothing,
- * for entries' time at the leader, which a session begins with.
+ * for entries' time at the leader, which a session begins with. guard: an UpkeepRequest, for the guard.
  */
 export const requestKinds = [
   'range',
@@ -40,6 +40,7 @@ export const requestKinds = [
   'events',
   'mark',
   'session',
+  'guard',
 ] as const
 export type RequestKind = (typeof requestKinds)[number]
 export type QueryKind = Exclude<RequestKind, WriteKind>
@@ -78,6 +79,7 @@ const callKinds = [
   'events',
   'mark',
   'session',
+  'guard',
 ] as const
 export type CallKind = (typeof callKinds)[number]
 
@@ -120,6 +122,8 @@ export type UpkeepAnswer = {
   readonly ids: readonly number[]
   /** Entries' time. */
   readonly timeMs: number
+  /** Of the guard; `revision` is the guard's then. */
+  readonly document: Uint8Array
 }
 
 const upkeepAnswerFields = message({
@@ -132,6 +136,7 @@ const upkeepAnswerFields = message({
   keys: repeated(bytes(9)),
   ids: repeated(uint(10)) as Field<readonly number[]>,
   timeMs: uint(11),
+  document: bytes(12),
 })
 const noAnswer: UpkeepAnswer = {
   revision: 0,
@@ -141,6 +146,7 @@ const noAnswer: UpkeepAnswer = {
   keys: [],
   ids: [],
   timeMs: 0,
+  document: new Uint8Array(0),
 }
 
 export function encodeUpkeepAnswer(answer: Partial<UpkeepAnswer>): Uint8Array {

@@ -6,9 +6,10 @@
 // A write is somebody's request and is applied once. The other entries are proposed by the leader alone
 // and are harmless when they come twice.
 
-import { bool, decodeBytes, encodeBytes, Fault, message, uint } from '../../base/index.ts'
+import { bool, bytes, decodeBytes, encodeBytes, Fault, message, uint } from '../../base/index.ts'
 import type { KeyspaceAlarm } from '../keyspace.ts'
 import { getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
+import { decodeGuardRevision, encodeGuardRevision } from './guard.ts'
 
 const entryVersion = 2
 
@@ -24,7 +25,14 @@ export type RequestId = {
 }
 
 /** txn: a TxnRequest. Others: an UpkeepRequest. */
-export const writeKinds = ['txn', 'lease-grant', 'lease-revoke', 'compact', 'disarm'] as const
+export const writeKinds = [
+  'txn',
+  'lease-grant',
+  'lease-revoke',
+  'compact',
+  'disarm',
+  'set-guard',
+] as const
 export type WriteKind = (typeof writeKinds)[number]
 export type WriteRequest = RequestId & { readonly kind: WriteKind; readonly body: Uint8Array }
 
@@ -144,7 +152,8 @@ export function decodeMark(encoded: Uint8Array): DigestMark {
 
 /**
  * lease-grant: id (0: to be chosen), ttlSeconds. lease-revoke: id. compact: revision. disarm: alarm (its
- * number). keepalive and ttl ask the leader and never enter the log.
+ * number). keepalive and ttl ask the leader and never enter the log. set-guard: the revision that is replaced,
+ * and the document. guard: the revision that the asker knows. All: the guard's revision that the request names.
  */
 export type UpkeepRequest = {
   readonly id: number
@@ -153,6 +162,8 @@ export type UpkeepRequest = {
   readonly alarm: number
   readonly isPhysical: boolean
   readonly withKeys: boolean
+  readonly guard: number | undefined
+  readonly document: Uint8Array
 }
 
 const upkeepFields = message({
@@ -162,6 +173,8 @@ const upkeepFields = message({
   alarm: uint(4),
   isPhysical: bool(5),
   withKeys: bool(6),
+  guard: uint(7),
+  document: bytes(8),
 })
 const noUpkeep: UpkeepRequest = {
   id: 0,
@@ -170,14 +183,18 @@ const noUpkeep: UpkeepRequest = {
   alarm: 0,
   isPhysical: false,
   withKeys: false,
+  guard: undefined,
+  document: new Uint8Array(0),
 }
 
 export function encodeUpkeep(request: Partial<UpkeepRequest>): Uint8Array {
-  return encodeBytes(upkeepFields, { ...noUpkeep, ...request })
+  const whole = { ...noUpkeep, ...request }
+  return encodeBytes(upkeepFields, { ...whole, guard: encodeGuardRevision(whole.guard) })
 }
 
 export function decodeUpkeep(encoded: Uint8Array): UpkeepRequest {
-  return decodeBytes(upkeepFields, encoded)
+  const fields = decodeBytes(upkeepFields, encoded)
+  return { ...fields, guard: decodeGuardRevision(fields.guard) }
 }
 
 function checkHead(encoded: Uint8Array, headBytes: number): void {

@@ -43,3 +43,5 @@ export const expiredLeasesMax = 64
 /** What a version weighs beside its key and value: its rows' heads and keys, in two tables. */
 export const versionOverheadBytes = 128
 export const quotaBytesDefault = 2 * 1024 * 1024 * 1024
+/** A guard's document. */
+export const guardBytesMax = 1_048_576

@@ -36,11 +36,11 @@ export type SnapshotHead = {
   readonly addedBytes: number
   readonly answers: number
   readonly alarms: number
-  /** Sum of the hashes of its leases' rows. */
+  /** Sum of the hashes of its leases' rows and of its guard's. */
   readonly leaseDigest: number
 }
 export type SnapshotRow = {
-  /** 1 latest, 2 history, 3 sessions, 4 leases. The keys of leases are made from the first. */
+  /** 1 latest, 2 history, 3 sessions, 4 leases, 5 the guard. The keys of leases are made from the first. */
   readonly table: number
   readonly key: Uint8Array
   readonly value: Uint8Array

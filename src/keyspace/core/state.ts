@@ -29,8 +29,10 @@ import {
   type DigestMark,
   type Entry,
   encodeMark,
+  type UpkeepRequest,
   type WriteRequest,
 } from './entry.ts'
+import { checkGuard, guardName, type GuardRow, readGuard, replaceGuard } from './guard.ts'
 import { leaseNotFound, LeaseTable } from './leases.ts'
 import {
   answerHash,
@@ -67,6 +69,7 @@ export class KeyspaceState {
   #leases: LeaseTable
   #marks: DigestMark[] = []
   #divergedAt: number
+  #guard: GuardRow
   /** Bytes put into 'pending' by the last turn. */
   pendingBytes = 0
 
@@ -80,6 +83,7 @@ export class KeyspaceState {
     this.#sessions = new SessionTable(rows, this.#space)
     this.#leases = new LeaseTable(rows, this.#space)
     this.#divergedAt = readDiverged(rows, this.#space)
+    this.#guard = readGuard(rows, this.#space)
   }
 
   get record(): Readonly<KeyspaceRecord> {
@@ -92,6 +96,10 @@ export class KeyspaceState {
 
   get leases(): LeaseTable {
     return this.#leases
+  }
+
+  get guard(): GuardRow {
+    return this.#guard
   }
 
   get sessionCount(): number {
@@ -118,7 +126,7 @@ export class KeyspaceState {
   }
 
   /**
-   * revision 8, compacted 8, live rows 4 + 4, leases 4, answers 4, timeMs 8, addedBytes 8, requests 8,
+   * revision 8, compacted 8, live rows 4 + 4, leases and guard 4, answers 4, timeMs 8, addedBytes 8, requests 8,
    * alarms 4: equal on all replicas that applied the same entries.
    */
   digest(): Uint8Array {
@@ -128,7 +136,7 @@ export class KeyspaceState {
     putUint64(digest, 8, compacted)
     putUint32(digest, 16, digestA)
     putUint32(digest, 20, digestB)
-    putUint32(digest, 24, this.#leases.digest)
+    putUint32(digest, 24, (this.#leases.digest + this.#guard.hash) >>> 0)
     putUint32(digest, 28, answers)
     putUint64(digest, 32, timeMs)
     putUint64(digest, 40, this.#record.addedBytes)
@@ -146,6 +154,7 @@ export class KeyspaceState {
     this.#leases = new LeaseTable(this.#rows, this.#space)
     this.#marks = []
     this.#divergedAt = readDiverged(this.#rows, this.#space)
+    this.#guard = readGuard(this.#rows, this.#space)
   }
 
   /** The answers of a turn's entries, in their order. Throws for damaged rows only. */
@@ -259,6 +268,8 @@ export class KeyspaceState {
           return this.#compact(write)
         case 'disarm':
           return this.#disarm(write)
+        case 'set-guard':
+          return this.#setGuard(write)
       }
     } catch (error) {
       return answerFault(error)
@@ -266,7 +277,8 @@ export class KeyspaceState {
   }
 
   #runTxn(encoded: Uint8Array): Uint8Array {
-    const request = decodeTxn(encoded)
+    const { request, guard } = decodeTxn(encoded)
+    checkGuard(guard, this.#guard.revision)
     const outcome = runTxn(this.#rows, this.#space, {
       request,
       state: this.#record,
@@ -287,7 +299,7 @@ export class KeyspaceState {
 
   #grantLease(write: WriteRequest, entry: Entry): Uint8Array {
     checkAlarms(this.#record.alarms, true)
-    const { id, ttlSeconds } = decodeUpkeep(write.body)
+    const { id, ttlSeconds } = this.#openUpkeep(write)
     const seed = entry.seed * 2 ** 20 + (entry.timeMs % 2 ** 20) + 1
     const lease = this.#leases.grant(this.#rows, { id, ttlSeconds, seed })
     return encodeUpkeepAnswer({ revision: this.#record.revision, ...lease })
@@ -295,7 +307,7 @@ export class KeyspaceState {
 
   #revokeLease(write: WriteRequest): Uint8Array {
     checkAlarms(this.#record.alarms, false)
-    const { id } = decodeUpkeep(write.body)
+    const { id } = this.#openUpkeep(write)
     if (this.#leases.find(id) === undefined) throw leaseNotFound()
     this.#dropLease(id)
     return encodeUpkeepAnswer({ revision: this.#record.revision, id })
@@ -310,7 +322,7 @@ export class KeyspaceState {
   }
 
   #compact(write: WriteRequest): Uint8Array {
-    const asked = decodeUpkeep(write.body).revision
+    const asked = this.#openUpkeep(write).revision
     const { revision, compacted } = this.#record
     checkRevision(asked, this.#record)
     if (asked <= compacted) throw compactedFault(compacted)
@@ -319,10 +331,24 @@ export class KeyspaceState {
   }
 
   #disarm(write: WriteRequest): Uint8Array {
-    const alarm = alarms[decodeUpkeep(write.body).alarm]
+    const alarm = alarms[this.#openUpkeep(write).alarm]
     if (alarm === undefined) throw new Fault('invalid', 'the alarm is not known')
     this.#record.alarms &= ~alarmBit(alarm)
     return encodeUpkeepAnswer({ revision: this.#record.revision })
+  }
+
+  #setGuard(write: WriteRequest): Uint8Array {
+    checkAlarms(this.#record.alarms, false)
+    const { revision: expected, document } = this.#openUpkeep(write)
+    const change = { now: this.#guard, expected, document }
+    this.#guard = replaceGuard(this.#rows, this.#space, change)
+    return encodeUpkeepAnswer({ revision: this.#guard.revision })
+  }
+
+  #openUpkeep(write: WriteRequest): UpkeepRequest {
+    const request = decodeUpkeep(write.body)
+    checkGuard(request.guard, this.#guard.revision)
+    return request
   }
 }
 
@@ -336,6 +362,7 @@ export function readKeyspaceRecord(rows: RowReader, group: GroupId): KeyspaceRec
 export function deleteLocalRows(rows: Rows, space: Space): void {
   deleteCursor(rows, space)
   rows.delete('keyspaces', latestKey(space, divergedName))
+  rows.delete('keyspaces', latestKey(space, guardName))
 }
 
 function readDiverged(rows: RowReader, space: Space): number {

@@ -99,15 +99,15 @@ describe('requests and answers', () => {
     for (let round = 0; round < 60; round++) {
       const request = randomTxn(random, { high: 20, depth: 0 })
       const encoded = encodeTxn(request)
-      assert.deepEqual(encodeTxn(decodeTxn(encoded)), encoded)
-      const response = model.txn(decodeTxn(encoded))
+      assert.deepEqual(encodeTxn(decodeTxn(encoded).request), encoded)
+      const response = model.txn(decodeTxn(encoded).request)
       const answer = encodeAnswer(response, { hasApart: false })
       assert.deepEqual(decodeAnswer(answer), { response, hasApart: false })
       const range = randomRange(random, { low: 1, high: 20 })
-      assert.deepEqual(encodeRange(decodeRange(encodeRange(range))), encodeRange(range))
+      assert.deepEqual(encodeRange(decodeRange(encodeRange(range)).request), encodeRange(range))
       const ranged = model.range(range, 7)
       assert.deepEqual(decodeRangeResponse(encodeRangeResponse(ranged)), ranged)
-      fuzz(random, encoded, (bytes) => checkTxn(decodeTxn(bytes)))
+      fuzz(random, encoded, (bytes) => checkTxn(decodeTxn(bytes).request))
       fuzz(random, answer, decodeAnswer)
       fuzz(random, encodeRangeResponse(ranged), decodeRangeResponse)
     }
@@ -222,7 +222,8 @@ describe('entries and calls', () => {
     const mark = { index: 2 ** 40, digest: random.bytes(60) }
     assert.deepEqual(decodeMark(encodeMark(mark)), mark)
     const upkeep = { id: 7, ttlSeconds: 2 ** 40, revision: 9, alarm: 1 }
-    const request = { ...upkeep, isPhysical: true, withKeys: false }
+    const guarded = { guard: 0, document: key }
+    const request = { ...upkeep, ...guarded, isPhysical: true, withKeys: false }
     assert.deepEqual(decodeUpkeep(encodeUpkeep(request)), request)
     fuzz(random, encodeNumbers(numbers), decodeNumbers)
     fuzz(random, encodeAlarm('no-space', false), decodeAlarm)
@@ -233,7 +234,8 @@ describe('entries and calls', () => {
   it('answers of upkeep come back as they were, and hostile bytes are faults', () => {
     const random = seededRandom(15)
     const answer = { revision: 5, id: 2 ** 52, ttlSeconds: -1, grantedTtlSeconds: 60 }
-    const whole = { ...answer, keys: [key, new Uint8Array(0)], ids: [1, 0, 2 ** 53 - 1], timeMs: 3 }
+    const lists = { keys: [key, new Uint8Array(0)], ids: [1, 0, 2 ** 53 - 1], document: key }
+    const whole = { ...answer, ...lists, timeMs: 3 }
     const { fault: _, ...decoded } = decodeUpkeepAnswer(
       encodeUpkeepAnswer(whole),
     ) as typeof whole & {

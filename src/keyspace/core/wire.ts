@@ -34,6 +34,7 @@ import type {
   TxnRequest,
   TxnResponse,
 } from '../keyspace.ts'
+import { decodeGuardRevision, encodeGuardRevision } from './guard.ts'
 import { requestBytesMax } from './limits.ts'
 
 const emptyBytes = new Uint8Array(0)
@@ -67,6 +68,7 @@ type RangeFields = {
   maxModRevision: number
   minCreateRevision: number
   maxCreateRevision: number
+  guard: number
 }
 type OperationFields = {
   range: RangeFields | undefined
@@ -87,6 +89,7 @@ type TxnFields = {
   compares: readonly CompareFields[]
   success: readonly OperationFields[]
   failure: readonly OperationFields[]
+  guard: number
 }
 type CompareFields = {
   key: Uint8Array
@@ -117,6 +120,8 @@ const rangeFields = message({
   maxModRevision: uint(12),
   minCreateRevision: uint(13),
   maxCreateRevision: uint(14),
+  /** As in a transaction. */
+  guard: uint(15),
 })
 const putFields = message({
   key: bytes(1),
@@ -145,31 +150,40 @@ const txnFields: Message<{
   compares: Field<readonly CompareFields[]>
   success: Field<readonly OperationFields[]>
   failure: Field<readonly OperationFields[]>
+  guard: Field<number>
 }> = message({
   compares: many(nested(1, compareFields)),
   success: many<OperationFields>(nested(2, operationFields) as Field<OperationFields | undefined>),
   failure: many<OperationFields>(nested(3, operationFields) as Field<OperationFields | undefined>),
+  /** The guard's revision plus one; 0: none is named. Of the outermost transaction alone. */
+  guard: uint(4),
 })
 
-export function encodeRange(request: RangeRequest): Uint8Array {
-  return encodeBytes(rangeFields, rangeToFields(request))
+/** A request, and the guard's revision that it names. */
+export type Guarded<T> = { readonly request: T; readonly guard: number | undefined }
+
+export function encodeRange(request: RangeRequest, guard?: number): Uint8Array {
+  return encodeBytes(rangeFields, { ...rangeToFields(request), guard: encodeGuardRevision(guard) })
 }
 
-export function decodeRange(encoded: Uint8Array): RangeRequest {
-  return rangeFromFields(decodeBytes(rangeFields, encoded))
+export function decodeRange(encoded: Uint8Array): Guarded<RangeRequest> {
+  const fields = decodeBytes(rangeFields, encoded)
+  return { request: rangeFromFields(fields), guard: decodeGuardRevision(fields.guard) }
 }
 
 /** Fault 'too-large' with etcd's words. */
-export function encodeTxn(request: TxnRequest): Uint8Array {
-  const encoded = encodeBytes(txnFields, txnToFields(request))
+export function encodeTxn(request: TxnRequest, guard?: number): Uint8Array {
+  const fields = { ...txnToFields(request), guard: encodeGuardRevision(guard) }
+  const encoded = encodeBytes(txnFields, fields)
   if (encoded.length > requestBytesMax) {
     throw new Fault('too-large', 'etcdserver: request is too large')
   }
   return encoded
 }
 
-export function decodeTxn(encoded: Uint8Array): TxnRequest {
-  return txnFromFields(decodeBytes(txnFields, encoded))
+export function decodeTxn(encoded: Uint8Array): Guarded<TxnRequest> {
+  const fields = decodeBytes(txnFields, encoded)
+  return { request: txnFromFields(fields), guard: decodeGuardRevision(fields.guard) }
 }
 
 function rangeToFields(request: RangeRequest): RangeFields {
@@ -188,11 +202,12 @@ function rangeToFields(request: RangeRequest): RangeFields {
     maxModRevision: request.maxModRevision ?? 0,
     minCreateRevision: request.minCreateRevision ?? 0,
     maxCreateRevision: request.maxCreateRevision ?? 0,
+    guard: 0,
   }
 }
 
 function rangeFromFields(fields: RangeFields): RangeRequest {
-  const { rangeEnd, sortBy: number, ...rest } = fields
+  const { rangeEnd, sortBy: number, guard: _guard, ...rest } = fields
   const sortBy = sortings[number - 1]
   if (number !== 0 && sortBy === undefined) {
     throw new Fault('corrupt', 'malformed message: a range sorted in an unknown way')
@@ -209,6 +224,7 @@ function txnToFields(request: TxnRequest): TxnFields {
     compares: request.compares.map(compareToFields),
     success: request.success.map(operationToFields),
     failure: request.failure.map(operationToFields),
+    guard: 0,
   }
 }
 
