@@ -1,7 +1,7 @@
 // One life of one node: a Host whose every effect is an event of the world. destroy() ends it: what was
 // on its way never arrives.
 
-import { isFault, type Random, toFault } from '../src/base/index.ts'
+import { hmacSha256, isFault, type Random, toFault } from '../src/base/index.ts'
 import {
   createLoopThreads,
   type Clock,
@@ -12,6 +12,7 @@ import {
   type JournalFields,
   type MemoryMeter,
   type Network,
+  type Passwords,
   type Threads,
 } from '../src/host/index.ts'
 import { SimClock } from './clock.ts'
@@ -19,6 +20,8 @@ import { diskOf } from './disk-view.ts'
 import type { EventOwner } from './event-queue.ts'
 import { NodeStopped } from './failures.ts'
 import type { World } from './world.ts'
+
+const stretchMs = 40
 
 export class SimHost implements Host, EventOwner {
   readonly node: number
@@ -31,6 +34,10 @@ export class SimHost implements Host, EventOwner {
   readonly threads: Threads
   readonly journal: Journal
   readonly memory: MemoryMeter = { residentBytes: () => 64 * 1024 * 1024 }
+  readonly passwords: Passwords = {
+    stretch: (password, { salt }) =>
+      this.settle(stretchMs, 'stretch', () => hmacSha256(salt, password)),
+  }
   isAlive = true
   pausedUntilMs = 0
   readonly #world: World

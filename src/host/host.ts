@@ -20,6 +20,7 @@ export type Host = {
   readonly threads: Threads
   readonly journal: Journal
   readonly memory: MemoryMeter
+  readonly passwords: Passwords
 }
 
 export type Clock = {
@@ -301,5 +302,18 @@ export type Journal = {
   fatal(event: string, error: unknown): never
 }
 export type JournalFields = Readonly<Record<string, string | number | boolean>>
+
+/**
+ * Hashes of passwords, slow and hungry for memory on purpose: scrypt (RFC 7914) with N = 2^cost, r = 8, p = 1,
+ * 32 bytes; 2^cost KiB each, so the caller bounds how many run at a time. The simulator's is quick and of no
+ * other worth.
+ */
+export type Passwords = {
+  /** `cost` is 10 to 18. */
+  stretch(
+    password: Uint8Array,
+    options: { readonly salt: Uint8Array; readonly cost: number },
+  ): Promise<Uint8Array>
+}
 
 export type MemoryMeter = { residentBytes(): number }

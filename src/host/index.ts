@@ -17,6 +17,7 @@ export type {
   MemoryMeter,
   Network,
   NodeIdentity,
+  Passwords,
   PeerIdentity,
   PlainNetwork,
   Port,

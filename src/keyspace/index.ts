@@ -1,6 +1,7 @@
 export { keyspaceTables } from './core/rows.ts'
 export type {
   Compare,
+  Freshness,
   FullKeyspace,
   FullKeyspaces,
   Guard,

@@ -124,6 +124,12 @@ export type RequestOptions = {
   readonly guard?: number
 }
 
+export type Freshness = {
+  readonly revision: Revision
+  readonly guard: number
+  readonly heardMsAgo: number
+}
+
 /**
  * One namespace, as seen from one thread. Mutating requests carry a request id of this client's session
  * and are applied once, however often they are retried inside. Faults: 'unavailable' or 'deadline' with
@@ -141,13 +147,13 @@ export type Keyspace = {
     options?: RequestOptions & { readonly rangeEnd?: Uint8Array },
   ): Promise<number>
   /**
-   * How fresh this node's replica is: its applied revision, and how many ms ago it heard from the leader
-   * (Infinity: has no replica). Cheap: every thread is told a new revision
+   * How fresh this node's replica is: its applied revision, the revision of its guard, and how many ms ago
+   * it heard from the leader (Infinity: has no replica). Cheap: every thread is told a new revision
    * within 100 ms, and the age at least every 400 ms.
    */
-  freshness(): { readonly revision: Revision; readonly heardMsAgo: number }
+  freshness(): Freshness
   /**
-   * Calls back when this node's replica has applied more and this thread knows of it, perhaps once for
+   * Calls back when this node's replica has applied more, or has another guard, and this thread knows of it, perhaps once for
    * several revisions. It runs within the replica's turn, so it is quick and asks for nothing itself.
    * Answers what ends it.
    */

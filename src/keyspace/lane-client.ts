@@ -10,6 +10,7 @@ import {
   encodeLaneRequests,
   encodeName,
   type LaneAnswer,
+  type LaneFreshness,
   type LaneKind,
   type LaneRequest,
 } from './core/lane-wire.ts'
@@ -31,13 +32,13 @@ type Waiting = {
   readonly resolve: (answer: LaneAnswer) => void
   readonly reject: (fault: Fault) => void
 }
-type Freshness = { readonly revision: number; readonly heardMsAgo: number; readonly atMs: number }
+type Told = Omit<LaneFreshness, 'namespace'> & { readonly atMs: number }
 
 class LaneKeyspaces implements FullKeyspaces {
   readonly #host: Host
   readonly #port: Port
   readonly #waiting = new Map<number, Waiting>()
-  readonly #freshness = new Map<number, Freshness>()
+  readonly #freshness = new Map<number, Told>()
   readonly #revisionListeners = new Map<number, Set<() => void>>()
   readonly #feeds = new Map<number, FeedReceiver>()
   readonly #opened = new Map<string, Promise<FullKeyspace>>()
@@ -124,10 +125,11 @@ class LaneKeyspaces implements FullKeyspaces {
   #freshnessOf(namespace: number): ReturnType<FullKeyspace['freshness']> {
     const told = this.#freshness.get(namespace)
     if (told === undefined) {
-      return { revision: toRevision(0), heardMsAgo: Number.POSITIVE_INFINITY }
+      return { revision: toRevision(0), guard: 0, heardMsAgo: Number.POSITIVE_INFINITY }
     }
     const sinceMs = this.#host.clock.monotonicMs() - told.atMs
-    return { revision: toRevision(told.revision), heardMsAgo: told.heardMsAgo + sinceMs }
+    const { revision, guard, heardMsAgo } = told
+    return { revision: toRevision(revision), guard, heardMsAgo: heardMsAgo + sinceMs }
   }
 
   #listen(namespace: number, changed: () => void): () => void {
@@ -204,10 +206,10 @@ class LaneKeyspaces implements FullKeyspaces {
   #take(bytes: Uint8Array): void {
     const news = decodeLaneNews(bytes)
     const atMs = this.#host.clock.monotonicMs()
-    for (const { namespace, revision, heardMsAgo } of news.freshness) {
-      const before = this.#freshness.get(namespace)?.revision
-      this.#freshness.set(namespace, { revision, heardMsAgo, atMs })
-      if (before === revision) continue
+    for (const { namespace, revision, guard, heardMsAgo } of news.freshness) {
+      const before = this.#freshness.get(namespace)
+      this.#freshness.set(namespace, { revision, guard, heardMsAgo, atMs })
+      if (before?.revision === revision && before.guard === guard) continue
       for (const changed of this.#revisionListeners.get(namespace) ?? []) changed()
     }
     for (const answer of news.answers) {

@@ -145,10 +145,13 @@ export class Router implements Transport {
   }
 
   freshness(): ReturnType<Keyspace['freshness']> {
-    if (this.#replica === undefined) return { revision: toRevision(0), heardMsAgo: Infinity }
+    if (this.#replica === undefined)
+      return { revision: toRevision(0), guard: 0, heardMsAgo: Infinity }
     const { heardMs } = this.#replica.group.status()
+    const { record, guard } = this.#replica.machine.state
     return {
-      revision: toRevision(this.#replica.machine.state.record.revision),
+      revision: toRevision(record.revision),
+      guard: guard.revision,
       heardMsAgo: Math.max(0, this.#host.clock.monotonicMs() - heardMs),
     }
   }

@@ -4,6 +4,7 @@
 import { compareBytes, Fault, type Revision, revision, toHex } from '../../base/index.ts'
 import type {
   Compare,
+  Freshness,
   Keyspace,
   KeyValue,
   Operation,
@@ -25,9 +26,9 @@ export class MemoryKeyspace implements Keyspace {
   readonly #listeners = new Set<() => void>()
   readonly #history: Map<string, KeyValue>[] = [new Map()]
 
-  freshness(): { readonly revision: Revision; readonly heardMsAgo: number } {
+  freshness(): Freshness {
     const now = this.localRevision ?? this.#history.length - 1
-    return { revision: revision(now), heardMsAgo: this.heardMsAgo }
+    return { revision: revision(now), guard: 0, heardMsAgo: this.heardMsAgo }
   }
 
   onRevision(changed: () => void): () => void {

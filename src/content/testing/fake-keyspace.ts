@@ -60,7 +60,7 @@ export class FakeKeyspace implements Keyspace {
   }
 
   freshness() {
-    return { revision: revision(this.#revision), heardMsAgo: 0 }
+    return { revision: revision(this.#revision), guard: 0, heardMsAgo: 0 }
   }
 
   onRevision(): () => void {

@@ -6,6 +6,8 @@ import type { Host } from '../../host/index.ts'
 import type { FullKeyspace, RequestOptions } from '../../keyspace/index.ts'
 import type { AnySchema } from './core/fields.ts'
 import type { Header } from './core/messages.ts'
+import { Gate, type Permit } from './gate.ts'
+import { Passwords } from './password.ts'
 
 export type EtcdMember = {
   readonly id: number
@@ -49,11 +51,15 @@ export class Context {
   readonly host: Host
   readonly keyspace: FullKeyspace
   readonly cluster: EtcdCluster
+  readonly gate: Gate
+  readonly passwords: Passwords
 
   constructor({ host, keyspace, cluster }: EtcdDependencies) {
     this.host = host
     this.keyspace = keyspace
     this.cluster = cluster
+    this.gate = new Gate(host, keyspace)
+    this.passwords = new Passwords(host)
   }
 
   header(revision: number): Header {
@@ -71,6 +77,8 @@ export class Context {
 export type MessageStream<Q, A> = {
   /** Ends when the client has sent everything; throws when it went away. */
   readonly requests: AsyncIterable<Q>
+  /** As the client named itself. */
+  readonly token: string | undefined
   /** Aborts when the client has gone or its time is over. */
   readonly signal: AbortSignal
   /** False: enough waits to be sent; send more after drained(). */
@@ -87,7 +95,9 @@ export type Method = {
     | { readonly kind: 'unary'; readonly call: UnaryRun<unknown, unknown> }
     | { readonly kind: 'stream'; readonly call: StreamRun<unknown, unknown> }
 }
-type UnaryRun<Q, A> = (context: Context, request: Q, options: RequestOptions) => Promise<A>
+/** What a call gives on to the keyspace; `guard` is the permit's. */
+export type CallOptions = RequestOptions & { readonly permit: Permit }
+type UnaryRun<Q, A> = (context: Context, request: Q, options: CallOptions) => Promise<A>
 type StreamRun<Q, A> = (context: Context, stream: MessageStream<Q, A>) => Promise<void>
 
 // biome-ignore lint/suspicious/noExplicitAny: inference over open records of fields

@@ -1,15 +1,9 @@
 // gRPC over the host's HTTP: one request is one call. Answers are always HTTP 200; what became of the call stands
 // in the trailers, or in the headers when nothing else was sent.
 
-import {
-  AssertionFailure,
-  decodeBytes,
-  encodeBytes,
-  Fault,
-  isFault,
-  toFault,
-} from '../../base/index.ts'
+import { AssertionFailure, decodeBytes, encodeBytes, isFault, toFault } from '../../base/index.ts'
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
+import { runStream, runUnary, tokenOf } from './calls.ts'
 import { type Context, type Method, type MessageStream, requestMsMax } from './context.ts'
 import type { AnySchema } from './core/fields.ts'
 import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from './core/errors.ts'
@@ -35,7 +29,8 @@ export async function answerGrpc(
     const message = await readOnly(request)
     const options = { deadlineMs: Math.min(timeoutMs, requestMsMax), signal: request.signal }
     const asked = decodeRequest(method.request, message)
-    const answer = await method.run.call(context, asked, options)
+    const call = { request: asked, options, token: tokenOf(request) }
+    const answer = await runUnary(context, method, call)
     const frame = encodeFrame(encodeBytes(method.response, answer as never))
     end(undefined)
     return { status: 200, headers: [contentType], body: frame, trailers: () => okTrailers }
@@ -112,6 +107,7 @@ function answerStream(
   let outcome: EtcdError | undefined
   const stream: MessageStream<unknown, unknown> = {
     requests: decodeAll(method.request, request),
+    token: tokenOf(request),
     signal: request.signal,
     send: (answer) => out.push(encodeFrame(encodeBytes(method.response, answer as never))),
     drained: () => out.drained(),
@@ -133,15 +129,6 @@ function answerStream(
     body: out,
     trailers: () => (outcome === undefined ? okTrailers : trailersOf(outcome)),
   }
-}
-
-async function runStream(
-  context: Context,
-  method: Method,
-  stream: MessageStream<unknown, unknown>,
-): Promise<void> {
-  if (method.run.kind !== 'stream') throw new Fault('internal', `${method.name} is no stream`)
-  await method.run.call(context, stream)
 }
 
 async function* decodeAll(schema: AnySchema, request: HttpRequest): AsyncGenerator<unknown> {

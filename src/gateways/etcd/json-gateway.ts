@@ -3,6 +3,7 @@
 
 import { AssertionFailure, concatBytes, utf8Encode } from '../../base/index.ts'
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
+import { runStream, runUnary, tokenOf } from './calls.ts'
 import { type Context, type Method, type MessageStream, requestMsMax } from './context.ts'
 import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, httpStatusOf } from './core/errors.ts'
 import { messageBytesMax } from './core/frames.ts'
@@ -29,7 +30,8 @@ export async function answerJson(
   try {
     const asked = messageFromJson(method.request, parseJson(await readBody(request)))
     const options = { deadlineMs: requestMsMax, signal: request.signal }
-    const answer = await method.run.call(context, asked, options)
+    const call = { request: asked, options, token: tokenOf(request) }
+    const answer = await runUnary(context, method, call)
     onEnded({ method, code: grpcCode.ok })
     return json(200, messageToJson(method.response, answer as never))
   } catch (error) {
@@ -55,17 +57,16 @@ function answerStream(
   { method, request }: { readonly method: Method; readonly request: HttpRequest },
   onEnded: (ended: Ended) => void,
 ): HttpResponse {
-  const { run } = method
   const out = new OutBody()
   const line = (value: unknown): boolean => out.push(utf8Encode(`${JSON.stringify(value)}\n`))
   const stream: MessageStream<unknown, unknown> = {
     requests: readAll(method, request),
+    token: tokenOf(request),
     signal: request.signal,
     send: (answer) => line({ result: messageToJson(method.response, answer as never) }),
     drained: () => out.drained(),
   }
-  const running = run.kind === 'stream' ? run.call(context, stream) : Promise.resolve()
-  running.then(
+  runStream(context, method, stream).then(
     () => {
       onEnded({ method, code: grpcCode.ok })
       out.finish()

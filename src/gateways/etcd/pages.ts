@@ -4,28 +4,9 @@
 import { utf8Encode } from '../../base/index.ts'
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
 import type { Context } from './context.ts'
+import { codeNames } from './core/errors.ts'
 import type { Ended } from './grpc.ts'
 import { apiVersion, isHealthy } from './upkeep.ts'
-
-const codeNames = [
-  'OK',
-  'Canceled',
-  'Unknown',
-  'InvalidArgument',
-  'DeadlineExceeded',
-  'NotFound',
-  'AlreadyExists',
-  'PermissionDenied',
-  'ResourceExhausted',
-  'FailedPrecondition',
-  'Aborted',
-  'OutOfRange',
-  'Unimplemented',
-  'Internal',
-  'Unavailable',
-  'DataLoss',
-  'Unauthenticated',
-] as const
 
 /** Calls by method and code: as many as there are methods and codes, at most. */
 export class Counters {

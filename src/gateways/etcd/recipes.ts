@@ -3,20 +3,15 @@
 // use the library and programs that ask these calls meet on the same locks. The key's create revision is the
 // fencing token: it only grows.
 
-import {
-  concatBytes,
-  Fault,
-  message,
-  type MessageOf,
-  prefixEnd,
-  utf8Encode,
-} from '../../base/index.ts'
+import { Fault, message, type MessageOf, prefixEnd } from '../../base/index.ts'
 import type { Compare, KeyValue, RequestOptions } from '../../keyspace/index.ts'
 import { type Context, type Method, type MessageStream, streaming, unary } from './context.ts'
 import { EtcdRefusal, grpcCode } from './core/errors.ts'
 import { bytes, int64, nested } from './core/fields.ts'
 import { header, headerOnly, keyValue } from './core/messages.ts'
 import { readLease } from './core/translate.ts'
+import { checkObserve } from './rules.ts'
+import { candidateKey, prefixOf } from './recipe-keys.ts'
 
 const lockRequest = message({ name: bytes(1), lease: int64(2) })
 const lockResponse = message({ header: nested(1, header), key: bytes(2) })
@@ -38,7 +33,7 @@ export const recipeMethods: readonly Method[] = [
   unary('v3lockpb.Lock/Lock', [lockRequest, lockResponse], async (context, request, options) => {
     const asked = { name: request.name, value: none, lease: request.lease }
     const held = await stand(context, asked, options)
-    const kept = await context.keyspace.range({ key: held.key }, options)
+    const kept = await context.keyspace.range({ key: held.key }, unguarded(options))
     if (kept.kvs.length === 0) throw plainError('mutex: session is expired')
     return { header: context.header(kept.revision), key: held.key }
   }),
@@ -106,8 +101,12 @@ function isCreatedAt(key: Uint8Array, revision: number): Compare {
   return { key, target: 'create', result: 'equal', operand: Math.max(0, revision) }
 }
 
-function prefixOf(name: Uint8Array): Uint8Array {
-  return concatBytes([name, utf8Encode('/')])
+/**
+ * What follows a request that was allowed: it names no document, since a change of users while somebody waits for
+ * a lock would otherwise have the wait begin anew, at the end of the queue.
+ */
+function unguarded({ guard: _guard, ...options }: RequestOptions): RequestOptions {
+  return options
 }
 
 type Held = { readonly key: Uint8Array; readonly revision: number; readonly lease: number }
@@ -121,7 +120,7 @@ async function stand(
   const { keyspace } = context
   const lease = await ownLease(context, request.lease, options)
   const prefix = prefixOf(request.name)
-  const key = concatBytes([prefix, utf8Encode(lease.toString(16))])
+  const key = candidateKey(request.name, lease)
   const { value } = request
   const entered = await keyspace.txn(
     {
@@ -137,7 +136,7 @@ async function stand(
   const held = { key, revision, lease }
   try {
     if (kv !== undefined && value.length > 0) await proclaim(context, { held, value }, options)
-    await untilFirst(context, { prefix, revision }, options)
+    await untilFirst(context, { prefix, revision }, unguarded(options))
     return held
   } catch (error) {
     await keyspace.delete(key).catch(() => 0)
@@ -234,6 +233,7 @@ async function observe(
 ): Promise<void> {
   const { signal } = stream
   for await (const { name } of stream.requests) {
+    await context.gate.run(stream.token, async (permit) => checkObserve(permit, name))
     const prefix = prefixOf(name)
     let shown = 0
     while (!signal.aborted) {

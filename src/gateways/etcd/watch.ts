@@ -4,8 +4,11 @@
 // A watch that the keyspace ends by itself, other than for a compaction, ends the stream with the reason: clients
 // then resume all of its watches, here or at another node, from the revision after the last they saw.
 
-import { compareBytes, Fault } from '../../base/index.ts'
+import { compareBytes, Fault, toFault } from '../../base/index.ts'
 import type { Watch, WatchEvent, WatchResponse } from '../../keyspace/index.ts'
+import type { Permit } from './gate.ts'
+import type { TokenClaim } from './core/token.ts'
+import { codeNames, type EtcdError, EtcdRefusal } from './core/errors.ts'
 import { type Context, type Method, type MessageStream, streaming } from './context.ts'
 import {
   type EtcdEvent,
@@ -34,6 +37,8 @@ type Stream = MessageStream<EtcdWatchRequest, EtcdWatchResponse>
 
 type Open = {
   readonly id: number
+  readonly key: Uint8Array
+  readonly rangeEnd: Uint8Array
   watch: Watch | undefined
   isCreated: boolean
   isHeld: boolean
@@ -63,6 +68,8 @@ class WatchStream {
   /** The lowest revision that watches reported since the client asked for progress. */
   #progressRevision = Number.POSITIVE_INFINITY
   #fail: (fault: Fault) => void = () => undefined
+  /** Who opens watches here, once somebody was believed. */
+  #claim: TokenClaim | undefined
 
   constructor(context: Context, stream: Stream) {
     this.#context = context
@@ -75,12 +82,14 @@ class WatchStream {
       this.#fail = reject
     })
     failed.catch(() => undefined)
+    const unfollow = this.#context.gate.onChange(() => this.#checkAll())
     try {
       await Promise.race([this.#take(), failed])
       // The client sends no more requests and still wants its events.
       await Promise.race([gone(this.#stream.signal), failed])
     } finally {
       this.#isOver = true
+      unfollow()
       for (const { watch } of this.#watches.values()) watch?.close()
     }
   }
@@ -88,25 +97,67 @@ class WatchStream {
   async #take(): Promise<void> {
     for await (const request of this.#stream.requests) {
       if (this.#isOver) return
-      if (request.createRequest !== undefined) this.#create(request.createRequest)
+      if (request.createRequest !== undefined) await this.#maybeCreate(request.createRequest)
       else if (request.cancelRequest !== undefined) this.#cancel(request.cancelRequest.watchId)
       else if (request.progressRequest !== undefined) this.#askProgress()
       await this.#stream.drained()
     }
   }
 
-  #create(request: EtcdWatchCreate): void {
+  /** A watch that is not allowed is refused, and the stream goes on, as etcd's does. */
+  async #maybeCreate(request: EtcdWatchCreate): Promise<void> {
+    const { gate } = this.#context
     const key = request.key.length === 0 ? Uint8Array.of(0) : request.key
+    const check = (permit: Permit): void => {
+      permit.requireRead(key, request.rangeEnd)
+      this.#claim = permit.claim
+    }
+    try {
+      // Mostly what is known suffices, and watches are many.
+      check(gate.permit(this.#stream.token))
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      const denied = await gate
+        .run(this.#stream.token, async (permit) => check(permit))
+        .catch(toFault)
+      if (denied !== undefined) {
+        if (!isRefusal(denied)) throw denied
+        this.#refuse(textOf(denied.etcd))
+        return
+      }
+    }
+    if (!this.#isOver) this.#create(request, key)
+  }
+
+  #refuse(cancelReason: string): void {
+    const refused = { watchId: noWatch, created: true, canceled: true, cancelReason }
+    this.#send({ ...nothing, ...refused }, this.#localRevision())
+  }
+
+  /** Users or roles have changed: watches that are not allowed any more end. */
+  #checkAll(): void {
+    for (const open of this.#watches.values()) {
+      try {
+        this.#context.gate.permitOf(this.#claim).requireRead(open.key, open.rangeEnd)
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+        this.#cancel(open.id, textOf(error.etcd))
+      }
+    }
+  }
+
+  #create(request: EtcdWatchCreate, key: Uint8Array): void {
     const { rangeEnd } = request
     const reason = this.#reasonAgainst(request, key)
     if (reason !== undefined) {
-      const refused = { watchId: noWatch, created: true, canceled: true, cancelReason: reason }
-      this.#send({ ...nothing, ...refused }, this.#localRevision())
+      this.#refuse(reason)
       return
     }
     const id = request.watchId === 0 ? this.#drawId() : request.watchId
     const open: Open = {
       id,
+      key,
+      rangeEnd,
       watch: undefined,
       isCreated: false,
       isHeld: false,
@@ -192,13 +243,14 @@ class WatchStream {
     this.#settleProgress()
   }
 
-  #cancel(id: number): void {
+  #cancel(id: number, cancelReason = ''): void {
     const open = this.#watches.get(id)
     if (open === undefined) return
     this.#watches.delete(id)
     open.watch?.close()
     this.#tellCreated(open, this.#localRevision())
-    this.#send({ ...nothing, watchId: id, canceled: true }, this.#localRevision())
+    const answer = { ...nothing, watchId: id, canceled: true, cancelReason }
+    this.#send(answer, this.#localRevision())
     this.#settleProgress()
   }
 
@@ -249,6 +301,15 @@ class WatchStream {
   #localRevision(): number {
     return this.#context.keyspace.freshness().revision
   }
+}
+
+function isRefusal(error: unknown): error is EtcdRefusal {
+  return error instanceof EtcdRefusal
+}
+
+/** As etcd tells it here: an error of gRPC in words. */
+function textOf({ code, text }: EtcdError): string {
+  return `rpc error: code = ${codeNames[code] ?? 'Unknown'} desc = ${text}`
 }
 
 const encodable = new WeakMap<readonly WatchEvent[], readonly EtcdEvent[]>()

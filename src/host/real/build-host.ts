@@ -12,6 +12,7 @@ import {
   type JournalOptions,
   writeToStandardError,
 } from './journal.ts'
+import { realPasswords } from './passwords.ts'
 import { realRandom } from './random.ts'
 import { systemFault } from './system-fault.ts'
 import { createThreads } from './threads.ts'
@@ -41,6 +42,7 @@ export function buildHost(parts: HostParts): Host {
     }),
     journal,
     memory: { residentBytes: () => process.memoryUsage.rss() },
+    passwords: realPasswords,
   }
 }
 

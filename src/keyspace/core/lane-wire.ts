@@ -44,6 +44,7 @@ export type LaneAnswer = {
 export type LaneFreshness = {
   readonly namespace: number
   readonly revision: number
+  readonly guard: number
   /** Whole milliseconds, rounded up; Infinity without a replica. */
   readonly heardMsAgo: number
 }
@@ -75,6 +76,7 @@ const freshnessFields = message({
   revision: uint(2),
   heardMsAgo: uint(3),
   hasReplica: bool(4),
+  guard: uint(5),
 })
 const feedFields = message({ namespace: uint(1), chunk: bytes(2) })
 const newsFields = message({
@@ -110,9 +112,10 @@ export function decodeLaneRequests(encoded: Uint8Array): readonly LaneRequest[] 
 export function encodeLaneNews(news: LaneNews): Uint8Array {
   return encodeBytes(newsFields, {
     ...news,
-    freshness: news.freshness.map(({ namespace, revision, heardMsAgo }) => ({
+    freshness: news.freshness.map(({ namespace, revision, guard, heardMsAgo }) => ({
       namespace,
       revision,
+      guard,
       heardMsAgo: Number.isFinite(heardMsAgo) ? Math.ceil(heardMsAgo) : 0,
       hasReplica: Number.isFinite(heardMsAgo),
     })),
@@ -123,9 +126,10 @@ export function decodeLaneNews(encoded: Uint8Array): LaneNews {
   const news = decodeBytes(newsFields, encoded)
   return {
     ...news,
-    freshness: news.freshness.map(({ namespace, revision, heardMsAgo, hasReplica }) => ({
+    freshness: news.freshness.map(({ namespace, revision, guard, heardMsAgo, hasReplica }) => ({
       namespace,
       revision,
+      guard,
       heardMsAgo: hasReplica ? heardMsAgo : Number.POSITIVE_INFINITY,
     })),
   }

@@ -288,8 +288,8 @@ describe('entries and calls', () => {
       answers: [{ id: 2, fault: key, body: key, namespace: 1 }],
       feeds: [{ namespace: 1, chunk: key }],
       freshness: [
-        { namespace: 1, revision: 3, heardMsAgo: 12 },
-        { namespace: 2, revision: 0, heardMsAgo: Number.POSITIVE_INFINITY },
+        { namespace: 1, revision: 3, guard: 2, heardMsAgo: 12 },
+        { namespace: 2, revision: 0, guard: 0, heardMsAgo: Number.POSITIVE_INFINITY },
       ],
       isClosed: true,
     }

@@ -371,6 +371,7 @@ export function faultyHost(disk = new FaultyDisk(), seed = 1): FaultyHost {
     http: refused('http'),
     threads: undefined as unknown as Threads,
     memory: { residentBytes: () => 0 },
+    passwords: refused('passwords'),
     journal: {
       event() {},
       fatal(event, error): never {

@@ -89,15 +89,21 @@ export function statusOf(response: HttpResponse): Status {
   return { code: Number(of('grpc-status') || '-1'), text: decodeURIComponent(of('grpc-message')) }
 }
 
+function headersOf(token: string | undefined): Partial<HttpRequest> {
+  const type = ['content-type', 'application/grpc'] as const
+  return { headers: token === undefined ? [type] : [type, ['token', token]] }
+}
+
 /** A unary call: its answer, or the status that it failed with. */
 export async function callUnary<Q extends Fields, A extends Fields>(
   handler: HttpHandler,
   [name, request, response]: readonly [string, Message<Q>, Message<A>],
   message: Partial<MessageOf<Message<Q>>>,
+  token?: string,
 ): Promise<MessageOf<Message<A>> | Status> {
   const whole = { ...decodeBytes(request, new Uint8Array(0)), ...message }
   const frame = encodeFrame(encodeBytes(request, whole))
-  const answer = await handler(requestOf(`/${name}`, bodyOf(frame)))
+  const answer = await handler(requestOf(`/${name}`, bodyOf(frame), headersOf(token)))
   assert.equal(answer.status, 200)
   const body = await readAll(answer)
   const status = statusOf(answer)
@@ -120,10 +126,12 @@ export class StreamCall<Q extends Fields, A extends Fields> {
   constructor(
     handler: HttpHandler,
     [name, request, response]: readonly [string, Message<Q>, Message<A>],
+    token?: string,
   ) {
     this.#schemas = [request, response]
     const { signal } = this.#abort
-    this.#response = handler(requestOf(`/${name}`, this.#body, { signal }))
+    const options = { signal, ...headersOf(token) }
+    this.#response = handler(requestOf(`/${name}`, this.#body, options))
   }
 
   send(message: Partial<MessageOf<Message<Q>>>): void {
