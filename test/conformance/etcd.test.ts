@@ -67,6 +67,86 @@ const commands: readonly (readonly [string, string?])[] = [
   ['get l --prefix --count-only -w json'],
 ]
 
+const root = '--user=root:rootpw'
+const alice = '--user=alice:alicepw'
+
+/** Users and roles, switched on and off again. Last, since both servers end as they began. */
+const authCommands: readonly (readonly [string, string?])[] = [
+  ['user add root:rootpw'],
+  ['auth enable'],
+  ['role add root'],
+  ['user grant-role root root'],
+  ['user add alice:alicepw'],
+  ['user add alice:again'],
+  ['role add reader'],
+  ['role add reader'],
+  ['role grant-permission reader readwrite a/ a0'],
+  ['role grant-permission reader read b'],
+  ['role grant-permission reader write c/ --prefix=true'],
+  ['role grant-permission nobody read b'],
+  ['role revoke-permission reader zzz'],
+  ['user grant-role alice reader'],
+  ['user grant-role alice nobody'],
+  ['user revoke-role alice nobody'],
+  ['role get reader'],
+  ['role get root'],
+  ['role get nobody'],
+  ['user get alice'],
+  ['user get alice --detail'],
+  ['user list'],
+  ['role list'],
+  ['put a/1 x'],
+  ['put b y'],
+  ['auth enable'],
+  ['get a/1'],
+  ['put a/1 z'],
+  [`${root} get a/1`],
+  ['--user=root:wrong get a/1'],
+  ['--user=nobody:wrong get a/1'],
+  [`${alice} get a/1`],
+  [`${alice} get a/ a0`],
+  [`${alice} get a/ --prefix --keys-only`],
+  [`${alice} get a/ b`],
+  [`${alice} get b`],
+  [`${alice} put b no`],
+  [`${alice} put c/1 yes`],
+  [`${alice} put c/1 yes --prev-kv`],
+  [`${alice} get c/1`],
+  [`${alice} del a/1`],
+  [`${alice} del a/ --from-key`],
+  [`${alice} txn`, 'mod("a/1") = "0"\n\nput a/1 x\nget a/1\n\nget b\n\n'],
+  [`${alice} txn`, 'mod("z") = "0"\n\nput a/1 x\n\nget a/1\n\n'],
+  [`${alice} txn`, 'mod("a/1") > "0"\n\nput a/1 x\n\nput b never\n\n'],
+  [`${alice} watch z`],
+  [`${alice} user list`],
+  [`${alice} user get alice`],
+  [`${alice} user get root`],
+  [`${alice} role get reader`],
+  [`${alice} role get root`],
+  [`${alice} user add eve:x`],
+  [`${alice} auth disable`],
+  ['auth disable'],
+  ['user list'],
+  [`${root} user delete root`],
+  [`${root} role delete root`],
+  [`${root} user revoke-role root root`],
+  [`${root} user passwd alice --interactive=false`, 'newpw\n'],
+  [`${alice} get a/1`],
+  ['--user=alice:newpw get a/1'],
+  [`${root} role revoke-permission reader a/ a0`],
+  ['--user=alice:newpw get a/1'],
+  [`${root} role delete reader`],
+  [`${root} user get alice`],
+  [`${root} get b -w json`],
+  [`${root} auth disable`],
+  ['get a/1'],
+  [`${root} get a/1`],
+  ['user delete alice'],
+  ['user delete alice'],
+  ['role delete root'],
+  ['user delete root'],
+]
+
 function normal(text: string): string {
   return text
     .replace(/"(cluster_id|member_id|raft_term|ID)":\d+,?/g, '')
@@ -117,13 +197,17 @@ async function startReference() {
 }
 
 describe('etcdctl', () => {
-  it('gets the answers of etcd', { skip: noServer }, () => {
-    for (const [command, input = ''] of commands) {
+  const compareAll = (all: typeof commands): void => {
+    for (const [command, input = ''] of all) {
       const args = command.split(' ')
       const expected = normal(etcdctl(reference, args, input))
       assert.equal(normal(etcdctl(ours, args, input)), expected, command)
     }
-  })
+  }
+
+  it('gets the answers of etcd', { skip: noServer }, () => compareAll(commands))
+
+  it('gets the answers of etcd to users, too', { skip: noServer }, () => compareAll(authCommands))
 
   it('sees the cluster', { skip: noClient }, () => {
     const members = etcdctl(ours, ['member', 'list'])
