@@ -3,6 +3,7 @@
 
 import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { Fault } from '../base/index.ts'
 import { parseCode, parseCount, parsePorts } from './options.ts'
 import { reportFailure } from './terminal.ts'
 
@@ -103,6 +104,64 @@ Examples:
     const { runNode } = await import('./node-command.ts')
     await finish(() => runNode(readNode(flags)))
   })
+
+const raft = program.command('raft').description('Repair and inspect consensus groups on disk.')
+
+raft
+  .command('recover')
+  .description(
+    'After a majority was lost for good: make one stopped node the only voter of its groups.',
+  )
+  .requiredOption('--data-dir <dir>', "the surviving node's own directory")
+  .option('--namespace <name>', 'recover this namespace, for example /raft/system')
+  .option('--group <id>', 'recover the group with this number')
+  .option('--all', 'recover every group that this node holds')
+  .option('--yes', 'do not ask')
+  .option('--json', 'print what was done as one line of JSON')
+  .addHelpText(
+    'after',
+    `
+Choose the survivor whose log reaches furthest. Every write that is not in its log is lost. Members that
+are given up must stay stopped; when one comes back it is refused as stale, stops taking part, and says
+that it must be wiped and join again under a new identity. Recover on one node only.
+
+Examples:
+  atoll raft recover --data-dir .atoll/node-1 --all
+  atoll raft recover --data-dir /srv/atoll --namespace /raft/system
+  atoll raft recover --data-dir /srv/atoll --group 3 --yes --json
+`,
+  )
+  .action(async (flags: RecoverFlags) => {
+    const { recover } = await import('./raft-recover.ts')
+    await finish(() => recover(readRecover(flags)))
+  })
+
+type RecoverFlags = {
+  readonly dataDir: string
+  readonly namespace?: string
+  readonly group?: string
+  readonly all?: boolean
+  readonly yes?: boolean
+  readonly json?: boolean
+}
+
+function readRecover(
+  flags: RecoverFlags,
+): Parameters<typeof import('./raft-recover.ts').recover>[0] {
+  const { namespace, group, all } = flags
+  const given = [namespace, group, all].filter((flag) => flag !== undefined)
+  if (given.length !== 1) {
+    throw new Fault('invalid', 'exactly one of --namespace, --group and --all is needed')
+  }
+  const which =
+    namespace !== undefined
+      ? ({ kind: 'namespace', name: namespace } as const)
+      : group !== undefined
+        ? ({ kind: 'group', id: parseCount('--group', group, [1, 999_999_999]) } as const)
+        : ({ kind: 'all' } as const)
+  const dataDir = resolve(flags.dataDir)
+  return { dataDir, which, isConfirmed: flags.yes === true, isJson: flags.json === true }
+}
 
 type StatusFlags = { readonly dataDir: string; readonly node?: string; readonly json?: boolean }
 

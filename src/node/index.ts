@@ -1,3 +1,5 @@
 export type { NodeConfig } from './config.ts'
 export { type RunningNode, startNode } from './node.ts'
+export { type OfflineNode, openOffline } from './offline.ts'
+export type { QuorumRecovery } from '../raft/index.ts'
 export type { ClusterStatus } from './status.ts'

@@ -25,7 +25,7 @@ import {
   type Keyspaces,
   keyspaceTables,
 } from '../keyspace/index.ts'
-import { createRaft, type Group, raftTable } from '../raft/index.ts'
+import { createRaft, type Foreign, type Group, raftTable, supersededFault } from '../raft/index.ts'
 import { controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { Closers } from './closers.ts'
@@ -100,7 +100,14 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   })
   closers.add(() => rpc.close())
   const onFatal = (fault: Fault): void => host.journal.fatal('node.state_untrusted', fault)
-  const raft = createRaft({ host, log, store, rpc, onFatal }, { self, ...config.raft })
+  // Without the system group nothing here may go on; other groups stop each for itself.
+  const onForeign = ({ group, relation, theirs }: Foreign): void => {
+    if (relation !== 'superseded' || group !== systemGroup) return
+    const fault = supersededFault(systemNamespace, theirs.generation)
+    host.journal.fatal('node.superseded', fault)
+  }
+  const parts = { host, log, store, rpc, onFatal, onForeign }
+  const raft = createRaft(parts, { self, ...config.raft })
   closers.add(() => raft.close())
   const founders = planFounders(config.founders)
   const isFirst = config.topology.db.some((db) => db.id === self && db.leader)

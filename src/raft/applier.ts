@@ -30,12 +30,17 @@ export type ApplierEnds = {
 export class Applier {
   readonly #ends: ApplierEnds
   #applied: SnapshotMetadata
+  readonly #voidedTo: number
   #answers: { readonly entry: Entry; readonly answer: Uint8Array | undefined }[] = []
   #changes: { readonly change: ConfChange; readonly confState: ConfState }[] = []
 
-  constructor(ends: ApplierEnds, applied: SnapshotMetadata) {
+  constructor(
+    ends: ApplierEnds,
+    start: { readonly applied: SnapshotMetadata; readonly voidedTo: number },
+  ) {
     this.#ends = ends
-    this.#applied = applied
+    this.#applied = start.applied
+    this.#voidedTo = start.voidedTo
   }
 
   get applied(): SnapshotMetadata {
@@ -48,7 +53,8 @@ export class Applier {
     for (const entry of entries) {
       assert(entry.index === this.#applied.index + 1, 'entries are applied one after the other')
       const isNormal = entry.kind === 'normal'
-      const confState = isNormal ? this.#applied.confState : this.#applyChange(entry)
+      const isVoid = isNormal || entry.index <= this.#voidedTo
+      const confState = isVoid ? this.#applied.confState : this.#applyChange(entry)
       this.#applied = { index: entry.index, term: entry.term, confState }
       if (isNormal && entry.payload.length > 0) normal.push(entry)
       else this.#answers.push({ entry, answer: undefined })
@@ -99,7 +105,16 @@ export class Applier {
     const { options, store, fence } = this.#ends
     const { index: applied, term, confState } = this.#applied
     const digest = options.stateMachine.digest()
-    const row = encodeStateRow({ applied, term, confState, digest, fence: fence(), supersededBy })
+    const row = encodeStateRow({
+      applied,
+      term,
+      confState,
+      digest,
+      fence: fence(),
+      supersededBy,
+      name: options.name,
+      voidedTo: this.#voidedTo,
+    })
     store.put(raftTable, stateRowKey(options.group), row)
   }
 }

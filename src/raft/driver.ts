@@ -15,7 +15,7 @@ import { Checkpoints } from './checkpoints.ts'
 import type { Message } from './core/index.ts'
 import { isNotice } from './fence.ts'
 import { Fences } from './fences.ts'
-import type { Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './group.ts'
+import type { Foreign, Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './group.ts'
 import { type ApplyWork, GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
 import { decodeFrame, type GroupMessage, isFramed } from './messages.ts'
 import { Outbox } from './outbox.ts'
@@ -34,6 +34,8 @@ export type RaftDependencies = {
   readonly rpc: Rpc
   /** The node can no longer trust its disk or its state: it must stop. */
   readonly onFatal: (fault: Fault) => void
+  /** For every group, besides the owner's own (GroupOptions.onForeign). */
+  readonly onForeign?: (foreign: Foreign) => void
 }
 
 /** Starts ticking; registers its methods with rpc. Groups are opened by their owners. */
@@ -174,6 +176,7 @@ class RaftDriver implements Raft {
       counts: this.#counts,
       resting: this.#resting,
       onAwake: () => this.#ticker.hurry(),
+      onForeign: (foreign) => this.#dependencies.onForeign?.(foreign),
       wake: (group) => this.#wake(group),
       send: (group, message) => this.#post(group, message),
       onFatal: this.onFatal,

@@ -20,6 +20,7 @@ import {
   Fault,
   type GroupId,
   groupId,
+  type Random,
   readUint64,
   sha256,
   toHex,
@@ -30,12 +31,13 @@ import {
 export type Fence = {
   /** At most 32 bytes; empty for a group that belongs to no named cluster. */
   readonly clusterId: Uint8Array
+  /** 0, or drawn by a recovery: later ones are greater. */
   readonly generation: number
 }
 
 /** Another fence beside ours. */
 export type FenceRelation =
-  /** Another cluster's: the two must never merge. */
+  /** Another cluster's, or of another recovery of the same generation: the two must never merge. */
   | 'other-cluster'
   /** An earlier generation of our cluster: its data was given up by a recovery. */
   | 'stale'
@@ -51,6 +53,8 @@ export type FenceNotice = {
 }
 
 export const clusterIdBytesMax = 32
+/** Generations are a count and so many random parts of it (quorum-recovery.ts). */
+const generationParts = 2 ** 24
 const frameVersion = 2
 const noticeKind = 1
 const summedAt = 8
@@ -88,13 +92,33 @@ export function logFenceNumber(group: GroupId, clusterId: Uint8Array): number {
 export function relationOf(ours: Fence, theirs: Fence): FenceRelation | undefined {
   if (!equalBytes(ours.clusterId, theirs.clusterId)) return 'other-cluster'
   if (ours.generation === theirs.generation) return undefined
-  return theirs.generation > ours.generation ? 'superseded' : 'stale'
+  const [own, other] = [generationCount(ours.generation), generationCount(theirs.generation)]
+  if (own === other) return 'other-cluster'
+  return other > own ? 'superseded' : 'stale'
+}
+
+/** How many recoveries led to this generation. */
+export function generationCount(generation: number): number {
+  return Math.floor(generation / generationParts)
+}
+
+/** Of a recovery: no two recoveries of one generation lead to the same. */
+export function nextGeneration(generation: number, random: Random): number {
+  return (generationCount(generation) + 1) * generationParts + random.integer(generationParts)
 }
 
 /** For people: the id in hexadecimal and the generation when it is not the first. */
 export function formatFence({ clusterId, generation }: Fence): string {
   const id = clusterId.length === 0 ? 'unnamed' : toHex(clusterId)
-  return generation === 0 ? id : `${id}, generation ${generation}`
+  if (generation === 0) return id
+  const drawn = (generation % generationParts).toString(16).padStart(6, '0')
+  return `${id}, generation ${generationCount(generation)}.${drawn}`
+}
+
+/** Of a group whose state here a recovery gave up. */
+export function supersededFault(name: string, generation: number): Fault {
+  const what = `group ${name} was recovered without this node, at generation ${generationCount(generation)}`
+  return new Fault('precondition', what, { next: wipeAndRejoin })
 }
 
 /** What its reader should do about data that a recovery gave up. */

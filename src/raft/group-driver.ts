@@ -21,8 +21,15 @@ import {
   type SnapshotMetadata,
 } from './core/index.ts'
 import { EntryCache } from './entry-cache.ts'
-import { type Fence, type FenceRelation, fenceNumber, wipeAndRejoin } from './fence.ts'
-import type { Group, GroupOptions, GroupStatus, MembershipChange, SnapshotSink } from './group.ts'
+import { type Fence, type FenceRelation, fenceNumber, supersededFault } from './fence.ts'
+import type {
+  Foreign,
+  Group,
+  GroupOptions,
+  GroupStatus,
+  MembershipChange,
+  SnapshotSink,
+} from './group.ts'
 import { GroupRest } from './group-rest.ts'
 import { heardMsOf, statusOf } from './group-status.ts'
 import { Installation } from './installation.ts'
@@ -49,6 +56,7 @@ export type GroupEnds = {
   readonly wake: (group: GroupDriver) => void
   readonly send: (group: GroupDriver, message: Message) => void
   readonly onFatal: (fault: Fault) => void
+  readonly onForeign: (foreign: Foreign) => void
 }
 export type RaftCounts = {
   elections: number
@@ -102,7 +110,7 @@ export class GroupDriver implements Group {
         onAnswer: (entry, answer) => this.#proposals.applied(entry, answer),
         onMembers: (change, state) => this.#membersChanged(change, state),
       },
-      { index, term, confState },
+      { applied: { index, term, confState }, voidedTo: start.row.voidedTo },
     )
     this.cache = new EntryCache({
       hardState: start.hardState,
@@ -414,8 +422,7 @@ export class GroupDriver implements Group {
     if (this.#isSuperseded) return
     this.#rest.rouse()
     this.#isSuperseded = true
-    const what = `group ${this.options.name} was recovered without this node, at generation ${generation}`
-    this.close(new Fault('precondition', what, { next: wipeAndRejoin }))
+    this.close(supersededFault(this.options.name, generation))
     const { store, onFatal } = this.#ends
     store.transaction(() => this.#applier.supersede(generation))
     store.checkpoint().catch((error: unknown) => onFatal(toFault(error)))
@@ -423,7 +430,9 @@ export class GroupDriver implements Group {
 
   alarm(from: NodeId, theirs: Fence, relation: FenceRelation): void {
     const { group, options } = this
-    options.onForeign?.({ group, from, theirs, ours: this.#fence, relation })
+    const foreign = { group, from, theirs, ours: this.#fence, relation }
+    options.onForeign?.(foreign)
+    this.#ends.onForeign(foreign)
   }
 
   close(fault: Fault): void {

@@ -1,5 +1,5 @@
 export { createRaft, type RaftDependencies } from './driver.ts'
-export type { Fence, FenceRelation } from './fence.ts'
+export { type Fence, type FenceRelation, formatFence, supersededFault } from './fence.ts'
 export type {
   AppliedEntry,
   Foreign,
@@ -15,4 +15,11 @@ export type {
   SnapshotSource,
   StateMachine,
 } from './group.ts'
+export {
+  planQuorumRecovery,
+  type QuorumRecovery,
+  runQuorumRecovery,
+  type StoredGroup,
+  storedGroups,
+} from './quorum-recovery.ts'
 export { raftTable } from './state-row.ts'

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { crc32c, groupId, isFault, type Random, seededRandom, toHex } from '../base/index.ts'
+import {
+  crc32c,
+  fromHex,
+  groupId,
+  isFault,
+  type Random,
+  seededRandom,
+  toHex,
+} from '../base/index.ts'
 import type { Message, MessageType } from './core/index.ts'
 import { decodeFrame, encodeFrames, type GroupMessage, isFramed } from './messages.ts'
 import { noFence } from './fence.ts'
@@ -153,18 +161,22 @@ test('a state row keeps its bytes, and damage is refused', () => {
     digest: new Uint8Array([9, 9]),
     fence: noFence,
     supersededBy: 0,
+    name: '',
+    voidedTo: 0,
   }
+  const older = fromHex('01fb02db91080710031a0a0801080208031004280122020909') ?? new Uint8Array(0)
+  assert.deepEqual(decodeStateRow(older), row)
   const value = encodeStateRow(row)
   assert.equal(
     Buffer.from(value).toString('hex'),
-    '01fb02db91080710031a0a0801080208031004280122020909',
+    '02fb02db91080710031a0a0801080208031004280122020909',
   )
   assert.deepEqual(decodeStateRow(value), row)
   const fence = { clusterId: new Uint8Array([1, 2, 3]), generation: 4 }
-  const fenced = { ...row, fence, supersededBy: 5 }
+  const fenced = { ...row, fence, supersededBy: 5, name: '/raft/a', voidedTo: 9 }
   assert.equal(
     Buffer.from(encodeStateRow(fenced)).toString('hex'),
-    '02abc1cf00080710031a0a08010802080310042801220209092a0301020330043805',
+    '026b12cf47080710031a0a08010802080310042801220209092a030102033004380542072f726166742f614809',
   )
   assert.deepEqual(decodeStateRow(encodeStateRow(fenced)), fenced)
   for (let at = 0; at < value.length; at++) {

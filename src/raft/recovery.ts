@@ -17,7 +17,14 @@
 import { equalBytes, Fault, type GroupId, logIndex, type NodeId, term } from '../base/index.ts'
 import type { GroupAppend, LogEntry, RecoveredGroup } from '../storage/index.ts'
 import type { Entry, HardState } from './core/index.ts'
-import { type Fence, fenceOf, formatFence, logFenceNumber, wipeAndRejoin } from './fence.ts'
+import {
+  type Fence,
+  fenceOf,
+  formatFence,
+  generationCount,
+  logFenceNumber,
+  wipeAndRejoin,
+} from './fence.ts'
 import type { GroupOptions } from './group.ts'
 import { kindNumber, kindOf } from './messages.ts'
 import { emptyConfState, type StateRow } from './state-row.ts'
@@ -77,7 +84,7 @@ function admittedFence(
   }
   const newest = Math.max(row?.supersededBy ?? 0, fence.generation)
   if (row !== undefined && newest > kept.generation) {
-    const what = `group ${name}: the data here is of generation ${kept.generation}, the cluster is at generation ${newest}`
+    const what = `group ${name}: the data here is of generation ${generationCount(kept.generation)}, the cluster is at generation ${generationCount(newest)}`
     throw new Fault('precondition', what, { next: wipeAndRejoin })
   }
   return fence
@@ -103,8 +110,9 @@ function planUnfenced(
 ): GroupStart {
   const { recovered } = found
   if (found.row === undefined) return planWithoutState(options, fence, found)
-  const row = { ...found.row, fence }
-  const isNewRow = !equalBytes(fence.clusterId, found.row.fence.clusterId)
+  const row = { ...found.row, fence, name: options.name }
+  const isNewRow =
+    found.row.name !== row.name || !equalBytes(fence.clusterId, found.row.fence.clusterId)
   const kept = recovered ?? emptyLog(options.group)
   if (kept.cut.index > row.applied) {
     throw new Fault(
@@ -189,7 +197,7 @@ function planWithoutState(
   const { voters, learners = [] } = options.founders
   if (!voters.includes(self) && !learners.includes(self)) {
     const blank = { applied: 0, term: 0, confState: emptyConfState, digest: noBytes }
-    const empty = { ...blank, fence, supersededBy: 0 }
+    const empty = { ...blank, fence, ...newRow(options) }
     const hardState = recovered?.hardState ?? { term: 0, vote: 0, commit: 0 }
     const cut = { index: 0, term: 0 }
     return { row: empty, isNewRow: false, hardState, cut, entries: [], repair: [] }
@@ -200,8 +208,12 @@ function planWithoutState(
     learners: [...learners].sort((a, b) => a - b),
   }
   const founded = { applied: genesis.index, term: genesis.term, confState, digest: noBytes }
-  const row = { ...founded, fence, supersededBy: 0 }
+  const row = { ...founded, fence, ...newRow(options) }
   return { ...startFromStore(options.group, row, emptyLog(options.group)), isNewRow: true }
+}
+
+function newRow({ name }: StartOptions): Pick<StateRow, 'supersededBy' | 'name' | 'voidedTo'> {
+  return { supersededBy: 0, name, voidedTo: 0 }
 }
 
 function startFromStore(group: GroupId, row: StateRow, kept: RecoveredGroup): GroupStart {

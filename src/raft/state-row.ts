@@ -2,9 +2,9 @@
 // written in the same transaction as the state itself, so both move together (law 10).
 //
 //   value    version u8 = 2 | crc32c of the rest u32
-//            | protobuf {applied, term, configuration, digest, cluster id, generation, superseded by}
+//            | protobuf {applied, term, configuration, digest, cluster id, generation, superseded by, name, voided to}
 //
-// Version 1 has neither id nor generation (fence.ts); it is also written for a group that has none.
+// Version 1 ends with the digest; it is read only.
 
 import {
   bytes,
@@ -18,6 +18,7 @@ import {
   bool,
   nested,
   repeated,
+  text,
   uint,
   uint64Bytes,
 } from '../base/index.ts'
@@ -37,6 +38,10 @@ export type StateRow = {
   readonly fence: Fence
   /** The generation of the recovery that gave this state up; 0: none did. */
   readonly supersededBy: number
+  /** '' in rows of version 1. */
+  readonly name: string
+  /** Changes of members up to this entry have no effect: a recovery came after them (quorum-recovery.ts). */
+  readonly voidedTo: number
 }
 
 const confStateFields = message({
@@ -54,8 +59,10 @@ const rowFields = message({
   clusterId: bytes(5),
   generation: uint(6),
   supersededBy: uint(7),
+  name: text(8),
+  voidedTo: uint(9),
 })
-const unfencedVersion = 1
+const oldestVersion = 1
 const rowVersion = 2
 const rowHeaderBytes = 5
 
@@ -76,8 +83,7 @@ export function encodeStateRow(row: StateRow): Uint8Array {
   const fields = { ...others, ...fence } as MessageOf<typeof rowFields>
   const body = encodeBytes(rowFields, fields)
   const value = new Uint8Array(rowHeaderBytes + body.length)
-  const isFenced = fence.clusterId.length > 0 || fence.generation > 0 || row.supersededBy > 0
-  value[0] = isFenced ? rowVersion : unfencedVersion
+  value[0] = rowVersion
   value.set(body, rowHeaderBytes)
   new DataView(value.buffer).setUint32(1, crc32c(body))
   return value
@@ -86,7 +92,7 @@ export function encodeStateRow(row: StateRow): Uint8Array {
 /** Fault 'corrupt' for damaged bytes or another version. */
 export function decodeStateRow(value: Uint8Array): StateRow {
   const version = value[0] ?? 0
-  if (value.length < rowHeaderBytes || version < unfencedVersion || version > rowVersion) {
+  if (value.length < rowHeaderBytes || version < oldestVersion || version > rowVersion) {
     throw new Fault('corrupt', `a raft state row has version ${version}, known is ${rowVersion}`)
   }
   const body = value.slice(rowHeaderBytes)

@@ -46,6 +46,15 @@ test('a replacement becomes a learner, waits until it has caught up, then swaps 
   assert.equal(planMembership(replaced, configuration([1, 3, 4]), 5), undefined)
 })
 
+test('a learner that never answered is not promoted, however short the log is', () => {
+  const members = [member(1), member(2)]
+  const short = { ...configuration([1], [2]), commit: 10 }
+  const silent = { ...short, match: new Map([[nodeId(1), 10]]) }
+  assert.equal(planMembership(members, silent, 3), undefined)
+  const answering = { ...short, match: new Map([1, 2].map((id) => [nodeId(id), 9])) }
+  assert.deepEqual(planMembership(members, answering, 3), { addVoters: ids(2) })
+})
+
 test('nothing is asked for while a joint change runs', () => {
   const joint = { ...configuration([1, 3, 4]), votersOutgoing: ids(1, 2, 3) }
   assert.equal(planMembership([member(1), member(9)], joint, 5), undefined)

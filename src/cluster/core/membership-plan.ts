@@ -43,7 +43,11 @@ export function planMembership(
   const missing = present.filter(({ id }) => !now.voters.includes(id) && !now.learners.includes(id))
   if (missing.length > 0) return { addLearners: missing.map((member) => member.id) }
 
-  const hasCaughtUp = (id: NodeId): boolean => (now.match.get(id) ?? 0) + lagMax >= now.commit
+  // Who never answered this leader (match 0) may be down, or refuse it: as a voter it would cost the quorum.
+  const hasCaughtUp = (id: NodeId): boolean => {
+    const match = now.match.get(id) ?? 0
+    return match > 0 && match + lagMax >= now.commit
+  }
   const goneVoters = now.voters.filter((id) => !presentIds.has(id))
   for (const gone of goneVoters) {
     const successor = successorOf(members, gone)
