@@ -15,6 +15,19 @@ export {
   utf8Encode,
 } from './bytes.ts'
 export {
+  type CipherKey,
+  cipherKeyBytes,
+  cipherNonceBytes,
+  cipherTagBytes,
+  importCipherKey,
+  openSealed,
+  sealParts,
+  x25519Agree,
+  x25519Bytes,
+  type X25519Pair,
+  x25519Pair,
+} from './cipher.ts'
+export {
   bool,
   bytes,
   type Codec,

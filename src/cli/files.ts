@@ -31,6 +31,16 @@ export function requireText(path: string): string {
   })
 }
 
+/** A file that a person named; Fault 'not-found' or 'denied' that names it. */
+export function requireBytes(path: string): Uint8Array {
+  try {
+    return new Uint8Array(readFileSync(path))
+  } catch (error) {
+    const code = systemCode(error) === 'ENOENT' ? 'not-found' : 'denied'
+    throw new Fault(code, `cannot read ${path}: ${reason(error)}`, { cause: error })
+  }
+}
+
 /** Replaces the file atomically and durably; mode 0600 for secrets. */
 export function writeText(
   path: string,

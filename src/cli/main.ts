@@ -9,6 +9,8 @@ import { reportFailure } from './terminal.ts'
 
 const defaultDataDir = '.atoll'
 const usageStatus = 64
+const keyHelp =
+  'between nodes, use the key in this file (32 bytes or more, on all nodes the same) instead of certificates'
 
 const program = new Command('atoll')
   .description('A few ordinary machines become one cloud.')
@@ -36,6 +38,7 @@ program
   .option('--bulk-port <port>', 'between nodes, bulk bytes (default 9991)')
   .option('--etcd', "serve etcd's API on port 2379 (moved as the others), to whoever reaches it")
   .option('--port-offset <n>', 'move all ports by n when the cluster is formed')
+  .option('--encryption-key-file <file>', keyHelp)
   .option('--watch', 'restart the nodes when sources change')
   .addHelpText(
     'after',
@@ -88,12 +91,14 @@ program
   .option('--bind <address>', 'find this node in cluster.toml by its address')
   .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
   .option('--etcd-port <port>', "serve etcd's API on this port (all nodes of a cluster, or none)")
+  .option('--encryption-key-file <file>', keyHelp)
   .option('--log <format>', "'text' or 'json', to standard error", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
   .addHelpText(
     'after',
     `
-ATOLL_NODE_ID (or HIVE_PREDASTORE_NODE_ID) overrides the id in node.toml.
+ATOLL_NODE_ID (or HIVE_PREDASTORE_NODE_ID) overrides the id in node.toml. ATOLL_ENCRYPTION_KEY can hold
+the key itself in place of --encryption-key-file.
 
 Examples:
   atoll node --data-dir .atoll/node-1
@@ -191,6 +196,7 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
     ports: parsePorts(flags as Record<string, string>),
     dataThreads: readDataThreads(text('dataThreads')),
     servesEtcd: flags.etcd === true,
+    encryptionKeyFile: readPath(text('encryptionKeyFile')),
     isJson: flags.json === true,
     log: text('log') === 'json' ? 'json' : 'file',
     watches: flags.watch === true,
@@ -206,9 +212,14 @@ function readNode(
     dataThreads: readDataThreads(flags.dataThreads) ?? 1,
     bind: flags.bind,
     etcdPort: readEtcdPort(flags.etcdPort),
+    encryptionKeyFile: readPath(flags.encryptionKeyFile),
     log: flags.log === 'json' ? 'json' : 'text',
     level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
   }
+}
+
+function readPath(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : resolve(text)
 }
 
 function readEtcdPort(text: string | undefined): number | undefined {

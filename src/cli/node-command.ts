@@ -6,6 +6,7 @@ import { flushCompileCache } from 'node:module'
 import { Fault, isFault, toFault } from '../base/index.ts'
 import { createLoopThreads, createRealHost } from '../host/real/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
+import { readEncryptionKey } from './encryption-key.ts'
 import { acquireLock, type Lock } from './lock.ts'
 import { loadNodeConfig } from './node-dir.ts'
 import type { NodeNotice } from './node-process.ts'
@@ -20,6 +21,7 @@ export type NodeCommandOptions = {
   readonly bind?: string | undefined
   /** Serves etcd's API on this port of the node's own address. */
   readonly etcdPort?: number | undefined
+  readonly encryptionKeyFile?: string | undefined
   readonly log: 'text' | 'json'
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
 }
@@ -38,7 +40,13 @@ export async function runNode(options: NodeCommandOptions): Promise<number> {
     }
     lock = acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
     const { dataThreads, bind, etcdPort } = options
-    const config = loadNodeConfig(options.dataDir, { dataThreads, bindHost: bind, etcdPort })
+    const sharedKeyHex = readEncryptionKey(options.encryptionKeyFile, process.env)
+    const config = loadNodeConfig(options.dataDir, {
+      dataThreads,
+      bindHost: bind,
+      etcdPort,
+      sharedKeyHex,
+    })
     const node = await start(config, options, stopping)
     if (node !== undefined) {
       notify({ kind: 'ready' })

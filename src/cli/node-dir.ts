@@ -92,6 +92,7 @@ export function loadNodeConfig(
     readonly dataThreads: number
     readonly bindHost?: string | undefined
     readonly etcdPort?: number | undefined
+    readonly sharedKeyHex?: string | undefined
   },
 ): NodeConfig {
   const paths = nodePaths(nodeDir)
@@ -125,6 +126,7 @@ export function loadNodeConfig(
     },
     adminToken: requireText(paths.adminToken).trim(),
     dataThreads: options.dataThreads,
+    ...(options.sharedKeyHex === undefined ? {} : { sharedKeyHex: options.sharedKeyHex }),
   })
 }
 

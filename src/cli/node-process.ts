@@ -24,6 +24,7 @@ export type NodeProcessOptions = {
   readonly nodeDir: string
   readonly dataThreads: number | undefined
   readonly etcdPort?: number | undefined
+  readonly encryptionKeyFile?: string | undefined
   /** 'json': the node's journal goes to our standard error as JSON lines; else into node.log. */
   readonly log: 'json' | 'file'
 }
@@ -51,6 +52,8 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   const args = ['node', '--data-dir', options.nodeDir]
   if (options.dataThreads !== undefined) args.push('--data-threads', String(options.dataThreads))
   if (options.etcdPort !== undefined) args.push('--etcd-port', String(options.etcdPort))
+  const { encryptionKeyFile } = options
+  if (encryptionKeyFile !== undefined) args.push('--encryption-key-file', encryptionKeyFile)
   if (options.log === 'json') args.push('--log', 'json')
   const child = spawn(process.execPath, [...process.execArgv, mainPath, ...args], {
     stdio: ['ignore', output, output, 'ipc'],

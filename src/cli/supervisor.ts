@@ -13,6 +13,7 @@ export type SupervisorOptions = {
   readonly dataThreads: number | undefined
   /** Nodes serve etcd's API, on its port moved as the control port is. */
   readonly servesEtcd?: boolean
+  readonly encryptionKeyFile?: string | undefined
   readonly log: 'json' | 'file'
 }
 
@@ -40,10 +41,10 @@ export class Supervisor {
   }
 
   start(slot: Slot): NodeProcess {
-    const { dataDir, dataThreads, log, servesEtcd } = this.#options
+    const { dataDir, dataThreads, log, servesEtcd, encryptionKeyFile } = this.#options
     const nodeDir = launcherPaths(dataDir).node(slot.slot)
     const etcdPort = servesEtcd === true ? etcdPortOf(slot.ports) : undefined
-    const child = startNodeProcess({ nodeDir, dataThreads, etcdPort, log })
+    const child = startNodeProcess({ nodeDir, dataThreads, etcdPort, encryptionKeyFile, log })
     const kept: Kept = { slot, child, isStopping: false }
     this.#kept.set(slot.slot, kept)
     this.#started.set(slot.slot, slot)

@@ -38,6 +38,7 @@ export type UpOptions = {
   readonly ports: PortFlags
   readonly dataThreads: number | undefined
   readonly servesEtcd: boolean
+  readonly encryptionKeyFile: string | undefined
   readonly isJson: boolean
   readonly log: 'json' | 'file'
   readonly watches: boolean

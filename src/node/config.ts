@@ -32,6 +32,11 @@ export type NodeConfig = {
     readonly privateKeyPem: string
     readonly clientAuthorityPem: string
   }
+  /**
+   * Present: connections between nodes are secured by this key (32 bytes, hexadecimal) instead of certificates,
+   * on all nodes of the cluster alike. A secret: never journaled.
+   */
+  readonly sharedKeyHex?: string
   /** For the admin API and S3 over TLS. */
   readonly serverTls: { readonly certificatePem: string; readonly privateKeyPem: string }
   /** Bearer token of the admin API. */

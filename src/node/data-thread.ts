@@ -26,6 +26,7 @@ import { EtcdLink, serveEtcd } from './etcd-lane.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
+import { transportOf } from './transport.ts'
 
 /** A read of the object count that takes longer is left out of a status. */
 const totalsDeadlineMs = 700
@@ -90,7 +91,7 @@ async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) 
   const keyspaces = createLaneKeyspaces(host, keyspacePort)
   closers.add(() => keyspaces.close())
   const rpc = createRpc(host, {
-    transport: host.network.secured(config.identity),
+    transport: transportOf(config, host),
     listen: config.listen.bulk,
   })
   closers.add(() => rpc.close())

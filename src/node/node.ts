@@ -36,6 +36,7 @@ import { type Lane, startLane } from './lane.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
+import { transportOf } from './transport.ts'
 
 export type RunningNode = {
   readonly id: NodeId
@@ -93,7 +94,7 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
   const { self } = config
   const { log, store, values } = await openState(config, host, closers)
   const rpc = createRpc(host, {
-    transport: host.network.secured(config.identity),
+    transport: transportOf(config, host),
     listen: config.listen.control,
     limits: { callBytesMax: controlCallBytesMax },
     isExpected: (id) => raft.groups().some((group) => isInGroup(group, id)),

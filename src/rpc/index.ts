@@ -9,3 +9,5 @@ export type {
   RpcStream,
 } from './rpc.ts'
 export { createRpc, defaultLimits } from './rpc-node.ts'
+export { parseSharedKey, type SharedKey } from './shared-key/key.ts'
+export { createKeyTransport, type KeyTransportOptions } from './shared-key/key-transport.ts'

@@ -39,9 +39,14 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
   return { opened: promise, open: resolve }
 }
 
-for (const kind of ['memory', 'tls'] as const) {
+const worlds: Readonly<Record<string, () => Promise<World>>> = {
+  memory: () => createWorld(createMemoryNetwork()),
+  TLS: () => createWorld(undefined),
+  'a shared key': () => createWorld(undefined, 'by a key'),
+  'a shared key in memory': () => createWorld(createMemoryNetwork(), 'by a key'),
+}
+for (const [kind, make] of Object.entries(worlds)) {
   describe(`rpc over ${kind}`, () => {
-    const make = () => createWorld(kind === 'memory' ? createMemoryNetwork() : undefined)
     callTests(make)
     streamTests(make)
     peerTests(make)
@@ -347,8 +352,8 @@ function peerTests(make: () => Promise<World>): void {
     const other = await createTestAuthority('others')
     const [a, b] = [await world.node(one), await world.node(two, { authority: other })]
     const fault = await faultOf(
-      world.host.network
-        .secured(await other.identity(2))
+      world
+        .transportOf(await other.identity(2))
         .connect(world.addresses.get(one) as Address, { timeoutMs: 5_000 }),
     )
     assert.equal(fault.code, 'unauthenticated')

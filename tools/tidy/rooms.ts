@@ -68,9 +68,10 @@ export const worldly: readonly string[] = [
   'sim/plants/run-plants.ts',
 ]
 
-/** Node modules that a single file elsewhere may import (docs/decisions/0003). */
+/** Node modules that a single file elsewhere may import (docs/decisions/0003 and 0007). */
 export const allowedNodeModules: readonly { readonly file: string; readonly module: string }[] = [
   { file: 'src/base/hash.ts', module: 'node:crypto' },
+  { file: 'src/base/cipher.ts', module: 'node:crypto' },
   { file: 'src/storage/sqlite-store.ts', module: 'node:sqlite' },
 ]
 

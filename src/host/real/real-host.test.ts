@@ -35,6 +35,7 @@ diskContract({ name: 'real, blocking', make: async () => newHost({ blockingDisk:
 
 transportContract({
   name: 'TLS',
+  hasWire: true,
   async make() {
     const [ours, others] = await Promise.all([
       createTestAuthority('ours'),

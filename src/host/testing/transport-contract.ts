@@ -15,10 +15,14 @@ import {
 } from './transport-world.ts'
 import { wireTests } from './wire-contract.ts'
 
-export function transportContract(options: SuiteOptions & { make: MakeWorld }): void {
+/** `hasWire`: the worlds have a wire, and somebody on it. */
+export function transportContract(
+  options: SuiteOptions & { readonly hasWire: boolean; make: MakeWorld },
+): void {
   const make = (): Promise<TransportWorld> => options.make()
   const tests = { ...streamTests(make), ...bulkTests(make), ...identityTests(make) }
-  suite({ ...options, what: 'transport' }, { ...tests, ...wireTests(make) })
+  const attacks = options.hasWire ? wireTests(make) : {}
+  suite({ ...options, what: 'transport' }, { ...tests, ...attacks })
 }
 
 function streamTests(make: MakeWorld): Record<string, () => Promise<void>> {

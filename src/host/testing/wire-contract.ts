@@ -16,12 +16,12 @@ import {
 
 type Tests = Record<string, () => Promise<void>>
 
-/** Empty where the transport's bytes cannot be had. */
 export function wireTests(make: MakeWorld): Tests {
   const body = (run: (world: WiredWorld) => Promise<void>) => async (): Promise<void> => {
     const world = await make()
     const { wire } = world
-    if (wire !== undefined) await run({ ...world, wire })
+    assert.ok(wire !== undefined)
+    await run({ ...world, wire })
     await world.close?.()
   }
   const named = { ...changeTests(), ...replayTests(), ...strangeTests() }

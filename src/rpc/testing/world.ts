@@ -1,14 +1,17 @@
-// Two nodes that speak rpc over a network of the test's choice: the real one, or one in memory.
+// Two nodes that speak rpc over a network of the test's choice, the real one or one in memory, secured by the
+// network or by a shared key.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { after } from 'node:test'
-import { type NodeId, nodeId } from '../../base/index.ts'
-import type { Address, Host, Network } from '../../host/index.ts'
+import { type NodeId, nodeId, utf8Encode } from '../../base/index.ts'
+import type { Address, Host, Network, NodeIdentity, Transport } from '../../host/index.ts'
 import { createRealHost } from '../../host/real/index.ts'
 import { createTestAuthority, settled, type TestAuthority } from '../../host/testing/index.ts'
 import { createRpc } from '../rpc-node.ts'
 import type { Rpc, RpcLimits } from '../rpc.ts'
+import { createKeyTransport } from '../shared-key/key-transport.ts'
+import { parseSharedKey } from '../shared-key/key.ts'
 
 const root = mkdtempSync(`${tmpdir()}/atoll-rpc-`)
 after(() => rmSync(root, { recursive: true, force: true }))
@@ -21,6 +24,7 @@ export type World = {
   readonly authority: TestAuthority
   readonly addresses: Map<NodeId, Address>
   readonly rpcs: Rpc[]
+  transportOf(identity: NodeIdentity): Transport
   node(id: NodeId, options?: NodeOptions): Promise<Rpc>
   close(): Promise<void>
 }
@@ -38,7 +42,12 @@ type NodeOptions = {
 /** Below the ports that the system gives to outgoing connections. */
 let portNext = 21_000 + (process.pid % 11_000)
 
-export async function createWorld(network: Network | undefined): Promise<World> {
+const key = parseSharedKey(utf8Encode('a key that all members of the test share'))
+
+export async function createWorld(
+  network: Network | undefined,
+  secured: 'by the network' | 'by a key' = 'by the network',
+): Promise<World> {
   const real = createRealHost({
     rootPath: root,
     journal: { format: 'text', level: 'error' },
@@ -51,6 +60,10 @@ export async function createWorld(network: Network | undefined): Promise<World> 
   const addresses = new Map<NodeId, Address>()
   for (const id of [one, two]) addresses.set(id, { host: `127.0.0.${id}`, port: portNext++ })
   const rpcs: Rpc[] = []
+  const transportOf = (identity: NodeIdentity): Transport => {
+    if (secured === 'by the network') return host.network.secured(identity)
+    return createKeyTransport(host, { self: identity, key })
+  }
   // The host's timers do not keep a process alive, and an in-memory network has no sockets that do.
   const awake = setInterval(() => undefined, 1_000)
   return {
@@ -58,11 +71,12 @@ export async function createWorld(network: Network | undefined): Promise<World> 
     authority,
     addresses,
     rpcs,
+    transportOf,
     async node(id, options = {}) {
       const { serve, authority: other, peers = addresses, ...rest } = options
       const identity = await (other ?? authority).identity(id)
       const listen = addresses.get(id) as Address
-      const rpc = createRpc(host, { transport: host.network.secured(identity), listen, ...rest })
+      const rpc = createRpc(host, { transport: transportOf(identity), listen, ...rest })
       rpcs.push(rpc)
       serve?.(rpc)
       await rpc.listen()
