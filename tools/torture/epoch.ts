@@ -59,6 +59,7 @@ export async function runEpoch(options: EpochOptions): Promise<EpochResult> {
       kills += killed
       options.onKills(killed)
     }
+    await Promise.all(machines.map((machine) => machine.ready()))
   } catch (error) {
     problems.push(error instanceof Error ? error.message : String(error))
   }

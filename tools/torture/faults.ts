@@ -16,10 +16,11 @@ export type FaultRound = {
 
 const betweenKillsMsMax = 600
 const downMsMax = 1_500
+const isAwaitedChance = 0.6
 const cutMsMax = 7_000
 const pauseMsMax = 3_000
 
-/** Kills and restarts; answers how many were killed. Everything runs and is ready when it settles. */
+/** Kills and restarts; answers how many were killed. Every process runs when it settles, ready or not. */
 export async function killRound({ machines, random, counts }: FaultRound): Promise<number> {
   const victims = drawVictims(machines, random)
   count(counts, `rounds that kill ${victims.length} of ${machines.length}`)
@@ -42,7 +43,11 @@ export async function killRound({ machines, random, counts }: FaultRound): Promi
       victim.start()
     }
   }
-  await Promise.all(machines.map((machine) => machine.ready()))
+  if (random.chance(isAwaitedChance)) await Promise.all(machines.map((machine) => machine.ready()))
+  else {
+    count(counts, 'rounds that do not wait')
+    await sleep(random.integer(downMsMax))
+  }
   return kills
 }
 
