@@ -14,6 +14,13 @@ export type Workload = {
 /** Loaded when asked for: a workload brings the rooms that it exercises. */
 export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map([
   [
+    'core',
+    async () => {
+      const { corePromises, runCoreWorkload } = await import('./workloads/core.ts')
+      return { run: runCoreWorkload, promises: corePromises }
+    },
+  ],
+  [
     'raft',
     async () => {
       const { raftPromises, runRaftWorkload } = await import('./workloads/raft.ts')
