@@ -35,9 +35,14 @@ export class EventQueue {
     return this.#heap.length
   }
 
-  push(event: Pick<SimEvent, 'dueMs' | 'label' | 'run' | 'owner'>): SimEvent {
+  push({
+    dueMs,
+    label,
+    run,
+    owner,
+  }: Pick<SimEvent, 'dueMs' | 'label' | 'run' | 'owner'>): SimEvent {
     const tie = this.#random.integer(0x1_0000_0000)
-    const queued = { ...event, tie, number: this.#number++, isCancelled: false }
+    const queued = { dueMs, label, run, owner, tie, number: this.#number++, isCancelled: false }
     this.#heap.push(queued)
     this.#rise(this.#heap.length - 1)
     return queued

@@ -23,6 +23,17 @@ test('consensus under faults: fixed seeds pass, twice alike', async () => {
   }
 })
 
+test('the core by itself: fixed seeds pass, twice alike', async () => {
+  const workload = await load('core')
+  for (let seed = 1; seed <= 20; seed++) {
+    const options = { seed, nodes: 3, durationMs: 8_000, workload, loop: realLoop }
+    const first = await runSeed(options)
+    assert.equal(first.problem, undefined, `npm run sim -- --workload core --seed ${seed}`)
+    const second = await runSeed(options)
+    assert.equal(first.digest, second.digest)
+  }
+})
+
 test('different seeds go different ways', async () => {
   const workload = await load('raft')
   const options = { nodes: 3, durationMs: 2_000, workload, loop: realLoop }

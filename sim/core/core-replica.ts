@@ -67,7 +67,7 @@ export class CoreReplica {
   #deferred: HardState | undefined
   #isFrozen = false
   #staged: { readonly state: StoredState; readonly from: number } | undefined
-  #proposed = new Map<string, number>()
+  #proposed = new Set<number>()
   #nextRound: number
   #turnIsDue = false
   #termMax = 0
@@ -277,7 +277,7 @@ export class CoreReplica {
     for (let later = index; this.#terms.delete(later); later++);
     this.#terms.set(index, term)
     this.#world.oracle.appended(this.id, entry, this.#terms.get(index - 1))
-    if (this.role === 'leader' && entry.payload.length > 0) this.#proposed.set(keyOf(entry), index)
+    if (this.role === 'leader' && entry.payload.length > 0) this.#proposed.add(keyOf(entry))
   }
 
   /**
@@ -379,10 +379,7 @@ export class CoreReplica {
     }
     const sum = this.#world.oracle.applied(this.id, entry, state.sum)
     this.disk.commit({ index, term, confState, sum })
-    if (this.#proposed.get(keyOf(entry)) === index) {
-      this.#proposed.delete(keyOf(entry))
-      this.#world.oracle.acknowledged(entry)
-    }
+    if (this.#proposed.delete(keyOf(entry))) this.#world.oracle.acknowledged(entry)
   }
 
   /** installation.ts: visible, durable, then the log anew, then the acknowledgement. */
@@ -424,8 +421,9 @@ export class CoreReplica {
 
 const tickMs = 50
 
-function keyOf({ term, payload }: Entry): string {
-  return `${term} ${payload.join(',')}`
+/** An entry of a log: terms of a run stay below a million. */
+function keyOf({ index, term }: Entry): number {
+  return index * 2 ** 20 + term
 }
 
 export function membersOf({

@@ -7,6 +7,7 @@
 // A new plant goes into the file of the room that it breaks. Plants of the founding protocol are others: they wrap the
 // core of an explorer (sim/founding/plants.ts) and are run with the rest.
 
+import { corePlants } from './core.ts'
 import { keyspacePlants } from './keyspace.ts'
 import type { Plant } from './plant.ts'
 import { raftPlants } from './raft.ts'
@@ -17,6 +18,7 @@ export type { Edit, Plant } from './plant.ts'
 
 export const plants: readonly Plant[] = [
   ...storagePlants,
+  ...corePlants,
   ...raftPlants,
   ...keyspacePlants,
   ...recipePlants,
