@@ -97,6 +97,16 @@ export type Method = {
 }
 /** What a call gives on to the keyspace; `guard` is the permit's. */
 export type CallOptions = RequestOptions & { readonly permit: Permit }
+
+/**
+ * What follows a request that was allowed and has happened, or waits: it names no document of users, since to be
+ * decided anew would have it happen again, or begin its wait anew.
+ */
+export function unguarded(options: RequestOptions): RequestOptions {
+  const { guard: _guard, ...rest } = options
+  return rest
+}
+
 type UnaryRun<Q, A> = (context: Context, request: Q, options: CallOptions) => Promise<A>
 type StreamRun<Q, A> = (context: Context, stream: MessageStream<Q, A>) => Promise<void>
 

@@ -49,6 +49,19 @@ const compact = ['etcdserverpb.KV/Compact', compactionRequest, headerOnly] as co
 const watch = ['etcdserverpb.Watch/Watch', watchRequest, watchResponse] as const
 const grant = ['etcdserverpb.Lease/LeaseGrant', leaseGrantRequest, leaseGrantResponse] as const
 const revoke = ['etcdserverpb.Lease/LeaseRevoke', leaseIdRequest, headerOnly] as const
+const rangeDefaults = {
+  limit: 0,
+  revision: 0,
+  sortOrder: 0,
+  sortTarget: 0,
+  serializable: false,
+  keysOnly: false,
+  countOnly: false,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+}
 const keepAlive = [
   'etcdserverpb.Lease/LeaseKeepAlive',
   leaseIdRequest,
@@ -145,24 +158,62 @@ describe('KV', () => {
     assert.deepEqual([byCreation.kvs.length, byCreation.more], [12, true])
   })
 
-  it('runs nested transactions', async () => {
-    const none = {
-      requestRange: undefined,
-      requestPut: undefined,
-      requestDeleteRange: undefined,
-      requestTxn: undefined,
-    }
-    const putOf = (name: string) => ({
+  const none = {
+    requestRange: undefined,
+    requestPut: undefined,
+    requestDeleteRange: undefined,
+    requestTxn: undefined,
+  }
+  const putOf = (name: string) => ({
+    ...none,
+    requestPut: {
+      key: key(name),
+      value: key('x'),
+      lease: 0,
+      prevKv: true,
+      ignoreValue: false,
+      ignoreLease: false,
+    },
+  })
+
+  it('gives ranges inside of transactions whole, as they are at their place', async () => {
+    const value = new Uint8Array(300_000).fill(7)
+    for (const name of 'abcdefg') await ask(put, { key: key(`cut/${name}`), value })
+    const rangeOf = (options: object) => ({
       ...none,
-      requestPut: {
-        key: key(name),
-        value: key('x'),
-        lease: 0,
-        prevKv: true,
-        ignoreValue: false,
-        ignoreLease: false,
-      },
+      requestRange: { ...rangeDefaults, key: key('cut/'), rangeEnd: key('cut0'), ...options },
     })
+    const deletion = { key: key('cut/d'), rangeEnd: key('cut/e'), prevKv: false }
+    const inner = {
+      compare: [],
+      success: [rangeOf({}), { ...none, requestDeleteRange: deletion }, rangeOf({ limit: 5 })],
+      failure: [],
+    }
+    const shown = await ask(txn, {
+      success: [
+        rangeOf({}),
+        putOf('cut/b'),
+        { ...none, requestTxn: inner },
+        rangeOf({ sortTarget: 3, sortOrder: 2, limit: 6 }),
+        putOf('cut/z'),
+        rangeOf({}),
+      ],
+    })
+    const seen = (part: MessageOf<typeof rangeResponse> | undefined): string =>
+      `${(part?.kvs ?? []).map((kv) => utf8Decode(kv?.key.slice(4) ?? key(''))).join('')}${part?.more} ${
+        part?.kvs.find((kv) => kv?.key[4] === 98)?.value.length
+      }`
+    const [first, , nested, sorted, , last] = shown.responses
+    const nestedAnswers = nested?.responseTxn?.responses ?? []
+    assert.deepEqual(
+      [first, nestedAnswers[0], nestedAnswers[2], sorted, last].map((one) =>
+        seen(one?.responseRange),
+      ),
+      ['abcdefgfalse 300000', 'abcdefgfalse 1', 'abceftrue 1', 'bgfecafalse 1', 'abcefgzfalse 1'],
+    )
+  })
+
+  it('runs nested transactions', async () => {
     const missing = {
       key: key('t/a'),
       rangeEnd: key(''),

@@ -1,15 +1,7 @@
-// etcd's KV. A range that does not fit into one answer of the keyspace is read on at the revision of its
-// first part, so that clients see one answer, as etcd gives it; it is bounded by rangeBytesMax.
+// etcd's KV: requests translated (core/translate.ts), ranges made whole (whole-range.ts).
 
-import { compareBytes, Fault, keyAfter } from '../../base/index.ts'
-import type {
-  KeyValue,
-  RangeRequest,
-  RangeResponse,
-  RequestOptions,
-  TxnRequest,
-} from '../../keyspace/index.ts'
-import { type Context, type Method, unary } from './context.ts'
+import type { TxnRequest } from '../../keyspace/index.ts'
+import { type Method, unary } from './context.ts'
 import { EtcdRefusal, etcdErrors } from './core/errors.ts'
 import {
   compactionRequest,
@@ -32,9 +24,7 @@ import {
   writeRange,
   writeTxn,
 } from './core/translate.ts'
-
-/** Keys and values of one answer. */
-const rangeBytesMax = 64 * 1024 * 1024
+import { completeTxn, readWhole } from './whole-range.ts'
 
 export const kvMethods: readonly Method[] = [
   unary(
@@ -63,8 +53,10 @@ export const kvMethods: readonly Method[] = [
     },
   ),
   unary('etcdserverpb.KV/Txn', [txnRequest, txnResponse], async (context, request, options) => {
-    const response = await context.keyspace.txn(readTxn(request), options)
-    return writeTxn(response, (revision) => context.header(revision))
+    const asked = readTxn(request)
+    const response = await context.keyspace.txn(asked, options)
+    const whole = await completeTxn(context, { request: asked, response }, options)
+    return writeTxn(whole, (revision) => context.header(revision))
   }),
   unary(
     'etcdserverpb.KV/Compact',
@@ -82,65 +74,4 @@ export const kvMethods: readonly Method[] = [
 
 function only(operation: TxnRequest['success'][number]): TxnRequest {
   return { compares: [], success: [operation], failure: [] }
-}
-
-/** The range with everything that was asked for, in as many parts as it takes. */
-export async function readWhole(
-  { keyspace }: Context,
-  request: RangeRequest,
-  options: RequestOptions,
-): Promise<RangeResponse> {
-  const first = await keyspace.range(request, options)
-  const limit = request.limit ?? 0
-  const isCut = first.more && (limit === 0 || first.kvs.length < limit)
-  if (!isCut) return first
-  const at = { ...request, revision: first.revision }
-  const readPart = (part: RangeRequest): Promise<RangeResponse> => keyspace.range(part, options)
-  if (request.sortBy === undefined) return { ...first, ...(await readOn(at, first, readPart)) }
-  const { sortBy: _sorted, isReverse: _reverse, limit: _limit, ...byKey } = at
-  const begun = await readPart(byKey)
-  const whole = await readOn(byKey, begun, readPart)
-  const kvs = [...whole.kvs].sort(comparison(request))
-  const wanted = limit === 0 ? kvs : kvs.slice(0, limit)
-  return { ...first, kvs: wanted, more: kvs.length > wanted.length }
-}
-
-async function readOn(
-  request: RangeRequest,
-  first: RangeResponse,
-  readPart: (part: RangeRequest) => Promise<RangeResponse>,
-): Promise<{ readonly kvs: readonly KeyValue[]; readonly more: boolean }> {
-  const limit = request.limit ?? 0
-  const kvs = [...first.kvs]
-  let bytes = weigh(first.kvs)
-  let { more } = first
-  while (more && (limit === 0 || kvs.length < limit)) {
-    const last = kvs.at(-1)
-    if (last === undefined) throw new EtcdRefusal(etcdErrors.requestTooLarge)
-    const place = request.isReverse === true ? { rangeEnd: last.key } : { key: keyAfter(last.key) }
-    const rest = limit === 0 ? 0 : limit - kvs.length
-    const part = await readPart({ ...request, ...place, limit: rest, isCounted: false })
-    bytes += weigh(part.kvs)
-    if (bytes > rangeBytesMax) {
-      throw new Fault('too-large', `a range of more than ${rangeBytesMax} bytes; give a limit`)
-    }
-    for (const kv of part.kvs) kvs.push(kv)
-    more = part.more
-  }
-  return { kvs, more }
-}
-
-function weigh(kvs: readonly KeyValue[]): number {
-  return kvs.reduce((total, { key, value }) => total + key.length + value.length + 64, 0)
-}
-
-function comparison(request: RangeRequest): (a: KeyValue, b: KeyValue) => number {
-  const sign = request.isReverse === true ? -1 : 1
-  const compare = (a: KeyValue, b: KeyValue): number => {
-    if (request.sortBy === 'version') return a.version - b.version
-    if (request.sortBy === 'create') return a.createRevision - b.createRevision
-    if (request.sortBy === 'mod') return a.modRevision - b.modRevision
-    return compareBytes(a.value, b.value)
-  }
-  return (a, b) => sign * compare(a, b) || compareBytes(a.key, b.key)
 }

@@ -5,7 +5,14 @@
 
 import { Fault, message, type MessageOf, prefixEnd } from '../../base/index.ts'
 import type { Compare, KeyValue, RequestOptions } from '../../keyspace/index.ts'
-import { type Context, type Method, type MessageStream, streaming, unary } from './context.ts'
+import {
+  type Context,
+  type Method,
+  type MessageStream,
+  streaming,
+  unary,
+  unguarded,
+} from './context.ts'
 import { EtcdRefusal, grpcCode } from './core/errors.ts'
 import { bytes, int64, nested } from './core/fields.ts'
 import { header, headerOnly, keyValue } from './core/messages.ts'
@@ -99,14 +106,6 @@ function plainError(text: string): EtcdRefusal {
 
 function isCreatedAt(key: Uint8Array, revision: number): Compare {
   return { key, target: 'create', result: 'equal', operand: Math.max(0, revision) }
-}
-
-/**
- * What follows a request that was allowed: it names no document, since a change of users while somebody waits for
- * a lock would otherwise have the wait begin anew, at the end of the queue.
- */
-function unguarded({ guard: _guard, ...options }: RequestOptions): RequestOptions {
-  return options
 }
 
 type Held = { readonly key: Uint8Array; readonly revision: number; readonly lease: number }

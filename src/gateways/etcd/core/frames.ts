@@ -21,6 +21,11 @@ export class FrameReader {
   #headLength = 0
   #parts: Uint8Array[] = []
   #missing = 0
+  readonly #bytesMax: number
+
+  constructor(bytesMax = messageBytesMax) {
+    this.#bytesMax = bytesMax
+  }
 
   /** Answers the messages that are whole now. Faults 'invalid', 'unsupported' end the stream. */
   add(slice: Uint8Array): readonly Uint8Array[] {
@@ -52,7 +57,7 @@ export class FrameReader {
       throw new EtcdRefusal({ code: grpcCode.unimplemented, text })
     }
     const length = new DataView(this.#head.buffer).getUint32(1)
-    if (length > messageBytesMax) throw new EtcdRefusal(etcdErrors.requestTooLarge)
+    if (length > this.#bytesMax) throw new EtcdRefusal(etcdErrors.requestTooLarge)
     this.#missing = length
   }
 

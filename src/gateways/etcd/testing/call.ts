@@ -14,6 +14,8 @@ import { encodeFrame, FrameReader } from '../core/frames.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: inference over an open record of fields
 type Fields = Record<string, any>
+const answerBytesMax = 64 * 1024 * 1024
+
 export type Status = { readonly code: number; readonly text: string }
 
 /** A body whose slices are given while it is read. */
@@ -108,7 +110,7 @@ export async function callUnary<Q extends Fields, A extends Fields>(
   const body = await readAll(answer)
   const status = statusOf(answer)
   if (status.code !== 0) return status
-  const [only] = new FrameReader().add(body)
+  const [only] = new FrameReader(answerBytesMax).add(body)
   assert.ok(only)
   return decodeBytes(response, only)
 }
@@ -120,7 +122,7 @@ export class StreamCall<Q extends Fields, A extends Fields> {
   readonly #abort = new AbortController()
   readonly #response: Promise<HttpResponse>
   readonly #waiting: MessageOf<Message<A>>[] = []
-  readonly #reader = new FrameReader()
+  readonly #reader = new FrameReader(answerBytesMax)
   #slices: AsyncIterator<Uint8Array> | undefined
 
   constructor(
