@@ -37,6 +37,9 @@ program
   .option('--control-port <port>', 'between nodes, consensus and control (default 6660)')
   .option('--bulk-port <port>', 'between nodes, bulk bytes (default 9991)')
   .option('--etcd', "serve etcd's API on port 2379 (moved as the others), to whoever reaches it")
+  .option('--etcd-port <port>', "etcd's API (default 2379), of the first node; serves it")
+  .option('--etcd-tls', "etcd's API over TLS, with certificates of the cluster's authority")
+  .option('--etcd-client-ca <file>', "over TLS, to clients with a certificate of this authority")
   .option('--port-offset <n>', 'move all ports by n when the cluster is formed')
   .option('--encryption-key-file <file>', keyHelp)
   .option('--watch', 'restart the nodes when sources change')
@@ -91,6 +94,8 @@ program
   .option('--bind <address>', 'find this node in cluster.toml by its address')
   .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
   .option('--etcd-port <port>', "serve etcd's API on this port (all nodes of a cluster, or none)")
+  .option('--etcd-tls', "etcd's API over TLS, with a certificate of the cluster's authority")
+  .option('--etcd-client-ca <file>', "over TLS, to clients with a certificate of this authority")
   .option('--encryption-key-file <file>', keyHelp)
   .option('--log <format>', "'text' or 'json', to standard error", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
@@ -105,7 +110,7 @@ Examples:
   ATOLL_NODE_ID=2 atoll node --data-dir /srv/atoll --log json
 `,
   )
-  .action(async (flags: Record<string, string | undefined>) => {
+  .action(async (flags: Flags) => {
     const { runNode } = await import('./node-command.ts')
     await finish(() => runNode(readNode(flags)))
   })
@@ -195,7 +200,7 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
     node: node === undefined ? undefined : readId(node),
     ports: parsePorts(flags as Record<string, string>),
     dataThreads: readDataThreads(text('dataThreads')),
-    servesEtcd: flags.etcd === true,
+    etcd: readUpEtcd(flags),
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
     isJson: flags.json === true,
     log: text('log') === 'json' ? 'json' : 'file',
@@ -203,16 +208,18 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
   }
 }
 
-function readNode(
-  flags: Record<string, string | undefined>,
-): Parameters<typeof import('./node-command.ts').runNode>[0] {
-  const level = flags.level
+function readNode(flags: Flags): Parameters<typeof import('./node-command.ts').runNode>[0] {
+  const text = (name: string): string | undefined => {
+    const value = flags[name]
+    return typeof value === 'string' ? value : undefined
+  }
+  const level = text('level')
   return {
-    dataDir: resolve(flags.dataDir ?? ''),
-    dataThreads: readDataThreads(flags.dataThreads) ?? 1,
-    bind: flags.bind,
-    etcdPort: readEtcdPort(flags.etcdPort),
-    encryptionKeyFile: readPath(flags.encryptionKeyFile),
+    dataDir: resolve(text('dataDir') ?? ''),
+    dataThreads: readDataThreads(text('dataThreads')) ?? 1,
+    bind: text('bind'),
+    etcd: readNodeEtcd(flags),
+    encryptionKeyFile: readPath(text('encryptionKeyFile')),
     log: flags.log === 'json' ? 'json' : 'text',
     level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
   }
@@ -222,8 +229,24 @@ function readPath(text: string | undefined): string | undefined {
   return text === undefined ? undefined : resolve(text)
 }
 
-function readEtcdPort(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : parseCount('--etcd-port', text, [1, 65_535])
+function readUpEtcd(flags: Flags) {
+  const { port, ...how } = readEtcd(flags)
+  const isServed = flags.etcd === true || port !== undefined || how.isTls
+  return isServed || how.clientAuthority !== undefined ? { port, ...how } : undefined
+}
+
+function readNodeEtcd(flags: Flags) {
+  const { port, ...how } = readEtcd(flags)
+  return port === undefined ? undefined : { port, ...how }
+}
+
+function readEtcd({ etcdPort, etcdTls, etcdClientCa }: Flags) {
+  return {
+    port:
+      typeof etcdPort === 'string' ? parseCount('--etcd-port', etcdPort, [1, 65_535]) : undefined,
+    isTls: etcdTls === true,
+    clientAuthority: typeof etcdClientCa === 'string' ? resolve(etcdClientCa) : undefined,
+  }
 }
 
 function readId(text: string): number {

@@ -8,7 +8,7 @@ import { createLoopThreads, createRealHost } from '../host/real/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
 import { readEncryptionKey } from './encryption-key.ts'
 import { acquireLock, type Lock } from './lock.ts'
-import { loadNodeConfig } from './node-dir.ts'
+import { type EtcdFlags, loadNodeConfig } from './node-dir.ts'
 import type { NodeNotice } from './node-process.ts'
 import { nodePaths } from './paths.ts'
 import { portFault, type PortPlan, portNames } from './ports.ts'
@@ -19,8 +19,7 @@ export type NodeCommandOptions = {
   readonly dataDir: string
   readonly dataThreads: number
   readonly bind?: string | undefined
-  /** Serves etcd's API on this port of the node's own address. */
-  readonly etcdPort?: number | undefined
+  readonly etcd?: EtcdFlags | undefined
   readonly encryptionKeyFile?: string | undefined
   readonly log: 'text' | 'json'
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
@@ -39,12 +38,12 @@ export async function runNode(options: NodeCommandOptions): Promise<number> {
       })
     }
     lock = acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
-    const { dataThreads, bind, etcdPort } = options
+    const { dataThreads, bind, etcd } = options
     const sharedKeyHex = readEncryptionKey(options.encryptionKeyFile, process.env)
     const config = loadNodeConfig(options.dataDir, {
       dataThreads,
       bindHost: bind,
-      etcdPort,
+      etcd,
       sharedKeyHex,
     })
     const node = await start(config, options, stopping)
@@ -97,8 +96,8 @@ async function start(
 function explainPort(error: unknown, config: NodeConfig): unknown {
   if (!isFault(error, 'exists') || error.fields.port === undefined) return error
   const port = Number(error.fields.port)
-  const isIt = (name: keyof PortPlan): boolean => config.listen[name]?.port === port
-  const name = portNames.find(isIt)
+  const isIt = (name: keyof PortPlan | 'etcd'): boolean => config.listen[name]?.port === port
+  const name = ([...portNames, 'etcd'] as const).find(isIt)
   if (name === undefined) return error
   const host = config.listen[name]?.host ?? ''
   return portFault('EADDRINUSE', { host, port, name })

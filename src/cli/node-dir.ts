@@ -86,12 +86,21 @@ export function writeNodeFile(nodeDir: string, file: NodeFile): void {
   writeText(nodePaths(nodeDir).node, renderNodeFile(file))
 }
 
+/** How a node serves etcd's API. */
+export type EtcdFlags = {
+  /** Of the node's own address. */
+  readonly port: number
+  readonly isTls: boolean
+  /** A file of certificates: only clients that one of them signed are let in, over TLS. */
+  readonly clientAuthority?: string | undefined
+}
+
 export function loadNodeConfig(
   nodeDir: string,
   options: {
     readonly dataThreads: number
     readonly bindHost?: string | undefined
-    readonly etcdPort?: number | undefined
+    readonly etcd?: EtcdFlags | undefined
     readonly sharedKeyHex?: string | undefined
   },
 ): NodeConfig {
@@ -119,7 +128,8 @@ export function loadNodeConfig(
     },
     topology,
     founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
-    listen: listenOf(topology, file, { self, etcdPort: options.etcdPort }),
+    listen: listenOf(topology, file, { self, etcdPort: options.etcd?.port }),
+    ...etcdTlsOf(paths, options.etcd),
     serverTls: {
       certificatePem: requireText(paths.serverCertificate),
       privateKeyPem: requireText(paths.serverKey),
@@ -128,6 +138,24 @@ export function loadNodeConfig(
     dataThreads: options.dataThreads,
     ...(options.sharedKeyHex === undefined ? {} : { sharedKeyHex: options.sharedKeyHex }),
   })
+}
+
+/** The node's own server certificate, which the cluster's authority signed. */
+function etcdTlsOf(
+  paths: ReturnType<typeof nodePaths>,
+  etcd: EtcdFlags | undefined,
+): Pick<NodeConfig, 'etcdTls'> {
+  if (etcd === undefined || (!etcd.isTls && etcd.clientAuthority === undefined)) return {}
+  const { clientAuthority } = etcd
+  return {
+    etcdTls: {
+      certificatePem: requireText(paths.serverCertificate),
+      privateKeyPem: requireText(paths.serverKey),
+      ...(clientAuthority === undefined
+        ? {}
+        : { clientAuthorityPem: requireText(clientAuthority) }),
+    },
+  }
 }
 
 /**

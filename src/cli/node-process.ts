@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Fault, type FaultCode, faultTable } from '../base/index.ts'
+import type { EtcdFlags } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 
 /** What a node tells its launcher. */
@@ -23,7 +24,7 @@ export type NodeNotice =
 export type NodeProcessOptions = {
   readonly nodeDir: string
   readonly dataThreads: number | undefined
-  readonly etcdPort?: number | undefined
+  readonly etcd?: EtcdFlags | undefined
   readonly encryptionKeyFile?: string | undefined
   /** 'json': the node's journal goes to our standard error as JSON lines; else into node.log. */
   readonly log: 'json' | 'file'
@@ -51,7 +52,7 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   const output = file ?? 2
   const args = ['node', '--data-dir', options.nodeDir]
   if (options.dataThreads !== undefined) args.push('--data-threads', String(options.dataThreads))
-  if (options.etcdPort !== undefined) args.push('--etcd-port', String(options.etcdPort))
+  if (options.etcd !== undefined) args.push(...etcdArgs(options.etcd))
   const { encryptionKeyFile } = options
   if (encryptionKeyFile !== undefined) args.push('--encryption-key-file', encryptionKeyFile)
   if (options.log === 'json') args.push('--log', 'json')
@@ -61,6 +62,11 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   })
   if (file !== undefined) closeSync(file)
   return watch(child, options.nodeDir)
+}
+
+function etcdArgs({ port, isTls, clientAuthority }: EtcdFlags): readonly string[] {
+  const authority = clientAuthority === undefined ? [] : ['--etcd-client-ca', clientAuthority]
+  return ['--etcd-port', String(port), ...(isTls ? ['--etcd-tls'] : []), ...authority]
 }
 
 /** Two heaps of the C library for all threads: one for each would keep what its thread once needed. */

@@ -23,6 +23,8 @@ export const portUses: Readonly<Record<keyof PortPlan, { what: string; flag: str
   s3Tls: { what: 'S3 over TLS', flag: '--s3-tls-port' },
 }
 
+const etcdUse = { what: "etcd's API", flag: '--etcd-port' }
+
 export const portNames = Object.keys(portUses) as (keyof PortPlan)[]
 
 export function planPorts(
@@ -38,9 +40,16 @@ export function planPorts(
   }
 }
 
-/** Where etcd's API is when it is switched on: 2379, moved as the control port is. */
-export function etcdPortOf(ports: PortPlan): number {
-  return 2379 + ports.control - topologyDefaults.controlPort
+/**
+ * Where a node of this machine has etcd's API: on 2379, moved as the control port is, or on the port that was given
+ * for the first node, moved by 100 for each further one where all nodes share an address.
+ */
+export function etcdPortOf(
+  node: { readonly slot: number; readonly host: string; readonly ports: PortPlan },
+  first: number | undefined,
+): number {
+  if (first === undefined) return 2379 + node.ports.control - topologyDefaults.controlPort
+  return node.host === '127.0.0.1' ? first + 100 * (node.slot - 1) : first
 }
 
 export function shiftPorts(ports: PortPlan, by: number): PortPlan {
@@ -73,10 +82,10 @@ export async function requireFreePorts(host: string, ports: PortPlan): Promise<v
 
 export function portFault(
   code: string,
-  taken: { readonly host: string; readonly port: number; readonly name: keyof PortPlan },
+  taken: { readonly host: string; readonly port: number; readonly name: keyof PortPlan | 'etcd' },
 ): Fault {
   const { host, port, name } = taken
-  const { what, flag } = portUses[name]
+  const { what, flag } = name === 'etcd' ? etcdUse : portUses[name]
   const why = code === 'EACCES' ? 'may not be used by this user' : 'is taken by another program'
   return new Fault('exists', `port ${port} on ${host} ${why}; it is for ${what}`, {
     fields: { port: String(port), host, flag },

@@ -4,6 +4,7 @@
 
 import type { Slot } from './formation.ts'
 import { type NodeEnd, type NodeProcess, startNodeProcess } from './node-process.ts'
+import type { EtcdFlags } from './node-dir.ts'
 import { launcherPaths } from './paths.ts'
 import { etcdPortOf } from './ports.ts'
 import { tell, withProgress } from './terminal.ts'
@@ -11,8 +12,8 @@ import { tell, withProgress } from './terminal.ts'
 export type SupervisorOptions = {
   readonly dataDir: string
   readonly dataThreads: number | undefined
-  /** Nodes serve etcd's API, on its port moved as the control port is. */
-  readonly servesEtcd?: boolean
+  /** Present: nodes serve etcd's API, the first one on this port (ports.ts). */
+  readonly etcd?: (Omit<EtcdFlags, 'port'> & { readonly port: number | undefined }) | undefined
   readonly encryptionKeyFile?: string | undefined
   readonly log: 'json' | 'file'
 }
@@ -41,10 +42,12 @@ export class Supervisor {
   }
 
   start(slot: Slot): NodeProcess {
-    const { dataDir, dataThreads, log, servesEtcd, encryptionKeyFile } = this.#options
+    const { dataDir, dataThreads, log, encryptionKeyFile } = this.#options
     const nodeDir = launcherPaths(dataDir).node(slot.slot)
-    const etcdPort = servesEtcd === true ? etcdPortOf(slot.ports) : undefined
-    const child = startNodeProcess({ nodeDir, dataThreads, etcdPort, encryptionKeyFile, log })
+    const shared = this.#options.etcd
+    const etcd =
+      shared === undefined ? undefined : { ...shared, port: etcdPortOf(slot, shared.port) }
+    const child = startNodeProcess({ nodeDir, dataThreads, etcd, encryptionKeyFile, log })
     const kept: Kept = { slot, child, isStopping: false }
     this.#kept.set(slot.slot, kept)
     this.#started.set(slot.slot, slot)

@@ -24,7 +24,7 @@ import { defaultCode, type PortFlags } from './options.ts'
 import { launcherPaths, nodePaths } from './paths.ts'
 import { planPorts, type PortPlan } from './ports.ts'
 import { replaceLostSlot } from './replace.ts'
-import { Supervisor } from './supervisor.ts'
+import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 import { answer, tell, withProgress } from './terminal.ts'
 import { describeCluster, summarizeCluster } from './up-text.ts'
 import { aborted, stopSignal } from './stop-signal.ts'
@@ -37,7 +37,7 @@ export type UpOptions = {
   readonly node: number | undefined
   readonly ports: PortFlags
   readonly dataThreads: number | undefined
-  readonly servesEtcd: boolean
+  readonly etcd: SupervisorOptions['etcd']
   readonly encryptionKeyFile: string | undefined
   readonly isJson: boolean
   readonly log: 'json' | 'file'

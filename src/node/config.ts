@@ -26,11 +26,11 @@ export type NodeConfig = {
     /** 2379: etcd's API, gRPC and JSON. On all nodes of a cluster or on none: its namespace is theirs together. */
     readonly etcd?: Address
   }
-  /** Present: the etcd port speaks TLS and only to clients with a certificate of this authority. */
+  /** Present: the etcd port speaks TLS; with an authority only to clients with a certificate of it. */
   readonly etcdTls?: {
     readonly certificatePem: string
     readonly privateKeyPem: string
-    readonly clientAuthorityPem: string
+    readonly clientAuthorityPem?: string
   }
   /**
    * Present: connections between nodes are secured by this key (32 bytes, hexadecimal) instead of certificates,
