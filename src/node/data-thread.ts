@@ -131,7 +131,7 @@ async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) 
   if (s3Tls !== undefined) {
     closers.add(await listen(host, s3Tls, { ...server, tls: config.serverTls }))
   }
-  const endEtcd = await serveEtcd(host, { config, keyspaces, view, link })
+  const endEtcd = await serveEtcd(host, { config, keyspaces, view, system, link })
   if (endEtcd !== undefined) closers.add(endEtcd)
   const status = async (): Promise<LaneStatus> => {
     const deadline = host.clock.sleep(totalsDeadlineMs).then(() => 0)

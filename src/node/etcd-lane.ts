@@ -1,7 +1,7 @@
 // etcd's port on the data thread: its gateway over the namespace '/raft/etcd', with what the core thread tells of
 // the group (term, leader, indexes), asked for every half second while the port is served.
 
-import { Fault, sha256, utf8Encode } from '../base/index.ts'
+import { Fault, nodeId, sha256, utf8Encode } from '../base/index.ts'
 import type { ClusterView } from '../cluster/index.ts'
 import {
   createEtcdHandler,
@@ -10,19 +10,34 @@ import {
   type EtcdMember,
 } from '../gateways/index.ts'
 import type { Host, Timer } from '../host/index.ts'
-import type { FullKeyspaces } from '../keyspace/index.ts'
+import type { FullKeyspaces, Keyspace } from '../keyspace/index.ts'
 import type { NodeConfig } from './config.ts'
+import { type EtcdRole, writeRole } from './etcd-roles.ts'
 import type { LaneMessage } from './lane-messages.ts'
 import { etcdNamespace } from './namespaces.ts'
 
 const askEveryMs = 500
 const movingMax = 16
+/** Below what a request may take. */
+const roleMsMax = 5_000
+const lookEveryMs = 50
+
+const unknownGroup: EtcdGroup = {
+  term: 0,
+  leader: 0,
+  commit: 0,
+  applied: 0,
+  isLearner: false,
+  voters: [],
+  learners: [],
+  leaderChanges: 0,
+}
 
 /** The data thread's end of what the core tells of the group. */
 export class EtcdLink {
   readonly #send: (message: LaneMessage) => void
   readonly #moving = new Map<number, (fault: Fault | undefined) => void>()
-  #group: EtcdGroup = { term: 0, leader: 0, commit: 0, applied: 0, isLearner: false }
+  #group: EtcdGroup = unknownGroup
   #requests = 0
   #timer: Timer | undefined
   #onFirst: (() => void) | undefined
@@ -33,6 +48,11 @@ export class EtcdLink {
 
   get group(): EtcdGroup {
     return this.#group
+  }
+
+  /** Asks the core again, without waiting for the next half second. */
+  ask(): void {
+    this.#send({ kind: 'group-wanted' })
   }
 
   /** Settles once the core has told the group for the first time. */
@@ -82,10 +102,11 @@ export async function serveEtcd(
     readonly config: NodeConfig
     readonly keyspaces: FullKeyspaces
     readonly view: ClusterView
+    readonly system: Keyspace
     readonly link: EtcdLink
   },
 ): Promise<(() => Promise<void>) | undefined> {
-  const { config, keyspaces, view, link } = parts
+  const { config, keyspaces, view, system, link } = parts
   const { etcd } = config.listen
   if (etcd === undefined) return undefined
   const keyspace = await keyspaces.open(etcdNamespace)
@@ -94,8 +115,10 @@ export async function serveEtcd(
     clusterId: shortId(view.settings().clusterId),
     self: config.self,
     members: () => membersOf(config, view),
+    isUp: (id) => view.isUp(nodeId(id)),
     group: () => link.group,
     moveLeader: (to) => link.moveLeader(to),
+    setRole: (id, role) => setRole(host, { system, link }, { id, role }),
   }
   const handler = createEtcdHandler({ host, keyspace, cluster })
   const tls = config.etcdTls
@@ -118,7 +141,7 @@ function shortId(clusterId: string): number {
   )
 }
 
-/** Members are at the port that this node has, moved as their control port is. */
+/** Everybody who is enrolled. Members are at the port that this node has, moved as their control port is. */
 function membersOf(config: NodeConfig, view: ClusterView): readonly EtcdMember[] {
   const { etcd, control } = config.listen
   const scheme = config.etcdTls === undefined ? 'http' : 'https'
@@ -128,6 +151,34 @@ function membersOf(config: NodeConfig, view: ClusterView): readonly EtcdMember[]
     name: member.name,
     peerUrls: [`https://${member.control.host}:${member.control.port}`],
     clientUrls: [`${scheme}://${member.control.host}:${member.control.port + shift}`],
-    isLearner: false,
   }))
+}
+
+/**
+ * Writes the role and waits until the group's configuration has it. Fault 'deadline' when it does not come about in
+ * time: the role stands, and its leader will follow it when it can.
+ */
+async function setRole(
+  host: Host,
+  { system, link }: { readonly system: Keyspace; readonly link: EtcdLink },
+  wanted: { readonly id: number; readonly role: EtcdRole },
+): Promise<void> {
+  const { id, role } = wanted
+  await writeRole(system, id, role)
+  const endMs = host.clock.monotonicMs() + roleMsMax
+  while (!hasRole(link.group, id, role)) {
+    if (host.clock.monotonicMs() >= endMs) {
+      throw new Fault('deadline', `node ${id} did not become ${role} in time`, {
+        outcome: 'unknown',
+      })
+    }
+    link.ask()
+    await host.clock.sleep(lookEveryMs)
+  }
+}
+
+function hasRole({ voters, learners }: EtcdGroup, id: number, role: EtcdRole): boolean {
+  if (role === 'voter') return voters.includes(id)
+  if (role === 'learner') return learners.includes(id)
+  return !voters.includes(id) && !learners.includes(id)
 }

@@ -17,6 +17,7 @@ import {
   faultCodec,
   message,
   nested,
+  repeated,
   uint,
 } from '../base/index.ts'
 import type { EtcdGroup } from '../gateways/index.ts'
@@ -66,6 +67,9 @@ const groupCodec = codecOf(
     commit: uint(3),
     applied: uint(4),
     isLearner: bool(5),
+    voters: repeated(uint(6)),
+    learners: repeated(uint(7)),
+    leaderChanges: uint(8),
   }),
 )
 const leaderCodec = codecOf(message({ request: uint(1), to: uint(2) }))

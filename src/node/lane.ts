@@ -60,12 +60,17 @@ class CoreLane implements Lane {
   readonly #waiting = new Map<number, (status: LaneStatus) => void>()
   readonly #scrubbing = new Map<number, (result: ScrubResult | Fault) => void>()
   #requests = 0
+  /** Of the group behind etcd's API, since this thread began. */
+  #leaderChanges = 0
   #onServing: ((fault?: Fault) => void) | undefined
   #onStopped: (() => void) | undefined
 
   constructor(host: Host, thread: Thread) {
     this.#host = host
     this.#thread = thread
+    thread.etcdGroup?.onLeadership((leader) => {
+      if (leader !== undefined) this.#leaderChanges++
+    })
     thread.control.onMessage = (bytes) => this.#receive(laneMessageCodec.decode(bytes))
   }
 
@@ -84,8 +89,11 @@ class CoreLane implements Lane {
   #tellGroup(): void {
     const status = this.#thread.etcdGroup?.status()
     if (status === undefined) return
-    const { term, leader = 0, commit, applied, isLearner } = status
-    this.#send({ kind: 'group', group: { term, leader, commit, applied, isLearner } })
+    const { term, leader = 0, commit, applied, isLearner, voters, learners } = status
+    const configuration = { isLearner, voters, learners }
+    const leaderChanges = this.#leaderChanges
+    const group = { term, leader, commit, applied, leaderChanges, ...configuration }
+    this.#send({ kind: 'group', group })
   }
 
   #moveLeader(request: number, to: number): void {

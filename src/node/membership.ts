@@ -7,17 +7,12 @@
 
 import type { GroupId, NodeId } from '../base/index.ts'
 import { isFault } from '../base/index.ts'
-import {
-  type Cluster,
-  isInStep,
-  planMembership,
-  updateMember,
-  votersMax,
-} from '../cluster/index.ts'
+import { type Cluster, updateMember, votersMax } from '../cluster/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Group, Raft } from '../raft/index.ts'
 import type { Rpc } from '../rpc/index.ts'
+import { isInStepWithRoles, planWithRoles, readRoles } from './etcd-roles.ts'
 
 type Deps = {
   readonly host: Host
@@ -26,6 +21,8 @@ type Deps = {
   readonly cluster: Cluster
   readonly system: Keyspace
   readonly systemGroup: GroupId
+  /** Follows the roles of etcd-roles.ts. */
+  readonly etcdGroup: GroupId
 }
 
 const lookSoonMs = 250
@@ -41,12 +38,15 @@ export function followMembership(deps: Deps, self: NodeId): () => void {
   let timer: Timer | undefined
   let isBusy = false
   let isClosed = false
+  /** A look is due soon, or must follow the one that runs. */
+  let isSoon = false
   const lookAfter = (ms: number): void => {
     timer?.cancel()
     if (!isClosed) timer = host.clock.after(ms, look)
   }
   const look = (): void => {
     isBusy = true
+    isSoon = false
     reconcile(deps)
       .catch((error) => {
         if (!isFault(error)) host.journal.fatal('node.membership_failed', error)
@@ -55,43 +55,57 @@ export function followMembership(deps: Deps, self: NodeId): () => void {
       })
       .then((isSettled) => {
         isBusy = false
-        lookAfter(isSettled ? lookSeldomMs : lookSoonMs)
+        isSoon ||= !isSettled
+        lookAfter(isSoon ? lookSoonMs : lookSeldomMs)
       })
   }
   const lookSoon = (): void => {
-    if (!isBusy) lookAfter(lookSoonMs)
+    if (!isBusy && !isSoon) lookAfter(lookSoonMs)
+    isSoon = true
   }
   const unwatch = cluster.view.onChange(() => {
     tellPeers()
     lookSoon()
   })
+  const unlisten = deps.system.onRevision(lookSoon)
   for (const group of raft.groups()) group.onLeadership(lookSoon)
   tellPeers()
   lookSoon()
   return () => {
     isClosed = true
     unwatch()
+    unlisten()
     timer?.cancel()
   }
 }
 
 /** False while anything is left to do that this node would see to. */
 async function reconcile(deps: Deps): Promise<boolean> {
-  const { raft, cluster } = deps
-  for (const group of raft.groups()) await maybeChange(deps, group)
+  const { raft, cluster, system, etcdGroup } = deps
+  const leads = raft.group(etcdGroup)?.status().role === 'leader'
+  const roles = leads ? await readRoles(system, { isNewest: false }) : new Map()
+  const planOf = ({ group }: Group) => ({
+    roles: group === etcdGroup ? roles : new Map(),
+    votersMax,
+  })
+  for (const group of raft.groups()) await maybeChange(deps, group, planOf(group))
   await maybeWelcome(deps)
   const members = cluster.allMembers()
   if (members.some((member) => member.state === 'joining')) return false
   return raft.groups().every((group) => {
     const status = group.status()
-    return status.role !== 'leader' || isInStep(members, status, votersMax)
+    return status.role !== 'leader' || isInStepWithRoles(members, status, planOf(group))
   })
 }
 
-async function maybeChange({ host, cluster }: Deps, group: Group): Promise<void> {
+async function maybeChange(
+  { host, cluster }: Deps,
+  group: Group,
+  plan: Parameters<typeof planWithRoles>[2],
+): Promise<void> {
   const status = group.status()
   if (status.role !== 'leader') return
-  const change = planMembership(cluster.allMembers(), status, votersMax)
+  const change = planWithRoles(cluster.allMembers(), status, plan)
   if (change === undefined) return
   host.journal.event('notice', 'node.configuration_changing', {
     group: status.name,

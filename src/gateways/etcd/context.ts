@@ -14,7 +14,6 @@ export type EtcdMember = {
   readonly name: string
   readonly peerUrls: readonly string[]
   readonly clientUrls: readonly string[]
-  readonly isLearner: boolean
 }
 
 /** The group behind the keyspace, as this node last knew it. */
@@ -25,16 +24,29 @@ export type EtcdGroup = {
   readonly commit: number
   readonly applied: number
   readonly isLearner: boolean
+  /** The configuration; voters on their way out of it are not told. */
+  readonly voters: readonly number[]
+  readonly learners: readonly number[]
+  /** New leaders that this member has seen since it began. */
+  readonly leaderChanges: number
 }
 
 /** What the gateway tells clients of the cluster. Ids are unsigned and below 2^53. */
 export type EtcdCluster = {
   readonly clusterId: number
   readonly self: number
+  /** The nodes of the cluster, whether the group has them or not. */
   members(): readonly EtcdMember[]
+  /** Whether this node reaches it now. */
+  isUp(id: number): boolean
   group(): EtcdGroup
   /** Settles when the member leads. */
   moveLeader(to: number): Promise<void>
+  /**
+   * Makes a node of the cluster this in the group, and settles when its configuration says so. Fault 'deadline',
+   * outcome unknown, when it does not in time.
+   */
+  setRole(id: number, role: 'voter' | 'learner' | 'absent'): Promise<void>
 }
 
 export type EtcdDependencies = {

@@ -16,8 +16,12 @@ import {
   leaseKeepAliveResponse,
   leaseTimeToLiveRequest,
   leaseTimeToLiveResponse,
+  memberAddRequest,
+  memberAddResponse,
+  memberIdRequest,
   memberListRequest,
   memberListResponse,
+  memberUpdateRequest,
   putRequest,
   putResponse,
   rangeRequest,
@@ -439,6 +443,53 @@ describe('the rest', () => {
       bytes += part.blob.length
     assert.equal(bytes % 512, 32)
     assert.equal((await call.status()).code, 0)
+  })
+
+  it('changes members of the group among the nodes of the cluster', async () => {
+    const add = ['etcdserverpb.Cluster/MemberAdd', memberAddRequest, memberAddResponse] as const
+    const drop = ['etcdserverpb.Cluster/MemberRemove', memberIdRequest, memberListResponse] as const
+    const promote = [
+      'etcdserverpb.Cluster/MemberPromote',
+      memberIdRequest,
+      memberListResponse,
+    ] as const
+    const update = [
+      'etcdserverpb.Cluster/MemberUpdate',
+      memberUpdateRequest,
+      memberListResponse,
+    ] as const
+    const third = { peerUrls: ['https://127.0.0.3:6660'] }
+    const textOf = async (answer: Promise<Status>): Promise<string> => (await answer).text
+    assert.match(await textOf(refused(add, third)), /Peer URLs already exists/)
+    assert.match(await textOf(refused(add, { peerUrls: ['x'] })), /member URLs are invalid/)
+    const stranger = { peerUrls: ['http://10.0.0.9:2380'] }
+    assert.match(await textOf(refused(add, stranger)), /no node of the cluster is at 10.0.0.9:2380/)
+    assert.match(await textOf(refused(drop, { id: 9 })), /member not found/)
+    etcd.down.add(2)
+    assert.match(await textOf(refused(drop, { id: 3 })), /not enough started members/)
+    etcd.down.clear()
+    const rest = await ask(drop, { id: 1 })
+    assert.deepEqual(
+      rest.members.map((one) => one?.id),
+      [2, 3],
+    )
+    assert.deepEqual(etcd.moves.splice(0), [2])
+    etcd.voters = [1, 2, 3]
+    assert.deepEqual((await ask(drop, { id: 3 })).members.length, 2)
+    const added = await ask(add, { ...third, isLearner: true })
+    assert.deepEqual([added.member?.id, added.member?.isLearner], [3, true])
+    assert.match(await textOf(refused(promote, { id: 2 })), /only promote a learner member$/)
+    etcd.down.add(3)
+    assert.match(await textOf(refused(promote, { id: 3 })), /in sync with leader/)
+    etcd.down.clear()
+    const whole = await ask(promote, { id: 3 })
+    assert.equal(
+      whole.members.some((one) => one?.isLearner),
+      false,
+    )
+    assert.equal((await ask(update, { id: 3, ...third })).members.length, 3)
+    assert.match(await textOf(refused(update, { id: 2, ...third })), /Peer URLs already exists/)
+    assert.match(await textOf(refused(update, { id: 2, ...stranger })), /tells its address itself/)
   })
 
   it('answers what is no call of etcd', async () => {

@@ -6,7 +6,8 @@ import type { Method } from './context.ts'
 import { kvMethods } from './kv.ts'
 import { leaseMethods } from './lease.ts'
 import { recipeMethods } from './recipes.ts'
-import { clusterMethods, healthMethods, maintenanceMethods } from './upkeep.ts'
+import { clusterMethods } from './members.ts'
+import { healthMethods, maintenanceMethods } from './upkeep.ts'
 import { watchMethods } from './watch.ts'
 
 export const methods: readonly Method[] = [

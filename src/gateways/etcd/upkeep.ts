@@ -1,5 +1,4 @@
-// etcd's Cluster and Maintenance, and gRPC's health protocol. Members come from the cluster's own list; changing
-// it belongs to the cluster's own commands, so those calls are refused by name.
+// etcd's Maintenance, and gRPC's health protocol.
 
 import { keyAfter, type MessageOf, utf8Encode } from '../../base/index.ts'
 import { type Context, type Method, type MessageStream, streaming, unary } from './context.ts'
@@ -15,11 +14,6 @@ import {
   headerOnly,
   healthRequest,
   healthResponse,
-  memberAddRequest,
-  memberIdRequest,
-  memberListRequest,
-  memberListResponse,
-  memberUpdateRequest,
   moveLeaderRequest,
   snapshotResponse,
   statusResponse,
@@ -28,27 +22,6 @@ import { SnapshotWriter } from './core/snapshot.ts'
 
 /** The release of etcd whose API this is: clients turn features on by it. */
 export const apiVersion = '3.5.13'
-
-export const clusterMethods: readonly Method[] = [
-  unary(
-    'etcdserverpb.Cluster/MemberList',
-    [memberListRequest, memberListResponse],
-    async (context) => ({ header: context.localHeader(), members: context.cluster.members() }),
-  ),
-  unary('etcdserverpb.Cluster/MemberAdd', [memberAddRequest, memberListResponse], refuseChange),
-  unary('etcdserverpb.Cluster/MemberRemove', [memberIdRequest, memberListResponse], refuseChange),
-  unary(
-    'etcdserverpb.Cluster/MemberUpdate',
-    [memberUpdateRequest, memberListResponse],
-    refuseChange,
-  ),
-  unary('etcdserverpb.Cluster/MemberPromote', [memberIdRequest, memberListResponse], refuseChange),
-]
-
-async function refuseChange(): Promise<never> {
-  const text = 'etcdserver: members are changed by the commands of the cluster, not over this API'
-  throw new EtcdRefusal({ code: grpcCode.unimplemented, text })
-}
 
 export const maintenanceMethods: readonly Method[] = [
   unary('etcdserverpb.Maintenance/Alarm', [alarmRequest, alarmResponse], answerAlarm),
@@ -82,8 +55,8 @@ export const maintenanceMethods: readonly Method[] = [
     [moveLeaderRequest, headerOnly],
     async (context, request) => {
       const { cluster } = context
-      const isMember = cluster.members().some(({ id }) => id === request.targetId)
-      if (!isMember) throw new EtcdRefusal(etcdErrors.badTransferee)
+      const { voters } = cluster.group()
+      if (!voters.includes(request.targetId)) throw new EtcdRefusal(etcdErrors.badTransferee)
       await cluster.moveLeader(request.targetId)
       return { header: context.localHeader() }
     },

@@ -263,6 +263,11 @@ export const memberUpdateRequest = message({
   peerUrls: repeated(text(2, 'peerURLs')),
 })
 export const memberListRequest = message({ linearizable: bool(1) })
+export const memberAddResponse = message({
+  header: nested(1, header),
+  member: nested(2, member),
+  members: repeated(nested(3, member)),
+})
 export const memberListResponse = message({
   header: nested(1, header),
   members: repeated(nested(2, member)),

@@ -10,6 +10,9 @@ export class EtcdWorld {
   readonly #directory: TestDirectory = testDirectory()
   readonly world = new World(this.#directory.host)
   readonly moves: number[] = []
+  readonly down = new Set<number>()
+  voters = [1, 2, 3]
+  learners: number[] = []
 
   async start(): Promise<HttpHandler> {
     await this.world.start()
@@ -30,9 +33,24 @@ export class EtcdWorld {
           name: `node-${id}`,
           peerUrls: [`https://127.0.0.${id}:6660`],
           clientUrls: [`http://127.0.0.${id}:2379`],
-          isLearner: false,
         })),
-      group: () => ({ term: 5, leader: 1, commit: 9, applied: 8, isLearner: false }),
+      isUp: (id) => !this.down.has(id),
+      group: () => ({
+        term: 5,
+        leader: 1,
+        commit: 9,
+        applied: 8,
+        isLearner: false,
+        voters: this.voters,
+        learners: this.learners,
+        leaderChanges: 2,
+      }),
+      setRole: async (id, role) => {
+        this.voters = this.voters.filter((voter) => voter !== id)
+        this.learners = this.learners.filter((learner) => learner !== id)
+        if (role === 'voter') this.voters.push(id)
+        if (role === 'learner') this.learners.push(id)
+      },
       moveLeader: async (to) => {
         this.moves.push(to)
       },
