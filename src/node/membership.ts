@@ -10,7 +10,7 @@ import { isFault } from '../base/index.ts'
 import { type Cluster, updateMember, votersMax } from '../cluster/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
-import type { Group, Raft } from '../raft/index.ts'
+import type { Group, GroupStatus, Raft } from '../raft/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 import { isInStepWithRoles, planWithRoles, readRoles } from './etcd-roles.ts'
 
@@ -23,14 +23,15 @@ type Deps = {
   readonly systemGroup: GroupId
   /** Follows the roles of etcd-roles.ts. */
   readonly etcdGroup: GroupId
+  readonly self: NodeId
 }
 
 const lookSoonMs = 250
 const lookSeldomMs = 5_000
 
 /** Answers a function that ends it. */
-export function followMembership(deps: Deps, self: NodeId): () => void {
-  const { host, raft, rpc, cluster } = deps
+export function followMembership(deps: Deps): () => void {
+  const { host, raft, rpc, cluster, self } = deps
   const tellPeers = (): void => {
     const others = cluster.view.members().filter((member) => member.id !== self)
     rpc.setPeers(new Map(others.map((member) => [member.id, member.control])))
@@ -99,7 +100,7 @@ async function reconcile(deps: Deps): Promise<boolean> {
 }
 
 async function maybeChange(
-  { host, cluster }: Deps,
+  { host, cluster, self }: Deps,
   group: Group,
   plan: Parameters<typeof planWithRoles>[2],
 ): Promise<void> {
@@ -113,7 +114,16 @@ async function maybeChange(
     learners: (change.addLearners ?? []).join(),
     leaving: (change.remove ?? []).join(),
   })
-  await group.changeMembers(change)
+  const heir = change.remove?.includes(self) === true ? heirOf(status, self) : undefined
+  // Whoever leads then makes the change: a leader that removes itself would leave the group without one.
+  if (heir !== undefined) await group.transferLeadership(heir)
+  else await group.changeMembers(change)
+}
+
+/** The voter besides this node that has most of the log. */
+function heirOf({ voters, match }: GroupStatus, self: NodeId): NodeId | undefined {
+  const others = voters.filter((id) => id !== self)
+  return others.sort((a, b) => (match.get(b) ?? 0) - (match.get(a) ?? 0) || a - b)[0]
 }
 
 async function maybeWelcome({ host, raft, cluster, system, systemGroup }: Deps): Promise<void> {

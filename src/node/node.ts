@@ -217,10 +217,16 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
   const cluster = await openCluster({ host, system, isReachable }, { self })
   closers.add(async () => cluster.close())
-  const unfollow = followMembership(
-    { host, raft, rpc, cluster, system, systemGroup, etcdGroup },
+  const unfollow = followMembership({
+    host,
+    raft,
+    rpc,
+    cluster,
+    system,
+    systemGroup,
+    etcdGroup,
     self,
-  )
+  })
   closers.add(async () => unfollow())
   await announceAddresses(config, system)
   const lane = await loading

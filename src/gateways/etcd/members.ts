@@ -38,7 +38,7 @@ export const clusterMethods: readonly Method[] = [
     [memberIdRequest, memberListResponse],
     async (context, { id }) => {
       requireMember(context, id)
-      await leaveSafely(context, id)
+      mayLeave(context, id)
       await context.cluster.setRole(id, 'absent')
       return listed(context)
     },
@@ -119,16 +119,13 @@ function placeOf(url: string): string {
   return url.replace(/^https?:\/\//, '')
 }
 
-/** The group stays able to agree without the member, and somebody else leads it. */
-async function leaveSafely(context: Context, id: number): Promise<void> {
-  const { cluster } = context
-  const { voters, leader } = cluster.group()
+/** The group stays able to agree without the member. */
+function mayLeave({ cluster }: Context, id: number): void {
+  const { voters } = cluster.group()
   if (!voters.includes(id)) return
   const rest = voters.filter((voter) => voter !== id)
   const up = rest.filter((voter) => voter === cluster.self || cluster.isUp(voter))
   if (rest.length === 0 || up.length < Math.floor(rest.length / 2) + 1) {
     throw new EtcdRefusal(etcdErrors.membersNotStarted)
   }
-  const [heir] = up
-  if (leader === id && heir !== undefined) await cluster.moveLeader(heir)
 }
