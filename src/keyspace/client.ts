@@ -177,6 +177,12 @@ class ClientKeyspace implements FullKeyspace {
     return (await askUpkeep(this.#transport, 'set-guard', { request, options })).revision
   }
 
+  async arm(alarm: KeyspaceAlarm, options: RequestOptions = {}): Promise<Revision> {
+    const request = { alarm: alarms.indexOf(alarm) }
+    const answer = await askUpkeep(this.#transport, 'arm', { request, options })
+    return toRevision(answer.revision)
+  }
+
   async disarm(alarm: KeyspaceAlarm, options: RequestOptions = {}): Promise<Revision> {
     const request = { alarm: alarms.indexOf(alarm) }
     const answer = await askUpkeep(this.#transport, 'disarm', { request, options })

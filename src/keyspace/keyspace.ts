@@ -336,6 +336,8 @@ export type FullKeyspace = Keyspace & {
     next: { readonly expected: number; readonly document: Uint8Array },
     options?: RequestOptions,
   ): Promise<number>
+  /** Raises an alarm by hand: it lasts until it is ended by hand, whatever the space or the replicas are like. */
+  arm(alarm: KeyspaceAlarm, options?: RequestOptions): Promise<Revision>
   /** Ends an alarm by hand; one whose cause lasts comes back. */
   disarm(alarm: KeyspaceAlarm, options?: RequestOptions): Promise<Revision>
 }

@@ -165,7 +165,7 @@ export class Replica {
       compacted: toRevision(state.record.compacted),
       usedBytes: Math.max(0, this.machine.usedBytes()),
       quotaBytes: this.#quotaBytes,
-      alarms: alarms.filter((alarm) => state.hasAlarm(alarm)),
+      alarms: alarms.filter((alarm) => state.showsAlarm(alarm)),
       leases: state.leases.count,
       isDiverged: this.isDiverged,
     }

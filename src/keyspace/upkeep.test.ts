@@ -339,6 +339,22 @@ describe('compaction on request', () => {
     }))
 })
 
+describe('an alarm raised by hand', () => {
+  it('stops puts at every node until it is ended by hand', () =>
+    inTime(async (timed) => {
+      const { world } = timed
+      await world.at(4).arm('no-space')
+      for (let i = 0; i < 5; i++) await clockOf(timed, 1).pass(1000)
+      for (const id of [1, 2, 3]) {
+        assert.deepEqual((await world.at(id).status()).alarms, ['no-space'])
+        await assert.rejects(world.at(id).put(key, key), { code: 'no-space' })
+      }
+      await world.at(1).delete(key)
+      await world.at(2).disarm('no-space')
+      await world.at(3).put(key, key)
+    }))
+})
+
 describe('the guard', () => {
   const document = text('who may do what')
 

@@ -4,6 +4,7 @@
 import type { Message, MessageOf } from '../../base/index.ts'
 import type { Host } from '../../host/index.ts'
 import type { FullKeyspace, RequestOptions } from '../../keyspace/index.ts'
+import { Counters } from './counters.ts'
 import type { AnySchema } from './core/fields.ts'
 import type { Header } from './core/messages.ts'
 import { Gate, type Permit } from './gate.ts'
@@ -65,6 +66,7 @@ export class Context {
   readonly cluster: EtcdCluster
   readonly gate: Gate
   readonly passwords: Passwords
+  readonly counters = new Counters()
 
   constructor({ host, keyspace, cluster }: EtcdDependencies) {
     this.host = host

@@ -10,28 +10,29 @@ import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from '
 import { encodeFrame, encodeStatusText, FrameReader, parseTimeoutMs } from './core/frames.ts'
 import { OutBody } from './out-body.ts'
 
-export type Ended = { readonly method: Method; readonly code: number }
-
 const contentType = ['content-type', 'application/grpc'] as const
 
 export async function answerGrpc(
   context: Context,
   { method, request }: { readonly method: Method; readonly request: HttpRequest },
-  onEnded: (ended: Ended) => void,
 ): Promise<HttpResponse> {
+  const { counters } = context
   const end = (error: EtcdError | undefined): EtcdError | undefined => {
-    onEnded({ method, code: error?.code ?? grpcCode.ok })
+    counters.ended({ method, code: error?.code ?? grpcCode.ok })
     return error
   }
+  counters.started(method)
   try {
     const timeoutMs = timeoutOf(request)
     if (method.run.kind === 'stream') return answerStream(context, { method, request }, end)
     const message = await readOnly(request)
+    counters.received(method, message.length)
     const options = { deadlineMs: Math.min(timeoutMs, requestMsMax), signal: request.signal }
     const asked = decodeRequest(method.request, message)
     const call = { request: asked, options, token: tokenOf(request) }
     const answer = await runUnary(context, method, call)
     const frame = encodeFrame(encodeBytes(method.response, answer as never))
+    counters.sent(method, frame.length)
     end(undefined)
     return { status: 200, headers: [contentType], body: frame, trailers: () => okTrailers }
   } catch (error) {
@@ -106,10 +107,14 @@ function answerStream(
   const out = new OutBody()
   let outcome: EtcdError | undefined
   const stream: MessageStream<unknown, unknown> = {
-    requests: decodeAll(method.request, request),
+    requests: decodeAll(context, method, request),
     token: tokenOf(request),
     signal: request.signal,
-    send: (answer) => out.push(encodeFrame(encodeBytes(method.response, answer as never))),
+    send(answer) {
+      const frame = encodeFrame(encodeBytes(method.response, answer as never))
+      context.counters.sent(method, frame.length)
+      return out.push(frame)
+    },
     drained: () => out.drained(),
   }
   runStream(context, method, stream).then(
@@ -131,10 +136,17 @@ function answerStream(
   }
 }
 
-async function* decodeAll(schema: AnySchema, request: HttpRequest): AsyncGenerator<unknown> {
+async function* decodeAll(
+  { counters }: Context,
+  method: Method,
+  request: HttpRequest,
+): AsyncGenerator<unknown> {
   const reader = new FrameReader()
   for await (const slice of request.body) {
-    for (const message of reader.add(slice)) yield decodeRequest(schema, message)
+    for (const message of reader.add(slice)) {
+      counters.received(method, message.length)
+      yield decodeRequest(method.request, message)
+    }
   }
   if (!reader.isBetweenMessages) throw broken('the stream ended within a message')
 }

@@ -5,6 +5,8 @@ import { after, before, describe, it } from 'node:test'
 import { type Message, type MessageOf, utf8Decode, utf8Encode } from '../../base/index.ts'
 import type { HttpHandler } from '../../host/index.ts'
 import {
+  alarmRequest,
+  alarmResponse,
   compactionRequest,
   deleteRequest,
   deleteResponse,
@@ -445,6 +447,22 @@ describe('the rest', () => {
     assert.equal((await call.status()).code, 0)
   })
 
+  it('raises alarms and ends them', async () => {
+    const alarm = ['etcdserverpb.Maintenance/Alarm', alarmRequest, alarmResponse] as const
+    assert.deepEqual((await ask(alarm, {})).alarms, [])
+    assert.equal((await refused(alarm, { action: 1 })).code, 3)
+    await ask(alarm, { action: 1, memberId: 1, alarm: 1 })
+    assert.equal((await ask(alarm, {})).alarms[0]?.alarm, 1)
+    assert.deepEqual(await refused(put, { key: key('full') }), {
+      code: 8,
+      text: 'etcdserver: mvcc: database space exceeded',
+    })
+    const shown = await ask(['etcdserverpb.Maintenance/Status', empty, statusResponse], {})
+    assert.deepEqual(shown.errors, ['alarm:NOSPACE'])
+    await ask(alarm, { action: 2, memberId: 1, alarm: 1 })
+    await ask(put, { key: key('full') })
+  })
+
   it('changes members of the group among the nodes of the cluster', async () => {
     const add = ['etcdserverpb.Cluster/MemberAdd', memberAddRequest, memberAddResponse] as const
     const drop = ['etcdserverpb.Cluster/MemberRemove', memberIdRequest, memberListResponse] as const
@@ -565,5 +583,13 @@ describe('JSON and pages', () => {
       metrics,
       /^grpc_server_handled_total\{grpc_code="OK",grpc_method="Range",.*\} [1-9]/m,
     )
+    assert.match(metrics, /^etcd_server_leader_changes_seen_total 2$/m)
+    assert.match(metrics, /^etcd_server_proposals_pending 0$/m)
+    assert.match(metrics, /^etcd_debugging_mvcc_watch_stream_total 0$/m)
+    assert.match(metrics, /^etcd_debugging_mvcc_watcher_total 0$/m)
+    assert.match(metrics, /^grpc_server_started_total\{grpc_method="Put",.*\} [1-9]/m)
+    for (const line of metrics.trim().split('\n')) {
+      assert.match(line, /^(# (HELP|TYPE) \S+ .*|[a-z_]+(\{.*\})? [0-9]+)$/)
+    }
   })
 })

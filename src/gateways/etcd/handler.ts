@@ -5,10 +5,10 @@ import { AssertionFailure } from '../../base/index.ts'
 import type { HttpHandler, HttpRequest, HttpResponse } from '../../host/index.ts'
 import { Context, type EtcdDependencies, type Method } from './context.ts'
 import { grpcCode } from './core/errors.ts'
-import { answerGrpc, type Ended, refuseGrpc } from './grpc.ts'
+import { answerGrpc, refuseGrpc } from './grpc.ts'
 import { answerJson } from './json-gateway.ts'
 import { methods } from './methods.ts'
-import { answerPage, Counters } from './pages.ts'
+import { answerPage } from './pages.ts'
 
 /** The handler of the port 2379; its server speaks HTTP/2 and HTTP/1.1. */
 export function createEtcdHandler(dependencies: EtcdDependencies): HttpHandler {
@@ -18,7 +18,6 @@ export function createEtcdHandler(dependencies: EtcdDependencies): HttpHandler {
 
 class EtcdGateway {
   readonly #context: Context
-  readonly #counters = new Counters()
   readonly #byPath: ReadonlyMap<string, Method>
 
   constructor(dependencies: EtcdDependencies) {
@@ -27,17 +26,15 @@ class EtcdGateway {
   }
 
   async answer(request: HttpRequest): Promise<HttpResponse> {
-    const onEnded = (ended: Ended): void => this.#counters.count(ended)
     try {
       if (isGrpc(request)) {
         const method = this.#byPath.get(request.target)
-        if (method !== undefined)
-          return await answerGrpc(this.#context, { method, request }, onEnded)
+        if (method !== undefined) return await answerGrpc(this.#context, { method, request })
         const text = `unknown method ${request.target.slice(0, 256)}`
         return refuseGrpc({ code: grpcCode.unimplemented, text })
       }
-      const page = await answerPage(this.#context, request, this.#counters)
-      return page ?? (await answerJson(this.#context, request, onEnded))
+      const page = await answerPage(this.#context, request)
+      return page ?? (await answerJson(this.#context, request))
     } catch (error) {
       if (error instanceof AssertionFailure) throw error
       this.#context.host.journal.fatal('etcd.request_failed', error)

@@ -8,7 +8,7 @@ import { type Context, type Method, type MessageStream, requestMsMax } from './c
 import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, httpStatusOf } from './core/errors.ts'
 import { messageBytesMax } from './core/frames.ts'
 import { JsonStream, messageFromJson, messageToJson, parseJson } from './core/json.ts'
-import { type Ended, errorOf } from './grpc.ts'
+import { errorOf } from './grpc.ts'
 import { methodsByHttpPath } from './methods.ts'
 import { OutBody } from './out-body.ts'
 
@@ -16,27 +16,25 @@ import { OutBody } from './out-body.ts'
 const bodyBytesMax = Math.ceil((messageBytesMax * 4) / 3)
 const contentType = ['content-type', 'application/json'] as const
 
-export async function answerJson(
-  context: Context,
-  request: HttpRequest,
-  onEnded: (ended: Ended) => void,
-): Promise<HttpResponse> {
+export async function answerJson(context: Context, request: HttpRequest): Promise<HttpResponse> {
+  const { counters } = context
   const method = methodsByHttpPath.get(request.target.split('?')[0] ?? '')
   if (method === undefined) return json(404, errorJson({ code: 5, text: 'Not Found' }))
   if (request.method !== 'POST') {
     return json(405, errorJson({ code: grpcCode.unimplemented, text: 'Method Not Allowed' }))
   }
-  if (method.run.kind === 'stream') return answerStream(context, { method, request }, onEnded)
+  counters.started(method)
+  if (method.run.kind === 'stream') return answerStream(context, { method, request })
   try {
     const asked = messageFromJson(method.request, parseJson(await readBody(request)))
     const options = { deadlineMs: requestMsMax, signal: request.signal }
     const call = { request: asked, options, token: tokenOf(request) }
     const answer = await runUnary(context, method, call)
-    onEnded({ method, code: grpcCode.ok })
+    counters.ended({ method, code: grpcCode.ok })
     return json(200, messageToJson(method.response, answer as never))
   } catch (error) {
     const failure = errorOf(context, method, error)
-    onEnded({ method, code: failure.code })
+    counters.ended({ method, code: failure.code })
     return json(httpStatusOf(failure.code), errorJson(failure))
   }
 }
@@ -55,8 +53,8 @@ async function readBody(request: HttpRequest): Promise<Uint8Array> {
 function answerStream(
   context: Context,
   { method, request }: { readonly method: Method; readonly request: HttpRequest },
-  onEnded: (ended: Ended) => void,
 ): HttpResponse {
+  const { counters } = context
   const out = new OutBody()
   const line = (value: unknown): boolean => out.push(utf8Encode(`${JSON.stringify(value)}\n`))
   const stream: MessageStream<unknown, unknown> = {
@@ -68,7 +66,7 @@ function answerStream(
   }
   runStream(context, method, stream).then(
     () => {
-      onEnded({ method, code: grpcCode.ok })
+      counters.ended({ method, code: grpcCode.ok })
       out.finish()
     },
     (error: unknown) => {
@@ -76,7 +74,7 @@ function answerStream(
       const { canceled } = etcdErrors
       const failure = request.signal.aborted ? canceled : errorOf(context, method, error)
       const { code, text } = failure
-      onEnded({ method, code })
+      counters.ended({ method, code })
       const status = httpStatusOf(code)
       line({ error: { grpc_code: code, http_code: status, message: text, http_status: '' } })
       out.finish()

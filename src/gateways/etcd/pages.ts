@@ -4,40 +4,12 @@
 import { utf8Encode } from '../../base/index.ts'
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
 import type { Context } from './context.ts'
-import { codeNames } from './core/errors.ts'
-import type { Ended } from './grpc.ts'
 import { apiVersion, isHealthy } from './upkeep.ts'
-
-/** Calls by method and code: as many as there are methods and codes, at most. */
-export class Counters {
-  readonly #handled = new Map<string, { readonly ended: Ended; count: number }>()
-
-  count(ended: Ended): void {
-    const key = `${ended.method.name} ${ended.code}`
-    const known = this.#handled.get(key)
-    if (known === undefined) this.#handled.set(key, { ended, count: 1 })
-    else known.count++
-  }
-
-  lines(): readonly string[] {
-    const keys = [...this.#handled.keys()].sort()
-    return keys.flatMap((key) => {
-      const row = this.#handled.get(key)
-      if (row === undefined) return []
-      const [room = '', name = ''] = row.ended.method.name.split('/')
-      const type = row.ended.method.run.kind === 'unary' ? 'unary' : 'bidi_stream'
-      const code = codeNames[row.ended.code] ?? 'Unknown'
-      const labels = `grpc_code="${code}",grpc_method="${name}",grpc_service="${room}",grpc_type="${type}"`
-      return [`grpc_server_handled_total{${labels}} ${row.count}`]
-    })
-  }
-}
 
 /** Undefined when the request is for no page. */
 export async function answerPage(
   context: Context,
   request: HttpRequest,
-  counters: Counters,
 ): Promise<HttpResponse | undefined> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return undefined
   const path = request.target.split('?')[0]
@@ -46,9 +18,11 @@ export async function answerPage(
   }
   if (path === '/health') {
     const isWell = await isHealthy(context)
+    if (isWell) context.counters.goodHealth++
+    else context.counters.badHealth++
     return json(isWell ? 200 : 503, { health: String(isWell), reason: '' })
   }
-  if (path === '/metrics') return await answerMetrics(context, counters)
+  if (path === '/metrics') return await answerMetrics(context)
   return undefined
 }
 
@@ -57,27 +31,61 @@ function json(status: number, value: unknown): HttpResponse {
   return { status, headers: [['content-type', 'application/json']], body }
 }
 
-async function answerMetrics(context: Context, counters: Counters): Promise<HttpResponse> {
-  const { cluster, keyspace } = context
-  const { leader, commit, applied, isLearner } = cluster.group()
+type Sample = readonly [name: string, type: 'gauge' | 'counter', help: string, value: number]
+
+async function answerMetrics(context: Context): Promise<HttpResponse> {
+  const { cluster, counters, keyspace } = context
+  const { leader, commit, applied, isLearner, leaderChanges } = cluster.group()
   const status = await keyspace.status()
-  const gauges: readonly (readonly [string, number])[] = [
-    ['etcd_server_has_leader', leader === 0 ? 0 : 1],
-    ['etcd_server_is_leader', leader === cluster.self ? 1 : 0],
-    ['etcd_server_is_learner', isLearner ? 1 : 0],
-    ['etcd_server_proposals_committed_total', commit],
-    ['etcd_server_proposals_applied_total', applied],
-    ['etcd_server_quota_backend_bytes', status.quotaBytes],
-    ['etcd_mvcc_db_total_size_in_bytes', status.usedBytes],
-    ['etcd_mvcc_db_total_size_in_use_in_bytes', status.usedBytes],
-    ['etcd_debugging_mvcc_current_revision', status.revision],
-    ['etcd_debugging_mvcc_compact_revision', status.compacted],
-    ['etcd_debugging_lease_granted', status.leases],
-    ['process_resident_memory_bytes', context.host.memory.residentBytes()],
+  const samples: readonly Sample[] = [
+    ['etcd_server_has_leader', 'gauge', 'Whether a leader is known.', leader === 0 ? 0 : 1],
+    ['etcd_server_is_leader', 'gauge', 'Whether it leads.', leader === cluster.self ? 1 : 0],
+    ['etcd_server_is_learner', 'gauge', 'Whether it has no vote.', isLearner ? 1 : 0],
+    ['etcd_server_leader_changes_seen_total', 'counter', 'New leaders seen.', leaderChanges],
+    ['etcd_server_proposals_committed_total', 'gauge', 'Index of the last commit.', commit],
+    ['etcd_server_proposals_applied_total', 'gauge', 'Index of the last apply.', applied],
+    ['etcd_server_proposals_pending', 'gauge', 'Writes that wait.', counters.pendingProposals],
+    ['etcd_server_proposals_failed_total', 'counter', 'Writes lost.', counters.failedProposals],
+    ['etcd_server_health_success', 'counter', 'Good answers of /health.', counters.goodHealth],
+    ['etcd_server_health_failures', 'counter', 'Bad answers of /health.', counters.badHealth],
+    ['etcd_server_quota_backend_bytes', 'gauge', 'The quota.', status.quotaBytes],
+    ['etcd_mvcc_db_total_size_in_bytes', 'gauge', 'Bytes against it.', status.usedBytes],
+    ['etcd_mvcc_db_total_size_in_use_in_bytes', 'gauge', 'As much.', status.usedBytes],
+    ['etcd_debugging_mvcc_current_revision', 'gauge', 'The revision.', status.revision],
+    ['etcd_debugging_mvcc_compact_revision', 'gauge', 'History begins.', status.compacted],
+    ['etcd_debugging_mvcc_watch_stream_total', 'gauge', 'Watch streams.', counters.watchStreams],
+    ['etcd_debugging_mvcc_watcher_total', 'gauge', 'Watches.', counters.watchers],
+    [
+      'etcd_network_client_grpc_received_bytes_total',
+      'counter',
+      'Bytes of clients.',
+      counters.receivedBytes,
+    ],
+    [
+      'etcd_network_client_grpc_sent_bytes_total',
+      'counter',
+      'Bytes to clients.',
+      counters.sentBytes,
+    ],
+    [
+      'process_resident_memory_bytes',
+      'gauge',
+      'Memory of the process.',
+      context.host.memory.residentBytes(),
+    ],
   ]
+  const labelled = [
+    ['etcd_server_version', `server_version="${apiVersion}"`],
+    ['etcd_cluster_version', `cluster_version="${apiVersion.replace(/\.\d+$/, '')}"`],
+    ['etcd_server_id', `server_id="${cluster.self.toString(16)}"`],
+  ] as const
   const lines = [
-    `etcd_server_version{server_version="${apiVersion}"} 1`,
-    ...gauges.map(([name, value]) => `${name} ${value}`),
+    ...labelled.flatMap(([name, label]) => [`# TYPE ${name} gauge`, `${name}{${label}} 1`]),
+    ...samples.flatMap(([name, type, help, value]) => [
+      `# HELP ${name} ${help}`,
+      `# TYPE ${name} ${type}`,
+      `${name} ${value}`,
+    ]),
     ...counters.lines(),
   ]
   const headers = [['content-type', 'text/plain; version=0.0.4; charset=utf-8']] as const

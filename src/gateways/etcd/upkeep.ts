@@ -1,6 +1,7 @@
 // etcd's Maintenance, and gRPC's health protocol.
 
 import { keyAfter, type MessageOf, utf8Encode } from '../../base/index.ts'
+import type { RequestOptions } from '../../keyspace/index.ts'
 import { type Context, type Method, type MessageStream, streaming, unary } from './context.ts'
 import { EtcdRefusal, etcdErrors, grpcCode } from './core/errors.ts'
 import {
@@ -86,22 +87,26 @@ async function answerStatus(context: Context): Promise<MessageOf<typeof statusRe
 }
 
 const alarmNames = [undefined, 'no-space', 'corrupt'] as const
+const unknownAlarm = { code: grpcCode.invalidArgument, text: 'etcdserver: an alarm of no kind' }
 const actions = { get: 0, activate: 1, deactivate: 2 } as const
 
 async function answerAlarm(
   context: Context,
   request: MessageOf<typeof alarmRequest>,
+  options: RequestOptions,
 ): Promise<MessageOf<typeof alarmResponse>> {
   const { keyspace, cluster } = context
+  const wanted = alarmNames[request.alarm]
   if (request.action === actions.activate) {
-    const text = 'etcdserver: alarms are raised by what causes them'
-    throw new EtcdRefusal({ code: grpcCode.unimplemented, text })
+    if (wanted === undefined) throw new EtcdRefusal(unknownAlarm)
+    const revision = await keyspace.arm(wanted, options)
+    const { memberId, alarm } = request
+    return { header: context.header(revision), alarms: [{ memberId, alarm }] }
   }
   const status = await keyspace.status()
-  const wanted = alarmNames[request.alarm]
   const chosen = status.alarms.filter((alarm) => wanted === undefined || alarm === wanted)
   if (request.action === actions.deactivate) {
-    for (const alarm of chosen) await keyspace.disarm(alarm)
+    for (const alarm of chosen) await keyspace.disarm(alarm, options)
   }
   return {
     header: context.header(status.revision),

@@ -83,6 +83,8 @@ class WatchStream {
     })
     failed.catch(() => undefined)
     const unfollow = this.#context.gate.onChange(() => this.#checkAll())
+    const { counters } = this.#context
+    counters.watchStreams++
     try {
       await Promise.race([this.#take(), failed])
       // The client sends no more requests and still wants its events.
@@ -90,6 +92,8 @@ class WatchStream {
     } finally {
       this.#isOver = true
       unfollow()
+      counters.watchStreams--
+      counters.watchers -= this.#watches.size
       for (const { watch } of this.#watches.values()) watch?.close()
     }
   }
@@ -165,6 +169,7 @@ class WatchStream {
       owesProgress: false,
     }
     this.#watches.set(id, open)
+    this.#context.counters.watchers++
     const asked = {
       key,
       ...(rangeEnd.length === 0 ? {} : { rangeEnd }),
@@ -231,7 +236,9 @@ class WatchStream {
   }
 
   #onEnded(open: Open, fault: Fault): void {
-    if (!this.#watches.delete(open.id)) return
+    // A stream that is over has given up its count already.
+    if (this.#isOver || !this.#watches.delete(open.id)) return
+    this.#context.counters.watchers--
     if (fault.code !== 'compacted') {
       this.#fail(fault)
       return
@@ -245,8 +252,9 @@ class WatchStream {
 
   #cancel(id: number, cancelReason = ''): void {
     const open = this.#watches.get(id)
-    if (open === undefined) return
+    if (open === undefined || this.#isOver) return
     this.#watches.delete(id)
+    this.#context.counters.watchers--
     open.watch?.close()
     this.#tellCreated(open, this.#localRevision())
     const answer = { ...nothing, watchId: id, canceled: true, cancelReason }

@@ -32,6 +32,7 @@ export const writeKinds = [
   'compact',
   'disarm',
   'set-guard',
+  'arm',
 ] as const
 export type WriteKind = (typeof writeKinds)[number]
 export type WriteRequest = RequestId & { readonly kind: WriteKind; readonly body: Uint8Array }
@@ -119,8 +120,19 @@ export function decodeNumbers(encoded: Uint8Array): number[] {
 
 export const alarms: readonly KeyspaceAlarm[] = ['no-space', 'corrupt']
 
+/** Of an alarm that its cause raised. */
 export function alarmBit(alarm: KeyspaceAlarm): number {
   return 1 << alarms.indexOf(alarm)
+}
+
+/** Of an alarm that was raised by hand: it lasts until it is ended by hand. */
+export function heldBit(alarm: KeyspaceAlarm): number {
+  return alarmBit(alarm) << 8
+}
+
+/** Whether it is on, however it was raised. */
+export function isAlarmOn(bits: number, alarm: KeyspaceAlarm): boolean {
+  return (bits & (alarmBit(alarm) | heldBit(alarm))) !== 0
 }
 
 export function encodeAlarm(alarm: KeyspaceAlarm, isOn: boolean): Uint8Array {
@@ -151,7 +163,7 @@ export function decodeMark(encoded: Uint8Array): DigestMark {
 // ---- requests that are no transactions ----
 
 /**
- * lease-grant: id (0: to be chosen), ttlSeconds. lease-revoke: id. compact: revision. disarm: alarm (its
+ * lease-grant: id (0: to be chosen), ttlSeconds. lease-revoke: id. compact: revision. disarm, arm: alarm (its
  * number). keepalive and ttl ask the leader and never enter the log. set-guard: the revision that is replaced,
  * and the document. guard: the revision that the asker knows. All: the guard's revision that the request names.
  */

@@ -29,6 +29,8 @@ import {
   type DigestMark,
   type Entry,
   encodeMark,
+  heldBit,
+  isAlarmOn,
   type UpkeepRequest,
   type WriteRequest,
 } from './entry.ts'
@@ -111,6 +113,12 @@ export class KeyspaceState {
     return this.#divergedAt
   }
 
+  /** Raised by hand or by its cause. */
+  showsAlarm(alarm: (typeof alarms)[number]): boolean {
+    return isAlarmOn(this.#record.alarms, alarm)
+  }
+
+  /** Raised by its cause. */
   hasAlarm(alarm: (typeof alarms)[number]): boolean {
     return (this.#record.alarms & alarmBit(alarm)) !== 0
   }
@@ -268,6 +276,8 @@ export class KeyspaceState {
           return this.#compact(write)
         case 'disarm':
           return this.#disarm(write)
+        case 'arm':
+          return this.#arm(write)
         case 'set-guard':
           return this.#setGuard(write)
       }
@@ -333,7 +343,14 @@ export class KeyspaceState {
   #disarm(write: WriteRequest): Uint8Array {
     const alarm = alarms[this.#openUpkeep(write).alarm]
     if (alarm === undefined) throw new Fault('invalid', 'the alarm is not known')
-    this.#record.alarms &= ~alarmBit(alarm)
+    this.#record.alarms &= ~(alarmBit(alarm) | heldBit(alarm))
+    return encodeUpkeepAnswer({ revision: this.#record.revision })
+  }
+
+  #arm(write: WriteRequest): Uint8Array {
+    const alarm = alarms[this.#openUpkeep(write).alarm]
+    if (alarm === undefined) throw new Fault('invalid', 'the alarm is not known')
+    this.#record.alarms |= heldBit(alarm)
     return encodeUpkeepAnswer({ revision: this.#record.revision })
   }
 

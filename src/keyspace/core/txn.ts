@@ -21,7 +21,7 @@ import type {
 } from '../keyspace.ts'
 import { type Allocate, allocateOwn } from './bytes.ts'
 import { checkTxn, hasPut } from './check.ts'
-import { alarmBit } from './entry.ts'
+import { isAlarmOn } from './entry.ts'
 import { checkAttach, type LeaseTable } from './leases.ts'
 import {
   deletedKeysMax,
@@ -158,10 +158,10 @@ export function runDeletes(
 
 /** Faults 'corrupt' for every write, 'no-space' for those that put, in etcd's words. */
 export function checkAlarms(alarms: number, isPutting: boolean): void {
-  if ((alarms & alarmBit('corrupt')) !== 0) {
+  if (isAlarmOn(alarms, 'corrupt')) {
     throw new Fault('corrupt', 'etcdserver: corrupt cluster')
   }
-  if (isPutting && (alarms & alarmBit('no-space')) !== 0) {
+  if (isPutting && isAlarmOn(alarms, 'no-space')) {
     throw new Fault('no-space', 'etcdserver: mvcc: database space exceeded')
   }
 }
