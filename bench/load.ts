@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 
 export type Target = {
@@ -175,6 +175,22 @@ export function cpuMs(pids: readonly number[]): number {
     ticks += Number(fields[11]) + Number(fields[12])
   }
   return (ticks / clockTicksPerSecond) * 1000
+}
+
+/** The same by name of thread, summed over the processes. */
+export function threadCpuMs(pids: readonly number[]): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>()
+  for (const pid of pids) {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      const kernelName = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+      const name = thread === String(pid) ? 'core' : kernelName
+      const ticks = Number(fields[11]) + Number(fields[12])
+      sums.set(name, (sums.get(name) ?? 0) + (ticks / clockTicksPerSecond) * 1000)
+    }
+  }
+  return sums
 }
 
 export function residentMebibytes(pids: readonly number[]): number {

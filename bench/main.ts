@@ -6,6 +6,7 @@ const benches: Record<string, () => Promise<{ run(args: readonly string[]): Prom
   log: () => import('./log.ts'),
   erasure: () => import('./erasure.ts'),
   s3: () => import('./s3.ts'),
+  etcd: () => import('./etcd.ts'),
   tick: () => import('./tick.ts'),
   idle: () => import('./idle.ts'),
   'idle-groups': () => import('./idle-groups.ts'),
