@@ -33,21 +33,32 @@ type AnyFields = Record<string, Field<any>>
 export type Message<F extends AnyFields> = {
   readonly fields: F
   readonly byNumber: ReadonlyMap<number, readonly [string, Field<unknown>]>
+  /** The fields in order of declaration. */
+  readonly names: readonly string[]
+  readonly list: readonly Field<unknown>[]
+  /** A message in which nothing was read. Its lists and bytes are shared: nobody writes into them. */
+  readonly blank: Readonly<Record<string, unknown>>
 }
 export type MessageOf<M> =
   M extends Message<infer F> ? { [K in keyof F]: F[K] extends Field<infer T> ? T : never } : never
 
 const depthMax = 16
+const noBytes = new Uint8Array(0)
+const noValues: readonly unknown[] = Object.freeze([])
 const utf8 = new TextEncoder()
 const utf8Strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Declares a message. Field numbers are unique and, once released, never used for another meaning. */
 export function message<F extends AnyFields>(fields: F): Message<F> {
   const byNumber = new Map<number, readonly [string, Field<unknown>]>()
-  for (const [name, field] of Object.entries(fields)) byNumber.set(field.number, [name, field])
-  if (byNumber.size !== Object.keys(fields).length)
-    throw new Fault('internal', 'field number twice')
-  return { fields, byNumber }
+  const blank: Record<string, unknown> = {}
+  for (const [name, field] of Object.entries(fields)) {
+    byNumber.set(field.number, [name, field])
+    blank[name] = field.initial()
+  }
+  const names = Object.keys(fields)
+  if (byNumber.size !== names.length) throw new Fault('internal', 'field number twice')
+  return { fields, byNumber, names, list: Object.values(fields), blank }
 }
 
 export function encodeBytes<F extends AnyFields>(
@@ -126,7 +137,7 @@ export function bytes(number: number): Field<Uint8Array> {
   return {
     number,
     wireType: 2,
-    initial: () => new Uint8Array(0),
+    initial: () => noBytes,
     write(writer, value) {
       if (value.length === 0) return
       writer.key(number, 2)
@@ -170,7 +181,9 @@ export function nested<F extends AnyFields>(
     write(writer, value) {
       if (value === undefined) return
       writer.key(number, 2)
-      writer.bytes(encodeBytes(schema, value))
+      const mark = writer.open()
+      writeFields(writer, schema, value)
+      writer.close(mark)
     },
     read: (reader) => readFields(reader.nested(), schema),
   }
@@ -185,7 +198,9 @@ export function lazy<T>(number: number, schema: () => Message<AnyFields>): Field
     write(writer, value) {
       if (value === undefined) return
       writer.key(number, 2)
-      writer.bytes(encodeBytes(schema(), value as MessageOf<Message<AnyFields>>))
+      const mark = writer.open()
+      writeFields(writer, schema(), value as MessageOf<Message<AnyFields>>)
+      writer.close(mark)
     },
     read: (reader) => readFields(reader.nested(), schema()) as T,
   }
@@ -196,7 +211,7 @@ export function repeated<T>(field: Field<T>): Field<readonly T[]> {
   return {
     number: field.number,
     wireType: field.wireType,
-    initial: () => [],
+    initial: () => noValues as readonly T[],
     write(writer, values) {
       for (const value of values) {
         const before = writer.length
@@ -208,7 +223,7 @@ export function repeated<T>(field: Field<T>): Field<readonly T[]> {
       }
     },
     read(reader, previous) {
-      const list = previous as T[]
+      const list = previous.length === 0 ? [] : (previous as T[])
       list.push(field.read(reader, field.initial()))
       return list
     },
@@ -221,15 +236,18 @@ function writeFields<F extends AnyFields>(
   value: MessageOf<Message<F>>,
 ): void {
   const values = value as Record<string, unknown>
-  for (const name in schema.fields) schema.fields[name]?.write(writer, values[name])
+  const { names, list } = schema
+  for (let i = 0; i < list.length; i++) {
+    const field = list[i] as Field<unknown>
+    field.write(writer, values[names[i] as string])
+  }
 }
 
 function readFields<F extends AnyFields>(
   reader: Reader,
   schema: Message<F>,
 ): MessageOf<Message<F>> {
-  const values: Record<string, unknown> = {}
-  for (const name in schema.fields) values[name] = schema.fields[name]?.initial()
+  const values: Record<string, unknown> = { ...schema.blank }
   while (!reader.isAtEnd) {
     const key = reader.varint()
     const wireType = key & 7
@@ -245,9 +263,14 @@ function readFields<F extends AnyFields>(
   return values as MessageOf<Message<F>>
 }
 
-/** Grows by doubling; finish() returns a copy of exactly what was written. */
+const spareBytes = 4096
+const sparesMax = 8
+/** Buffers of writers that have finished: an allocation of its own costs as much as a short message. */
+const spares: Uint8Array<ArrayBuffer>[] = []
+
+/** Grows by doubling; finish() returns a copy of exactly what was written, and ends the writer. */
 export class Writer {
-  #buffer = new Uint8Array(128)
+  #buffer = spares.pop() ?? new Uint8Array(spareBytes)
   length = 0
 
   key(number: number, wireType: number): void {
@@ -292,8 +315,37 @@ export class Writer {
     this.length += value.length
   }
 
+  /** Begins a nested message; what is written until close() is its bytes. */
+  open(): number {
+    this.#reserve(1)
+    return this.length++
+  }
+
+  /** Puts the length before the nested message, which moves when that takes more than one byte. */
+  close(mark: number): void {
+    const bytes = this.length - mark - 1
+    if (bytes <= 0x7f) {
+      this.#buffer[mark] = bytes
+      return
+    }
+    let digits = 1
+    for (let rest = bytes; rest > 0x7f; rest >>>= 7) digits++
+    this.#reserve(digits - 1)
+    this.#buffer.copyWithin(mark + digits, mark + 1, this.length)
+    this.length += digits - 1
+    let rest = bytes
+    for (let at = mark; at < mark + digits; at++, rest >>>= 7) {
+      this.#buffer[at] = at === mark + digits - 1 ? rest : (rest & 0x7f) | 0x80
+    }
+  }
+
   finish(): Uint8Array {
-    return this.#buffer.slice(0, this.length)
+    const buffer = this.#buffer
+    const written = buffer.slice(0, this.length)
+    this.#buffer = noBytes
+    this.length = 0
+    if (buffer.length === spareBytes && spares.length < sparesMax) spares.push(buffer)
+    return written
   }
 
   #reserve(count: number): void {
