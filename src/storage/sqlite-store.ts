@@ -1,38 +1,68 @@
-// SQLite store: the ordered store on node:sqlite, one file in write-ahead mode. The one file outside
-// host/real that lets an engine open files by itself (law 5: the engine's crash contract is stated).
+// SQLite store: the ordered store on node:sqlite, one file in write-ahead mode. With sqlite-engine.ts and
+// sqlite-writer.ts the only files outside host/real that let an engine open files by itself (law 5: the engine's
+// crash contract is stated).
 //
-// Crash contract. synchronous=NORMAL never syncs a commit: after power loss SQLite finds a valid
-// prefix of its WAL. A commit is durable once the WAL was synced, or copied into a synced database.
+// Commits go to a layer in memory (core/row-layer.ts) and into the file in bulk: when a layer is large it is
+// frozen, a new one takes what follows, and a thread of the store writes the frozen one as one transaction.
+// Reads go through both layers to the file. So a commit costs what changing a map costs, rows that are
+// written and deleted soon never reach the file, and the rest is written in order of keys.
 //
-// Checkpoints have two phases, because one in the writer stalls it for tens of milliseconds: a helper
-// thread copies what it can (passive), then the writer resets the WAL (restart), which finds next to
-// nothing left to copy. With views open the WAL cannot be reset and a passive checkpoint may stop at
-// the oldest view without syncing anything; so the WAL file is synced explicitly in that case, and
-// also, instead of any copy, when little was written since the last one.
+// Crash contract. Layers are whole commits in order, and each is one transaction of SQLite, of whose WAL a valid
+// prefix is found after power loss (synchronous=NORMAL never syncs a commit). A commit is durable once the WAL
+// that holds it was synced, or copied into a synced database: that is what checkpoint() waits for. With views
+// open a passive checkpoint may stop at the oldest view without syncing anything; so the WAL file is synced
+// explicitly in that case, and also, instead of any copy, when little was written since the last one.
+//
+// When the thread does not keep up, the core thread writes both layers itself, and waits for that: memory
+// stays bounded. Numbers of flushes keep the thread from writing an old layer over it.
 //
 // The database file itself must never be opened and closed by other means while the store is open:
 // closing any descriptor of it drops SQLite's POSIX locks. The WAL carries no locks.
 
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { assert, Fault, faultCodec, toFault, utf8Decode, utf8Encode } from '../base/index.ts'
-import type { Host, Port, ThreadProgram } from '../host/index.ts'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { assert, Fault, toFault } from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import { keyBytes, keyText } from './core/key-text.ts'
+import { type HeldValue, RowLayer, readThrough } from './core/row-layer.ts'
+import type { SortedMap } from './core/sorted-map.ts'
 import { directoryOf, stopNode } from './disk-errors.ts'
+import {
+  attempt,
+  connect,
+  prepareFile,
+  readFlushNumber,
+  TableReader,
+  TableWriter,
+  writeFlushNumber,
+} from './sqlite-engine.ts'
+import { type CheckpointKind, WriterLane } from './sqlite-writer.ts'
 import type { Store, StoreOptions, StoreRange, StoreRow, StoreView } from './store.ts'
 
-const timeoutMs = 5000
 const cacheBytesDefault = 64 * 1024 * 1024
 const viewCacheBytes = 4 * 1024 * 1024
-const mappedBytesMax = 1024 * 1024 * 1024
-const walBytesKept = 16 * 1024 * 1024
 const viewsMax = 4
+/** A layer of this many bytes is written. */
+const layerBytesDefault = 4 * 1024 * 1024
+/** With this many times as much waiting, the core thread writes by itself. */
+const layersMax = 8
+/** Small layers are written by the core thread as long as there is no other: the thread costs memory. */
+const rowsWrittenHereMax = 512
+/** A checkpoint of fewer rows only syncs the WAL: the copy waits for more. */
+const rowsCopiedMin = 1024
 /** After this many written rows (at most a page each, 32 MiB of WAL) a checkpoint starts by itself. */
 const rowsBetweenCheckpoints = 8192
-/** A checkpoint of fewer rows only syncs the WAL: the copy, and the helper thread, wait for more. */
-const rowsCopiedMin = 1024
-const formatVersion = 1
+/** After a failed write (a full disk), commits do not try again before this. */
+const retryMs = 500
+const slabBytes = 64 * 1024
+const sharedBytesMax = 4096
+
+export type SqliteOptions = StoreOptions & {
+  /** Tests make it small. */
+  readonly layerBytes?: number
+}
 
 /** Fault 'corrupt' when the file is no store, 'unsupported' when a newer version wrote it. */
-export async function openSqliteStore(host: Host, options: StoreOptions): Promise<Store> {
+export async function openSqliteStore(host: Host, options: SqliteOptions): Promise<Store> {
   for (const name of options.tables) {
     assert(/^[a-z][a-z0-9_]*$/.test(name) && !name.startsWith('sqlite'), `${name} names a table`)
   }
@@ -44,7 +74,8 @@ export async function openSqliteStore(host: Host, options: StoreOptions): Promis
     prepareFile(opened, options)
     return opened
   })
-  return new SqliteStore(host, { path: options.path, file, database, tables: options.tables })
+  const { path, tables, layerBytes = layerBytesDefault } = options
+  return new SqliteStore(host, { path, file, database, tables, layerBytes })
 }
 
 type Opened = {
@@ -52,91 +83,107 @@ type Opened = {
   readonly file: string
   readonly database: DatabaseSync
   readonly tables: readonly string[]
+  readonly layerBytes: number
+}
+type Undo = {
+  readonly table: SortedMap<HeldValue>
+  readonly key: string
+  readonly before: HeldValue | undefined
 }
 
 class SqliteStore implements Store {
   readonly #host: Host
   readonly #opened: Opened
   readonly #reader: TableReader
-  readonly #writers = new Map<string, TableWriter>()
-  readonly #begin: StatementSync
-  readonly #commit: StatementSync
-  readonly #rollback: StatementSync
+  readonly #writers: ReadonlyMap<string, TableWriter>
   readonly #pageCount: StatementSync
   readonly #idleViews: DatabaseSync[] = []
+  #layer: RowLayer
+  /** On its way into the file. */
+  #frozen: RowLayer | undefined
+  #flushNumber: number
+  #undo: Undo[] = []
+  #slab = new Uint8Array(0)
+  #slabAt = 0
   #openViews = 0
   #isInTransaction = false
   #isClosed = false
   #rowsSinceCheckpoint = 0
   #commits = 0
-  #lane: Promise<CheckpointLane> | undefined
-  #running: Promise<void> | undefined
+  #retryAtMs = 0
+  #lane: Promise<WriterLane> | undefined
+  /** What the lane does, one after the other. */
+  #busy: Promise<void> = Promise.resolve()
+  #isFlushing = false
   #next: Promise<void> | undefined
+  #running: Promise<void> | undefined
 
   constructor(host: Host, opened: Opened) {
     this.#host = host
     this.#opened = opened
-    const { database } = opened
+    const { database, tables } = opened
     this.#reader = new TableReader(database, opened)
-    for (const table of opened.tables) this.#writers.set(table, new TableWriter(database, table))
-    this.#begin = database.prepare('BEGIN IMMEDIATE')
-    this.#commit = database.prepare('COMMIT')
-    this.#rollback = database.prepare('ROLLBACK')
+    this.#writers = new Map(tables.map((table) => [table, new TableWriter(database, table)]))
+    this.#layer = RowLayer.empty(tables)
+    this.#flushNumber = readFlushNumber(database)
     this.#pageCount = database.prepare('PRAGMA page_count')
     this.#pageCount.setReturnArrays(true)
   }
 
   get(table: string, key: Uint8Array): Uint8Array | undefined {
+    const text = keyText(key)
+    const held = this.#layer.table(table)?.get(text)
+    if (held !== undefined) return held ?? undefined
+    const frozen = this.#frozen?.table(table)?.get(text)
+    if (frozen !== undefined) return frozen ?? undefined
     return this.#reader.get(table, key)
   }
 
   range(table: string, range: StoreRange): readonly StoreRow[] {
-    return this.#reader.range(table, range)
+    const below = (part: StoreRange) => this.#reader.range(table, part)
+    return readThrough(this.#mapsOf(table), range, below)
   }
 
   keys(table: string, range: StoreRange): readonly Uint8Array[] {
-    return this.#reader.keys(table, range)
+    const maps = this.#mapsOf(table)
+    return keysThrough(maps, range, (part) => this.#reader.keys(table, part))
   }
 
   put(table: string, key: Uint8Array, value: Uint8Array): void {
-    const writer = this.#writer(table)
-    this.#attempt(() => writer.put.run(key, value))
-    this.#rowsSinceCheckpoint++
+    this.#set(table, keyText(key), this.#keep(value))
   }
 
   delete(table: string, key: Uint8Array): void {
-    const writer = this.#writer(table)
-    this.#attempt(() => writer.delete.run(key))
-    this.#rowsSinceCheckpoint++
+    this.#set(table, keyText(key), null)
   }
 
   deleteRange(
     table: string,
     { start, end }: { readonly start: Uint8Array; readonly end: Uint8Array },
   ): void {
-    const writer = this.#writer(table)
-    const { changes } = this.#attempt(() =>
-      end.length === 0 ? writer.deleteFrom.run(start) : writer.deleteRange.run(start, end),
-    )
-    this.#rowsSinceCheckpoint += Number(changes)
+    assert(this.#isInTransaction, 'writes happen inside a transaction')
+    for (const key of this.keys(table, { start, end })) this.delete(table, key)
   }
 
   transaction<T>(body: () => T): T {
     assert(!this.#isInTransaction, 'transactions are not nested')
     assert(!this.#isClosed, 'a closed store is not used')
-    this.#attempt(() => this.#begin.run())
+    if (this.#layer.bytes > this.#opened.layerBytes * layersMax) this.#flushHere()
     this.#isInTransaction = true
     try {
       const result = body()
-      this.#attempt(() => this.#commit.run())
       this.#commits++
       return result
     } catch (error) {
-      if (this.#opened.database.isTransaction) this.#attempt(() => this.#rollback.run())
+      for (let i = this.#undo.length - 1; i >= 0; i--) {
+        const { table, key, before } = this.#undo[i] as Undo
+        this.#layer.restore(table, key, before)
+      }
       throw error
     } finally {
+      this.#undo.length = 0
       this.#isInTransaction = false
-      if (this.#rowsSinceCheckpoint >= rowsBetweenCheckpoints) this.#checkpointSoon()
+      if (this.#layer.bytes >= this.#opened.layerBytes) this.#flushSoon()
     }
   }
 
@@ -151,7 +198,8 @@ class SqliteStore implements Store {
       connection.prepare('SELECT count(*) FROM sqlite_schema').get()
     })
     this.#openViews++
-    return new SqliteView(connection, this.#opened, () => {
+    const layers = [this.#layer.snapshot(), ...(this.#frozen === undefined ? [] : [this.#frozen])]
+    return new SqliteView({ connection, opened: this.#opened, layers }, () => {
       this.#openViews--
       if (this.#isClosed) connection.close()
       else this.#idleViews.push(connection)
@@ -169,7 +217,7 @@ class SqliteStore implements Store {
 
   sizeBytes(): number {
     const row = this.#pageCount.get() as unknown as readonly number[]
-    return (row[0] ?? 0) * 4096
+    return (row[0] ?? 0) * 4096 + this.#layer.bytes + (this.#frozen?.bytes ?? 0)
   }
 
   async close(): Promise<void> {
@@ -177,10 +225,38 @@ class SqliteStore implements Store {
     if (this.#isClosed) return
     await this.checkpoint()
     this.#isClosed = true
+    await this.#busy
     for (const connection of this.#idleViews) connection.close()
     if (this.#lane !== undefined) await (await this.#lane).stop()
     this.#attempt(() => this.#opened.database.close())
   }
+
+  #set(table: string, key: string, value: HeldValue): void {
+    assert(this.#isInTransaction, 'writes happen inside a transaction')
+    const map = this.#layer.table(table)
+    assert(map !== undefined, `table ${table} is named when the store is opened`)
+    const before = this.#layer.set(map, key, value)
+    this.#undo.push({ table: map, key, before })
+  }
+
+  /** A copy: the caller may use its buffer again. */
+  #keep(value: Uint8Array): Uint8Array {
+    if (value.length > sharedBytesMax) return value.slice()
+    if (this.#slab.length - this.#slabAt < value.length) {
+      this.#slab = new Uint8Array(slabBytes)
+      this.#slabAt = 0
+    }
+    const kept = this.#slab.subarray(this.#slabAt, this.#slabAt + value.length)
+    kept.set(value)
+    this.#slabAt += value.length
+    return kept
+  }
+
+  #mapsOf(table: string): readonly SortedMap<HeldValue>[] {
+    return mapsOf(this.#frozen === undefined ? [this.#layer] : [this.#layer, this.#frozen], table)
+  }
+
+  // ---- into the file ----
 
   #startCheckpoint(): Promise<void> {
     this.#next = undefined
@@ -193,11 +269,12 @@ class SqliteStore implements Store {
 
   async #runCheckpoint(): Promise<void> {
     const commitsBefore = this.#commits
-    const rowsBefore = this.#rowsSinceCheckpoint
-    if (rowsBefore < rowsCopiedMin) return await this.#syncWalAlone()
     try {
-      this.#lane ??= CheckpointLane.start(this.#host, this.#opened.file)
-      const isWhole = await (await this.#lane).checkpoint()
+      await this.#inTurn(() => this.#flush())
+      if (this.#rowsSinceCheckpoint < rowsCopiedMin) return await this.#syncWal()
+      const canCut = this.#openViews === 0
+      const isIdle = this.#commits === commitsBefore
+      const isWhole = await this.#copy(canCut ? (isIdle ? 'truncate' : 'restart') : 'passive')
       if (!isWhole) await this.#syncWal()
     } catch (error) {
       const fault = toFault(error)
@@ -205,25 +282,120 @@ class SqliteStore implements Store {
       stopNode(this.#host, 'storage.store_checkpoint_failed', fault)
       throw fault
     }
-    this.#rowsSinceCheckpoint -= rowsBefore
-    if (this.#openViews > 0 || this.#isInTransaction) return
-    const isIdle = this.#commits === commitsBefore
-    this.#attempt(() =>
-      this.#opened.database.exec(`PRAGMA wal_checkpoint(${isIdle ? 'TRUNCATE' : 'RESTART'})`),
-    )
   }
 
-  /** The rows still count towards the next copy, so that the WAL stays bounded. */
-  async #syncWalAlone(): Promise<void> {
-    try {
-      await this.#syncWal()
-    } catch (error) {
-      const fault = toFault(error)
-      if (fault.code !== 'no-space') {
-        stopNode(this.#host, 'storage.store_checkpoint_failed', fault)
-      }
-      throw fault
+  async #copy(kind: CheckpointKind): Promise<boolean> {
+    let isWhole = false
+    await this.#inTurn(async () => {
+      const rows = this.#rowsSinceCheckpoint
+      isWhole = await (await this.#startLane()).checkpoint(kind)
+      this.#rowsSinceCheckpoint -= rows
+    })
+    return isWhole
+  }
+
+  /** A commit made the layer large. */
+  #flushSoon(): void {
+    if (this.#isFlushing || this.#host.clock.monotonicMs() < this.#retryAtMs) return
+    this.#isFlushing = true
+    this.#inTurn(() => this.#flush())
+      .then(() =>
+        this.#rowsSinceCheckpoint < rowsBetweenCheckpoints ? true : this.#copy('restart'),
+      )
+      .catch((error: unknown) => {
+        this.#retryAtMs = this.#host.clock.monotonicMs() + retryMs
+        const fault = toFault(error)
+        if (fault.code !== 'no-space') stopNode(this.#host, 'storage.store_write_failed', fault)
+        this.#host.journal.event('warning', 'storage.store_write_refused', { why: fault.message })
+      })
+      .finally(() => {
+        this.#isFlushing = false
+      })
+  }
+
+  #inTurn(run: () => Promise<void>): Promise<void> {
+    const mine = this.#busy.then(run)
+    this.#busy = mine.catch(() => undefined)
+    return mine
+  }
+
+  /** Everything that was committed before is in the file when it ends. What was refused before goes first. */
+  async #flush(): Promise<void> {
+    if (this.#frozen !== undefined) await this.#writeFrozen(this.#frozen)
+    if (this.#layer.bytes === 0) return
+    const frozen = this.#freeze()
+    if (this.#lane === undefined && frozen.rows <= rowsWrittenHereMax) {
+      this.#writeHere([frozen])
+      return
     }
+    await this.#writeFrozen(frozen)
+  }
+
+  #freeze(): RowLayer {
+    const frozen = this.#layer
+    this.#frozen = frozen
+    this.#flushNumber++
+    this.#layer = RowLayer.empty(this.#opened.tables)
+    return frozen
+  }
+
+  async #writeFrozen(frozen: RowLayer): Promise<void> {
+    const lane = await this.#startLane()
+    await lane.write(frozen, this.#flushNumber)
+    this.#written(frozen)
+  }
+
+  #written(layer: RowLayer): void {
+    this.#rowsSinceCheckpoint += layer.rows
+    if (this.#frozen === layer) this.#frozen = undefined
+  }
+
+  /** The thread is far behind, or cannot write: this thread does it now, and waits for the thread's transaction. */
+  #flushHere(): void {
+    const layers = this.#frozen === undefined ? [] : [this.#frozen]
+    this.#frozen = undefined
+    const youngest = this.#freeze()
+    try {
+      this.#writeHere([...layers, youngest])
+    } catch (error) {
+      this.#layer = youngest
+      this.#frozen = layers[0]
+      this.#flushNumber--
+      throw error
+    }
+  }
+
+  /** Oldest first, as one transaction. */
+  #writeHere(layers: readonly RowLayer[]): void {
+    const { database } = this.#opened
+    this.#attempt(() => {
+      database.exec('BEGIN IMMEDIATE')
+      try {
+        for (const layer of layers) this.#writeRows(layer)
+        writeFlushNumber(database, this.#flushNumber)
+        database.exec('COMMIT')
+      } catch (error) {
+        if (database.isTransaction) database.exec('ROLLBACK')
+        throw error
+      }
+    })
+    for (const layer of layers) this.#written(layer)
+  }
+
+  #writeRows(layer: RowLayer): void {
+    for (const [table, rows] of layer.tables()) {
+      const writer = this.#writers.get(table)
+      for (const cursor = rows.cursor({ start: '' }); cursor.key !== undefined; cursor.advance()) {
+        const key = keyBytes(cursor.key)
+        if (cursor.value === null) writer?.delete.run(key)
+        else writer?.put.run(key, cursor.value)
+      }
+    }
+  }
+
+  #startLane(): Promise<WriterLane> {
+    this.#lane ??= WriterLane.start(this.#host, this.#opened)
+    return this.#lane
   }
 
   async #syncWal(): Promise<void> {
@@ -235,26 +407,10 @@ class SqliteStore implements Store {
     }
   }
 
-  #checkpointSoon(): void {
-    if (this.#running !== undefined) return
-    this.checkpoint().catch((error: unknown) => {
-      this.#host.journal.event('warning', 'storage.store_checkpoint_refused', {
-        why: toFault(error).message,
-      })
-    })
-  }
-
   #connectView(): DatabaseSync {
     return this.#attempt(() =>
       connect(this.#opened.file, { cacheBytes: viewCacheBytes, isReadOnly: true }),
     )
-  }
-
-  #writer(table: string): TableWriter {
-    assert(this.#isInTransaction, 'writes happen inside a transaction')
-    const writer = this.#writers.get(table)
-    assert(writer !== undefined, `table ${table} is named when the store is opened`)
-    return writer
   }
 
   #attempt<T>(run: () => T): T {
@@ -265,24 +421,41 @@ class SqliteStore implements Store {
 class SqliteView implements StoreView {
   readonly #connection: DatabaseSync
   readonly #reader: TableReader
+  readonly #layers: readonly RowLayer[]
   #release: (() => void) | undefined
 
-  constructor(connection: DatabaseSync, opened: Opened, release: () => void) {
-    this.#connection = connection
-    this.#reader = new TableReader(connection, opened)
+  constructor(
+    parts: {
+      readonly connection: DatabaseSync
+      readonly opened: Opened
+      readonly layers: readonly RowLayer[]
+    },
+    release: () => void,
+  ) {
+    this.#connection = parts.connection
+    this.#layers = parts.layers
+    this.#reader = new TableReader(parts.connection, parts.opened)
     this.#release = release
   }
 
   get(table: string, key: Uint8Array): Uint8Array | undefined {
-    return this.#open().get(table, key)
+    const reader = this.#open()
+    const text = keyText(key)
+    for (const layer of this.#layers) {
+      const held = layer.table(table)?.get(text)
+      if (held !== undefined) return held ?? undefined
+    }
+    return reader.get(table, key)
   }
 
   range(table: string, range: StoreRange): readonly StoreRow[] {
-    return this.#open().range(table, range)
+    const reader = this.#open()
+    return readThrough(mapsOf(this.#layers, table), range, (part) => reader.range(table, part))
   }
 
   keys(table: string, range: StoreRange): readonly Uint8Array[] {
-    return this.#open().keys(table, range)
+    const reader = this.#open()
+    return keysThrough(mapsOf(this.#layers, table), range, (part) => reader.keys(table, part))
   }
 
   close(): void {
@@ -298,224 +471,26 @@ class SqliteView implements StoreView {
   }
 }
 
-type ReadStatements = {
-  readonly get: StatementSync
-  readonly rows: (shape: RangeShape) => StatementSync
-}
-type RangeShape = {
-  readonly isOpen: boolean
-  readonly isReverse: boolean
-  readonly hasValues: boolean
-}
-
-/** Reads of all tables over one connection; statements are prepared on first use. */
-class TableReader {
-  readonly #database: DatabaseSync
-  readonly #opened: Opened
-  readonly #statements = new Map<string, ReadStatements>()
-
-  constructor(database: DatabaseSync, opened: Opened) {
-    this.#database = database
-    this.#opened = opened
+/** Those that hold anything. */
+function mapsOf(layers: readonly RowLayer[], table: string): readonly SortedMap<HeldValue>[] {
+  const maps: SortedMap<HeldValue>[] = []
+  for (const layer of layers) {
+    const map = layer.table(table)
+    if (map !== undefined && map.size > 0) maps.push(map)
   }
-
-  get(table: string, key: Uint8Array): Uint8Array | undefined {
-    const { get } = this.#of(table)
-    return attempt(this.#opened.path, () => {
-      const row = get.get(key) as unknown as readonly Uint8Array[] | undefined
-      return row?.[0]
-    })
-  }
-
-  range(table: string, range: StoreRange): readonly StoreRow[] {
-    const rows = this.#all(table, range, true)
-    return rows.map((row) => ({ key: row[0] as Uint8Array, value: row[1] as Uint8Array }))
-  }
-
-  keys(table: string, range: StoreRange): readonly Uint8Array[] {
-    return this.#all(table, range, false).map((row) => row[0] as Uint8Array)
-  }
-
-  #all(table: string, range: StoreRange, hasValues: boolean): readonly (readonly Uint8Array[])[] {
-    const { start, end, limit = -1, isReverse = false } = range
-    const isOpen = end === undefined || end.length === 0
-    const statement = this.#of(table).rows({ isOpen, isReverse, hasValues })
-    return attempt(this.#opened.path, () => {
-      const rows = isOpen ? statement.all(start, limit) : statement.all(start, end, limit)
-      return rows as unknown as readonly (readonly Uint8Array[])[]
-    })
-  }
-
-  #of(table: string): ReadStatements {
-    const known = this.#statements.get(table)
-    if (known !== undefined) return known
-    assert(this.#opened.tables.includes(table), `table ${table} is named when the store is opened`)
-    const ranges = new Map<number, StatementSync>()
-    const made: ReadStatements = {
-      get: this.#prepare(`SELECT v FROM ${table} WHERE k = ?`),
-      rows: (shape) => {
-        const number =
-          (shape.isOpen ? 1 : 0) + (shape.isReverse ? 2 : 0) + (shape.hasValues ? 4 : 0)
-        const prepared = ranges.get(number) ?? this.#prepare(rangeText(table, shape))
-        ranges.set(number, prepared)
-        return prepared
-      },
-    }
-    this.#statements.set(table, made)
-    return made
-  }
-
-  #prepare(text: string): StatementSync {
-    const statement = attempt(this.#opened.path, () => this.#database.prepare(text))
-    statement.setReturnArrays(true)
-    return statement
-  }
+  return maps
 }
 
-function rangeText(table: string, { isOpen, isReverse, hasValues }: RangeShape): string {
-  const columns = hasValues ? 'k, v' : 'k'
-  const where = isOpen ? 'k >= ?' : 'k >= ? AND k < ?'
-  const order = isReverse ? 'DESC' : 'ASC'
-  return `SELECT ${columns} FROM ${table} WHERE ${where} ORDER BY k ${order} LIMIT ?`
-}
+const noBytes = new Uint8Array(0)
 
-class TableWriter {
-  readonly put: StatementSync
-  readonly delete: StatementSync
-  readonly deleteRange: StatementSync
-  readonly deleteFrom: StatementSync
-
-  constructor(database: DatabaseSync, table: string) {
-    this.put = database.prepare(
-      `INSERT INTO ${table} VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v`,
-    )
-    this.delete = database.prepare(`DELETE FROM ${table} WHERE k = ?`)
-    this.deleteRange = database.prepare(`DELETE FROM ${table} WHERE k >= ? AND k < ?`)
-    this.deleteFrom = database.prepare(`DELETE FROM ${table} WHERE k >= ?`)
-  }
-}
-
-function connect(
-  file: string,
-  options: { readonly cacheBytes: number; readonly isReadOnly?: boolean },
-): DatabaseSync {
-  const database = new DatabaseSync(file, {
-    timeout: timeoutMs,
-    readOnly: options.isReadOnly ?? false,
-  })
-  database.exec(`PRAGMA cache_size = -${Math.floor(options.cacheBytes / 1024)}`)
-  database.exec(`PRAGMA mmap_size = ${mappedBytesMax}`)
-  return database
-}
-
-function prepareFile(database: DatabaseSync, options: StoreOptions): void {
-  database.exec('PRAGMA journal_mode = WAL')
-  database.exec('PRAGMA synchronous = NORMAL')
-  database.exec('PRAGMA wal_autocheckpoint = 0')
-  database.exec(`PRAGMA journal_size_limit = ${walBytesKept}`)
-  const found = database.prepare('PRAGMA user_version').get()?.user_version
-  if (found !== 0 && found !== formatVersion) {
-    throw new Fault(
-      'unsupported',
-      `${options.path} has store format ${found}, newer than this node`,
-    )
-  }
-  database.exec('BEGIN IMMEDIATE')
-  database.exec(`PRAGMA user_version = ${formatVersion}`)
-  for (const table of options.tables) {
-    database.exec(`CREATE TABLE IF NOT EXISTS ${table} (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID`)
-  }
-  database.exec('COMMIT')
-}
-
-/** Runs a call of the engine; its errors become Faults (result codes: sqlite.org/rescode.html). */
-function attempt<T>(path: string, run: () => T): T {
-  try {
-    return run()
-  } catch (error) {
-    if (!(error instanceof Error) || !('errcode' in error)) throw error
-    const code = Number(error.errcode) & 0xff
-    const what = `${path}: ${error.message}`
-    if (code === 13) throw new Fault('no-space', what, { cause: error })
-    if (code === 11 || code === 26) {
-      throw new Fault('corrupt', what, {
-        cause: error,
-        next: 'restore the file from a copy, or remove this data directory and let the node rejoin',
-      })
-    }
-    throw new Fault('internal', what, { cause: error, outcome: 'unknown' })
-  }
-}
-
-// ---- the helper thread ----
-
-/** One checkpoint at a time; the thread has its own connection. */
-class CheckpointLane {
-  readonly #port: Port
-  readonly #stop: () => Promise<void>
-  #settle: { resolve: (isWhole: boolean) => void; reject: (fault: Fault) => void } | undefined
-
-  private constructor(port: Port, stop: () => Promise<void>) {
-    this.#port = port
-    this.#stop = stop
-    port.onMessage = (message) => {
-      const settle = this.#settle
-      this.#settle = undefined
-      if (message.length > 1) settle?.reject(faultCodec.decode(message))
-      else settle?.resolve(message[0] === 1)
-    }
-  }
-
-  static async start(host: Host, file: string): Promise<CheckpointLane> {
-    const { port, stop } = await host.threads.start(checkpointProgram, utf8Encode(file))
-    return new CheckpointLane(port, stop)
-  }
-
-  /** True when everything committed before the call is in the synced database. */
-  checkpoint(): Promise<boolean> {
-    assert(this.#settle === undefined, 'one checkpoint runs at a time')
-    return new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject }
-      this.#port.send(Uint8Array.of(1))
-    })
-  }
-
-  async stop(): Promise<void> {
-    const closed = new Promise<boolean>((resolve, reject) => {
-      this.#settle = { resolve, reject }
-    })
-    this.#port.send(Uint8Array.of(0))
-    await closed
-    await this.#stop()
-  }
-}
-
-const checkpointProgram: ThreadProgram = {
-  name: 'store-checkpoint',
-  moduleUrl: import.meta.url,
-  exportName: 'runCheckpoints',
-  run: runCheckpoints,
-}
-
-/** The helper thread: 1 asks for a passive checkpoint, 0 for the end. Answers one byte or a Fault. */
-export async function runCheckpoints(_host: Host, port: Port, input: Uint8Array): Promise<void> {
-  const file = utf8Decode(input)
-  const database = connect(file, { cacheBytes: 256 * 1024 })
-  database.exec('PRAGMA synchronous = NORMAL')
-  const passive = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
-  passive.setReturnArrays(true)
-  port.onMessage = (message) => {
-    if (message[0] === 0) {
-      database.close()
-      port.send(Uint8Array.of(1))
-      return
-    }
-    try {
-      const row = attempt(file, () => passive.get()) as unknown as readonly number[]
-      const [isBusy, inWal, copied] = row
-      port.send(Uint8Array.of(isBusy === 0 && inWal === copied ? 1 : 0))
-    } catch (error) {
-      port.send(faultCodec.encode(toFault(error)))
-    }
-  }
+function keysThrough(
+  maps: readonly SortedMap<HeldValue>[],
+  range: StoreRange,
+  below: (range: StoreRange) => readonly Uint8Array[],
+): readonly Uint8Array[] {
+  if (maps.length === 0) return below(range)
+  const rows = readThrough(maps, range, (part) =>
+    below(part).map((key) => ({ key, value: noBytes })),
+  )
+  return rows.map(({ key }) => key)
 }

@@ -84,6 +84,21 @@ export class SortedMap<V> {
     else this.#scanUp(range, limit, visit)
   }
 
+  /** Walks the range; valid until the map is written. */
+  cursor(range: SortedRange): SortedCursor<V> {
+    const { start, end, isReverse = false } = range
+    const bound = isReverse ? start : end
+    if (!isReverse) {
+      const index = this.#leafOf(start)
+      const at = lowerBound(this.#leaves[index]?.keys ?? noKeys, start)
+      return new SortedCursor(this.#leaves, { index, at, bound, isReverse })
+    }
+    const index = end === undefined ? this.#leaves.length - 1 : this.#leafOf(end)
+    const keys = this.#leaves[index]?.keys ?? noKeys
+    const at = (end === undefined ? keys.length : lowerBound(keys, end)) - 1
+    return new SortedCursor(this.#leaves, { index, at, bound, isReverse })
+  }
+
   /** The map as it is now; either side may then be written without the other seeing it. */
   snapshot(): SortedMap<V> {
     const copy = new SortedMap<V>()
@@ -173,6 +188,61 @@ export class SortedMap<V> {
     const at = isAppend ? leaf.keys.length - 1 : leaf.keys.length >>> 1
     const right = { owner: this.#owner, keys: leaf.keys.splice(at), values: leaf.values.splice(at) }
     this.#top().splice(index + 1, 0, right)
+  }
+}
+
+const noKeys: readonly string[] = []
+
+/** A place in a map, moving in one direction; at the end, key is undefined. */
+export class SortedCursor<V> {
+  readonly #leaves: readonly Leaf<V>[]
+  readonly #bound: string | undefined
+  readonly #isReverse: boolean
+  #index: number
+  #at: number
+  key: string | undefined
+
+  constructor(
+    leaves: readonly Leaf<V>[],
+    from: {
+      readonly index: number
+      readonly at: number
+      readonly bound: string | undefined
+      readonly isReverse: boolean
+    },
+  ) {
+    this.#leaves = leaves
+    this.#bound = from.bound
+    this.#isReverse = from.isReverse
+    this.#index = from.index
+    this.#at = from.at
+    this.#look()
+  }
+
+  /** The value at the key; asked for only while there is one. */
+  get value(): V {
+    return (this.#leaves[this.#index] as Leaf<V>).values[this.#at] as V
+  }
+
+  advance(): void {
+    this.#at += this.#isReverse ? -1 : 1
+    this.#look()
+  }
+
+  #look(): void {
+    const leaf = this.#leaves[this.#index]
+    let key = leaf?.keys[this.#at]
+    if (key === undefined && leaf !== undefined) {
+      this.#index += this.#isReverse ? -1 : 1
+      const next = this.#leaves[this.#index]
+      this.#at = this.#isReverse ? (next?.keys.length ?? 0) - 1 : 0
+      key = next?.keys[this.#at]
+    }
+    const bound = this.#bound
+    if (key !== undefined && bound !== undefined) {
+      if (this.#isReverse ? key < bound : key >= bound) key = undefined
+    }
+    this.key = key
   }
 }
 
