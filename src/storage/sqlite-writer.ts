@@ -1,0 +1,227 @@
+// The thread that writes the store's file. Layers of rows (core/row-layer.ts) come to it in slices and become
+// one transaction each; checkpoints run here as well, so that the core thread never waits for either.
+//
+// Every flush has a number, kept in the file with its rows: so a flush that the core thread had to write by
+// itself (sqlite-store.ts, emergency) is not written a second time, over what came after it.
+//
+//   to the thread    rows 1, table, (key, value or nothing)... | commit 2, number
+//                    checkpoint 3 (passive), 4 (and start the WAL anew), 5 (and cut it) | end 0
+//   from it          1: done (a checkpoint: everything is in the synced database), 0: not whole, or a Fault
+//
+// Slices wait here until all have come: the file's write lock is never held while waiting for the core thread.
+
+import type { DatabaseSync } from 'node:sqlite'
+import {
+  assert,
+  type Fault,
+  faultCodec,
+  Reader,
+  toFault,
+  utf8Decode,
+  utf8Encode,
+  Writer,
+} from '../base/index.ts'
+import type { Host, Port, ThreadProgram } from '../host/index.ts'
+import { keyBytes } from './core/key-text.ts'
+import type { HeldValue, RowLayer } from './core/row-layer.ts'
+import type { SortedCursor } from './core/sorted-map.ts'
+import {
+  attempt,
+  connect,
+  readFlushNumber,
+  TableWriter,
+  writeFlushNumber,
+} from './sqlite-engine.ts'
+
+const cacheBytes = 8 * 1024 * 1024
+const sliceBytes = 64 * 1024
+const sliceRowsMax = 256
+
+const kinds = { end: 0, rows: 1, commit: 2, passive: 3, restart: 4, truncate: 5 } as const
+export type CheckpointKind = 'passive' | 'restart' | 'truncate'
+
+/** The core thread's end. One request at a time. */
+export class WriterLane {
+  readonly #host: Host
+  readonly #port: Port
+  readonly #stop: () => Promise<void>
+  #settle: { resolve: (isWhole: boolean) => void; reject: (fault: Fault) => void } | undefined
+
+  private constructor(host: Host, port: Port, stop: () => Promise<void>) {
+    this.#host = host
+    this.#port = port
+    this.#stop = stop
+    port.onMessage = (message) => {
+      const settle = this.#settle
+      this.#settle = undefined
+      if (message.length > 1) settle?.reject(faultCodec.decode(message))
+      else settle?.resolve(message[0] === 1)
+    }
+  }
+
+  static async start(
+    host: Host,
+    opened: { readonly file: string; readonly tables: readonly string[] },
+  ): Promise<WriterLane> {
+    const input = utf8Encode([opened.file, ...opened.tables].join('\n'))
+    const { port, stop } = await host.threads.start(writerProgram, input)
+    return new WriterLane(host, port, stop)
+  }
+
+  /** Writes a layer, which nobody changes meanwhile, as one transaction. */
+  async write(layer: RowLayer, number: number): Promise<void> {
+    const done = this.#ask()
+    // Only who awaits hears of a failure; until then it is nobody's.
+    done.catch(() => undefined)
+    let table = 0
+    for (const [, rows] of layer.tables()) {
+      const cursor = rows.cursor({ start: '' })
+      while (cursor.key !== undefined) {
+        this.#port.send(encodeSlice(table, cursor), { transfer: true })
+        await new Promise<void>((resolve) => this.#host.clock.soon(resolve))
+      }
+      table++
+    }
+    const commit = new Writer()
+    commit.varint(kinds.commit)
+    commit.varint(number)
+    this.#port.send(commit.finish())
+    await done
+  }
+
+  /** True when everything written before the call is in the synced database. */
+  checkpoint(kind: CheckpointKind): Promise<boolean> {
+    const done = this.#ask()
+    this.#port.send(Uint8Array.of(kinds[kind]))
+    return done
+  }
+
+  async stop(): Promise<void> {
+    const closed = this.#ask()
+    this.#port.send(Uint8Array.of(kinds.end))
+    await closed
+    await this.#stop()
+  }
+
+  #ask(): Promise<boolean> {
+    assert(this.#settle === undefined, 'the writer of the store has one request at a time')
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+  }
+}
+
+/** Rows from the cursor on, as many as fit. */
+function encodeSlice(table: number, cursor: SortedCursor<HeldValue>): Uint8Array {
+  const writer = new Writer()
+  writer.varint(kinds.rows)
+  writer.varint(table)
+  for (let rows = 0; rows < sliceRowsMax && writer.length < sliceBytes; rows++) {
+    if (cursor.key === undefined) break
+    writer.bytes(keyBytes(cursor.key))
+    const { value } = cursor
+    writer.varint(value === null ? 0 : 1)
+    if (value !== null) writer.bytes(value)
+    cursor.advance()
+  }
+  return writer.finish()
+}
+
+const writerProgram: ThreadProgram = {
+  name: 'store-writer',
+  moduleUrl: import.meta.url,
+  exportName: 'runWriter',
+  run: runWriter,
+}
+
+export async function runWriter(_host: Host, port: Port, input: Uint8Array): Promise<void> {
+  const [file = '', ...tables] = utf8Decode(input).split('\n')
+  const database = connect(file, { cacheBytes })
+  database.exec('PRAGMA synchronous = NORMAL')
+  const loop = new WriterLoop(file, database, tables)
+  port.onMessage = (message) => {
+    const answer = loop.take(message)
+    if (answer !== undefined) port.send(answer)
+  }
+}
+
+class WriterLoop {
+  readonly #file: string
+  readonly #database: DatabaseSync
+  readonly #tables: readonly TableWriter[]
+  /** Of the flush that is on its way. */
+  #slices: Reader[] = []
+
+  constructor(file: string, database: DatabaseSync, tables: readonly string[]) {
+    this.#file = file
+    this.#database = database
+    this.#tables = tables.map((table) => new TableWriter(database, table))
+  }
+
+  /** Answers what is to be told; slices get no answer. */
+  take(message: Uint8Array): Uint8Array | undefined {
+    const reader = new Reader(message, 0)
+    const kind = reader.varint()
+    if (kind === kinds.rows) {
+      this.#slices.push(reader)
+      return undefined
+    }
+    try {
+      return Uint8Array.of(attempt(this.#file, () => this.#run(kind, reader)) ? 1 : 0)
+    } catch (error) {
+      return faultCodec.encode(toFault(error))
+    }
+  }
+
+  #run(kind: number, reader: Reader): boolean {
+    if (kind === kinds.commit) return this.#commit(reader.varint())
+    if (kind === kinds.end) return this.#close()
+    return this.#checkpoint(kind)
+  }
+
+  #commit(number: number): boolean {
+    const slices = this.#slices
+    this.#slices = []
+    this.#database.exec('BEGIN IMMEDIATE')
+    try {
+      if (readFlushNumber(this.#database) < number) {
+        for (const slice of slices) this.#write(slice)
+        writeFlushNumber(this.#database, number)
+      }
+      this.#database.exec('COMMIT')
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      throw error
+    }
+    return true
+  }
+
+  #write(slice: Reader): void {
+    const table = this.#tables[slice.varint()]
+    assert(table !== undefined, 'the tables of a flush are those of the store')
+    while (!slice.isAtEnd) {
+      const key = slice.bytes()
+      if (slice.varint() === 0) table.delete.run(key)
+      else table.put.run(key, slice.bytes())
+    }
+  }
+
+  #checkpoint(kind: number): boolean {
+    const [isBusy, inWal, copied] = this.#runCheckpoint('PASSIVE')
+    const isWhole = isBusy === 0 && inWal === copied
+    if (isWhole && kind === kinds.restart) this.#runCheckpoint('RESTART')
+    if (isWhole && kind === kinds.truncate) this.#runCheckpoint('TRUNCATE')
+    return isWhole
+  }
+
+  #runCheckpoint(mode: string): readonly number[] {
+    const statement = this.#database.prepare(`PRAGMA wal_checkpoint(${mode})`)
+    statement.setReturnArrays(true)
+    return statement.get() as unknown as readonly number[]
+  }
+
+  #close(): boolean {
+    this.#database.close()
+    return true
+  }
+}
