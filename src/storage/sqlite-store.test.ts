@@ -4,10 +4,11 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { isFault, uint64Bytes, utf8Encode } from '../base/index.ts'
+import { isFault, readUint64, seededRandom, uint64Bytes, utf8Encode } from '../base/index.ts'
 import { createRealHost } from '../host/real/index.ts'
 import { testStore } from './contract.ts'
 import { openSqliteStore } from './sqlite-store.ts'
+import type { StoreReader } from './store.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'atoll-store-'))
 after(() => rmSync(root, { recursive: true }))
@@ -23,7 +24,70 @@ testStore('sqlite', () => {
   return (options) => openSqliteStore(host, options)
 })
 
+testStore('sqlite in small layers', () => {
+  const host = freshHost()
+  return (options) => openSqliteStore(host, { ...options, layerBytes: 300 })
+})
+
 const options = { path: 'store.sqlite', tables: ['t'] }
+
+test('whichever thread writes a layer, the newest value of every row stays', async () => {
+  const random = seededRandom(5)
+  for (let round = 0; round < 6; round++) {
+    const host = freshHost()
+    const small = { ...options, layerBytes: 2000 }
+    let store = await openSqliteStore(host, small)
+    const model = new Map<number, number>()
+    for (let i = 1; i <= 3000; i++) {
+      const key = random.integer(200)
+      store.transaction(() => {
+        if (random.chance(0.2)) store.delete('t', uint64Bytes(key))
+        else store.put('t', uint64Bytes(key), uint64Bytes(i))
+        if (store.get('t', uint64Bytes(key)) === undefined) model.delete(key)
+        else model.set(key, i)
+      })
+      // Without a pause the thread gets nothing to do, and the core thread has to write by itself.
+      if (random.chance(round * 0.05)) await new Promise((resolve) => setImmediate(resolve))
+      if (i % 1000 === 0) assert.deepEqual(numbersOf(store), sorted(model))
+    }
+    await store.close()
+    store = await openSqliteStore(host, small)
+    assert.deepEqual(numbersOf(store), sorted(model))
+    await store.close()
+  }
+})
+
+test('a view sees its moment while its rows are on their way into the file', async () => {
+  const store = await openSqliteStore(freshHost(), { ...options, layerBytes: 5000 })
+  const write = (round: number): void => {
+    for (let i = 0; i < 100; i++) {
+      store.transaction(() => store.put('t', uint64Bytes(i), uint64Bytes(round)))
+    }
+  }
+  for (let round = 1; round <= 20; round++) {
+    write(round)
+    const view = store.view()
+    write(round + 100)
+    await new Promise((resolve) => setImmediate(resolve))
+    write(round + 200)
+    assert.deepEqual(
+      numbersOf(view).map(([, value]) => value),
+      Array.from({ length: 100 }, () => round),
+    )
+    view.close()
+  }
+  await store.close()
+})
+
+function numbersOf(store: StoreReader): readonly (readonly [number, number])[] {
+  return store
+    .range('t', { start: new Uint8Array(0) })
+    .map(({ key, value }) => [readUint64(key, 0), readUint64(value, 0)])
+}
+
+function sorted(model: ReadonlyMap<number, number>): readonly (readonly [number, number])[] {
+  return [...model].sort(([a], [b]) => a - b)
+}
 
 test('views are bounded and reused', async () => {
   const store = await openSqliteStore(freshHost(), options)
