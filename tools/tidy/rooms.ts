@@ -72,7 +72,7 @@ export const worldly: readonly string[] = [
 export const allowedNodeModules: readonly { readonly file: string; readonly module: string }[] = [
   { file: 'src/base/hash.ts', module: 'node:crypto' },
   { file: 'src/base/cipher.ts', module: 'node:crypto' },
-  { file: 'src/storage/sqlite-store.ts', module: 'node:sqlite' },
+  { file: 'src/storage/sqlite-engine.ts', module: 'node:sqlite' },
 ]
 
 /** Ambient names, and what to use instead. A dotted name bans that member only. */
