@@ -35,6 +35,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map([
     },
   ],
   [
+    'mesh',
+    async () => {
+      const { meshPromises, runMeshWorkload } = await import('./mesh/workload.ts')
+      return { run: runMeshWorkload, promises: meshPromises }
+    },
+  ],
+  [
     'keyspace',
     async () => {
       const { keyspacePromises, runKeyspaceWorkload } = await import('./workloads/keyspace.ts')

@@ -3,7 +3,7 @@
 
 import { assert, Fault, type GroupId, isFault, type NodeId } from '../base/index.ts'
 import type { Host, Port, Timer } from '../host/index.ts'
-import type { Raft } from '../raft/index.ts'
+import type { Foreign, Raft } from '../raft/index.ts'
 import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
 import type { Segments, Store } from '../storage/index.ts'
 import { checkName, createKeyspace, type Transport } from './client.ts'
@@ -45,6 +45,9 @@ export type NamespaceOptions = {
   /** As in KeyspacesOptions, for this namespace; Infinity: forgotten when it is asked for only. */
   readonly historyMs?: number
   readonly historyRevisionsMax?: number
+  /** As in raft's GroupOptions. */
+  readonly clusterId?: Uint8Array
+  readonly onForeign?: (foreign: Foreign) => void
 }
 
 export type KeyspacesOptions = {
@@ -226,7 +229,7 @@ class NodeKeyspaces implements CoreKeyspaces {
 
   async #openReplica(options: NamespaceOptions): Promise<Replica> {
     const { host, store, raft } = this.#dependencies
-    const { group: id, name, founders, electionPriority } = options
+    const { group: id, name, founders, electionPriority, clusterId, onForeign } = options
     const onFatal = (error: unknown): void => this.#stop(error)
     const machine = createMachine({ host, store, values: this.#values, group: id, onFatal })
     const group = await raft.open({
@@ -235,6 +238,8 @@ class NodeKeyspaces implements CoreKeyspaces {
       stateMachine: machine,
       founders,
       ...(electionPriority === undefined ? {} : { electionPriority }),
+      ...(clusterId === undefined ? {} : { clusterId }),
+      ...(onForeign === undefined ? {} : { onForeign }),
     })
     const { quotaBytes = quotaBytesDefault } = options
     return new Replica({ host, store, values: this.#values, group, machine, quotaBytes })

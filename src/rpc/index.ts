@@ -1,3 +1,4 @@
+export { identify } from './identify.ts'
 export { bulkMethod, controlMethod } from './methods.ts'
 export type {
   CallOptions,

@@ -8,6 +8,8 @@ export const controlMethod = {
   keyspaceRequest: 16,
   keyspaceReadIndex: 17,
   nodeStatus: 32,
+  meshFounding: 48,
+  meshCommand: 49,
 } as const
 
 /** Bulk port (9991). */

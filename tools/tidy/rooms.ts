@@ -15,6 +15,10 @@ export const rooms: readonly Room[] = [
   { name: 'founding', mayImport: ['base', 'host'] },
   { name: 'raft', mayImport: ['base', 'host', 'storage', 'rpc'] },
   { name: 'keyspace', mayImport: ['base', 'host', 'storage', 'rpc', 'raft'] },
+  {
+    name: 'mesh',
+    mayImport: ['base', 'host', 'storage', 'rpc', 'founding', 'raft', 'keyspace'],
+  },
   { name: 'cluster', mayImport: ['base', 'host', 'rpc', 'keyspace'] },
   { name: 'content', mayImport: ['base', 'host', 'storage', 'rpc', 'keyspace', 'cluster'] },
   { name: 'sql', mayImport: ['base', 'host', 'storage', 'rpc', 'raft', 'keyspace', 'cluster'] },
@@ -34,6 +38,7 @@ export const rooms: readonly Room[] = [
       'founding',
       'raft',
       'keyspace',
+      'mesh',
       'cluster',
       'content',
       'sql',

@@ -1,0 +1,148 @@
+// The command API of the namespaces that are open here: serves other nodes' requests and asks other nodes. What only
+// the leader can do is passed on to it, once; a request that was passed on is answered or refused.
+
+import { Fault, isFault, type NodeId, utf8Decode, utf8Encode } from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
+import { namespaceOfApi } from './core/names.ts'
+import {
+  type Answer,
+  command,
+  decodeAnswer,
+  decodeRequest,
+  encodeAnswer,
+  encodeRequest,
+  type JoinRequest,
+  peersMax,
+  type Request,
+  type WireMember,
+} from './core/wire.ts'
+import type { Directory } from './directory.ts'
+
+/** What an open namespace answers commands with. */
+export type Served = {
+  /** Faults 'unavailable' before this node is a member. */
+  leader(): NodeId | undefined
+  wireMembers(): readonly WireMember[]
+  isLeader(): boolean
+  admit(request: JoinRequest): Promise<boolean>
+  propose(payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>
+  write(key: string, value: Uint8Array | undefined, timeoutMs: number): Promise<boolean>
+  read(key: string, barrierMs: number): Promise<Uint8Array | undefined>
+  /** A page of keys that begin with `prefix`, after `after`. */
+  list(
+    prefix: string,
+    page: { readonly after: string; readonly barrierMs: number },
+  ): Promise<{ readonly keys: readonly string[]; readonly hasMore: boolean }>
+}
+
+export type CommandEnds = {
+  readonly self: NodeId
+  readonly host: Host
+  readonly rpc: Rpc
+  readonly directory: Directory
+  readonly find: (namespace: string) => Served | undefined
+}
+
+/** Of requests that name no timeout, or too long a one. */
+const timeoutMsMax = 600_000
+
+export type Ask = Pick<Request, 'api' | 'command' | 'timeoutMs'> & Partial<Request>
+
+export class Commands {
+  readonly #ends: CommandEnds
+
+  constructor(ends: CommandEnds) {
+    this.#ends = ends
+    ends.rpc.serve(controlMethod.meshCommand, (call) => this.#serve(call))
+  }
+
+  /** Asks a node, or this one. Faults of the command; 'unavailable' when the node is not connected. */
+  async ask(to: NodeId, request: Ask, signal?: AbortSignal): Promise<Answer> {
+    const { self, rpc } = this.#ends
+    const frame = encodeRequest(request)
+    if (to === self) return decodeAnswer(await this.#answer(decodeRequest(frame)))
+    const options = { deadlineMs: request.timeoutMs, ...(signal === undefined ? {} : { signal }) }
+    return decodeAnswer(await rpc.call(to, controlMethod.meshCommand, frame, options))
+  }
+
+  #serve(call: IncomingCall): Promise<Uint8Array> {
+    const request = decodeRequest(call.request)
+    const timeoutMs = Math.max(1, Math.min(request.timeoutMs, call.deadlineMs, timeoutMsMax))
+    return this.#answer({ ...request, timeoutMs })
+  }
+
+  async #answer(request: Request): Promise<Uint8Array> {
+    const namespace = namespaceOfApi(request.api)
+    const served = this.#ends.find(namespace)
+    if (served === undefined) {
+      throw new Fault('not-found', `node ${this.#ends.self} does not host ${namespace}`)
+    }
+    switch (request.command) {
+      case command.set:
+        await served.write(utf8Decode(request.key), request.value, request.timeoutMs)
+        return encodeAnswer({})
+      case command.delete:
+        return encodeAnswer({
+          isFound: await served.write(utf8Decode(request.key), undefined, request.timeoutMs),
+        })
+      case command.get:
+        return this.#get(served, request)
+      case command.keys:
+        return this.#keys(served, request)
+      case command.exchange:
+        this.#ends.directory.hear(request.peers)
+        return encodeAnswer({ peers: this.#ends.directory.known().slice(0, peersMax) })
+      case command.apply:
+      case command.join:
+      case command.members:
+        return this.#answerAsLeader(served, request)
+      default:
+        throw new Fault('unsupported', `no command has the number ${request.command}`)
+    }
+  }
+
+  async #get(served: Served, { key, barrierMs }: Request): Promise<Uint8Array> {
+    const value = await served.read(utf8Decode(key), barrierMs)
+    return encodeAnswer(value === undefined ? {} : { isFound: true, value })
+  }
+
+  /** `key` is the prefix, `value` the last key of the page before. */
+  async #keys(served: Served, { key, value, barrierMs }: Request): Promise<Uint8Array> {
+    const after = utf8Decode(value)
+    const { keys, hasMore } = await served.list(utf8Decode(key), { after, barrierMs })
+    return encodeAnswer({ keys: keys.map((one) => utf8Encode(one)), hasMore })
+  }
+
+  async #answerAsLeader(served: Served, request: Request): Promise<Uint8Array> {
+    if (served.isLeader()) return this.#answerHere(served, request)
+    const leader = served.leader()
+    if (request.isForwarded || leader === undefined || leader === this.#ends.self) {
+      if (request.command === command.members) {
+        return encodeAnswer({ members: served.wireMembers() })
+      }
+      throw new Fault('not-leader', `node ${this.#ends.self} does not lead`, {
+        fields: { leader: String(leader ?? '') },
+      })
+    }
+    try {
+      return encodeAnswer(await this.ask(leader, { ...request, isForwarded: true }))
+    } catch (error) {
+      const isLost = isFault(error, 'unavailable') && error.outcome === 'failed'
+      if (request.command !== command.members || !isLost) throw error
+      return encodeAnswer({ members: served.wireMembers() })
+    }
+  }
+
+  async #answerHere(served: Served, request: Request): Promise<Uint8Array> {
+    if (request.command === command.members) {
+      return encodeAnswer({ members: served.wireMembers(), isLeaders: true })
+    }
+    if (request.command === command.apply) {
+      return encodeAnswer({ value: await served.propose(request.value, request.timeoutMs) })
+    }
+    if (request.join === undefined) throw new Fault('invalid', 'a join that names no node')
+    this.#ends.directory.hear([request.join])
+    return encodeAnswer({ isVoter: await served.admit(request.join) })
+  }
+}

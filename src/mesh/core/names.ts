@@ -1,0 +1,63 @@
+// Names of the mesh: a namespace is a path under /raft/, and everything of its group follows from it.
+//
+//   namespace          /raft/cron
+//   command API        /raft/v1/raft/cron               rpc method meshCommand; the name travels in the request
+//   consensus          /raft/v1/raft/cron/transport     rpc methods raftMessages, raftSnapshot, raftPulse, by group id
+//   storage            /raft/cron/log/, /stable/, /data/  the shared log and store, by group id (DESIGN.md)
+//   group id           52 bits of SHA-256 of the namespace, never one of the first 2^20, which are a node's own
+//
+// A namespace may not end in /transport, so that no API has the name of another one's transport.
+
+import { Fault, type GroupId, groupId, sha256, utf8Encode } from '../../base/index.ts'
+
+export const namespaceBytesMax = 255
+const reservedGroups = 2 ** 20
+const prefix = '/raft/v1'
+
+/** Fault 'invalid' unless it is a path under /raft/ of at most 255 bytes. */
+export function checkNamespace(namespace: string): void {
+  const shown = namespace.slice(0, 64)
+  const next = 'name it like /raft/cron: parts of letters, digits, dot, underscore and hyphen'
+  if (!namespace.startsWith('/raft/')) {
+    throw new Fault('invalid', `a namespace begins with /raft/, unlike '${shown}'`, { next })
+  }
+  if (namespace.length > namespaceBytesMax) {
+    throw new Fault('invalid', `a namespace has at most ${namespaceBytesMax} bytes`, { next })
+  }
+  const parts = namespace.slice(1).split('/')
+  const isPath = parts.every((part) => /^[A-Za-z0-9._-]+$/.test(part) && !/^\.+$/.test(part))
+  if (!isPath) throw new Fault('invalid', `'${shown}' is not the name of a namespace`, { next })
+  if (parts.at(-1) === 'transport') {
+    throw new Fault('invalid', `a namespace does not end in /transport, unlike '${shown}'`, {
+      next,
+    })
+  }
+}
+
+/** The number of the namespace's group on every node. Two names with one number are refused at open. */
+export function groupOf(namespace: string): GroupId {
+  const digest = sha256(utf8Encode(`atoll group\0${namespace}`))
+  const view = new DataView(digest.buffer, digest.byteOffset)
+  const number = (view.getUint32(0) >>> 12) * 0x1_0000_0000 + view.getUint32(4)
+  return groupId(number < reservedGroups ? number + reservedGroups : number)
+}
+
+/** The name of the namespace's command API. */
+export function apiName(namespace: string): string {
+  return `${prefix}${namespace}`
+}
+
+/** The name of the namespace's consensus transport. */
+export function transportName(namespace: string): string {
+  return `${prefix}${namespace}/transport`
+}
+
+/** The namespace of a command API. Fault 'invalid' for any other name. */
+export function namespaceOfApi(name: string): string {
+  if (!name.startsWith(`${prefix}/`)) {
+    throw new Fault('invalid', `'${name.slice(0, 64)}' is not the name of a command API`)
+  }
+  const namespace = name.slice(prefix.length)
+  checkNamespace(namespace)
+  return namespace
+}

@@ -1,0 +1,327 @@
+// Opens a mesh over one host: identity, log, store, connections, raft, keyspaces, and whatever namespaces its
+// owner opens. The order of floors up, the opposite down.
+
+import { clusterId, Fault, type NodeId } from '../base/index.ts'
+import { presets } from '../founding/index.ts'
+import type { Host, Transport } from '../host/index.ts'
+import { type CoreKeyspaces, createKeyspaces, keyspaceTables } from '../keyspace/index.ts'
+import { createRaft, type Raft, type RaftOptions, raftTable } from '../raft/index.ts'
+import { createRpc, type Rpc } from '../rpc/index.ts'
+import {
+  type Log,
+  openLog,
+  openSegments,
+  openStore,
+  type Segments,
+  type Store,
+} from '../storage/index.ts'
+import { createClient } from './client.ts'
+import { Commands } from './commands.ts'
+import { formatAddress, parseAddress } from './core/address.ts'
+import type { MeshIdentity } from './core/identity-record.ts'
+import { checkNamespace, groupOf } from './core/names.ts'
+import { Directory } from './directory.ts'
+import { FoundingPost } from './founding-post.ts'
+import { openIdentity } from './identity.ts'
+import type {
+  Client,
+  ClientOptions,
+  Cluster,
+  Mesh,
+  MeshOptions,
+  MeshStatus,
+  OpenOptions,
+} from './mesh.ts'
+import { OpenNamespace } from './open-namespace.ts'
+import type { Replica } from './replica.ts'
+import { meshTable } from './tables.ts'
+
+/** A command carries at most a payload of 1 MiB, a forwarded request of the keyspace 1.5 MiB. */
+const callBytesMax = 2 * 1024 * 1024
+const namespacesMax = 4_096
+const reserveBytes = 64 * 1024 * 1024
+const defaultMeshId = '00000000000000000000000061746f6c'
+
+/**
+ * Starts listening. Faults 'invalid' for bad options, 'exists' when the port is taken, 'corrupt' for a data
+ * directory that cannot be trusted.
+ */
+export async function createMesh(host: Host, options: MeshOptions): Promise<Mesh> {
+  const parts = await openParts(host, options)
+  try {
+    await parts.rpc.listen()
+  } catch (error) {
+    await closeParts(parts)
+    throw error
+  }
+  return new NodeMesh(host, options, parts)
+}
+
+type Storage = { readonly log: Log; readonly store: Store; readonly values: Segments }
+type Parts = Storage & {
+  readonly identity: MeshIdentity
+  readonly address: string
+  readonly transport: Transport
+  readonly rpc: Rpc
+  readonly raft: Raft
+  readonly keyspaces: CoreKeyspaces
+}
+
+async function openParts(host: Host, options: MeshOptions): Promise<Parts> {
+  const listen = parseAddress(options.listen)
+  const address = formatAddress(parseAddress(options.address ?? options.listen))
+  for (const contact of options.contacts ?? []) parseAddress(contact)
+  const storage = await openStorage(host, options)
+  try {
+    const { transport: given } = options
+    const identity = await openIdentity(
+      { host, store: storage.store },
+      {
+        path: `${directoryOf(options)}/identity`,
+        meshId: checkMeshId(typeof given === 'function' ? options.meshId : given.self.clusterId),
+        node: typeof given === 'function' ? undefined : given.self.nodeId,
+      },
+    )
+    const self = { nodeId: identity.node, clusterId: clusterId(identity.meshId) }
+    const transport = typeof given === 'function' ? await given(self) : given
+    const rpc = createRpc(host, {
+      transport,
+      listen,
+      limits: { callBytesMax },
+      isExpected: () => true,
+    })
+    const onFatal = (fault: Fault): void => host.journal.fatal('mesh.state_untrusted', fault)
+    const raft = createRaft(
+      { host, rpc, onFatal, ...storage },
+      raftOptionsOf(options, identity.node),
+    )
+    const keyspaces = await createKeyspaces(
+      { host, raft, rpc, self: identity.node, session: { number: drawSession(host) }, ...storage },
+      { namespaces: [] },
+    )
+    return { identity, address, transport, rpc, raft, keyspaces, ...storage }
+  } catch (error) {
+    await closeStorage(storage)
+    throw error
+  }
+}
+
+async function openStorage(host: Host, options: MeshOptions): Promise<Storage> {
+  const directory = directoryOf(options)
+  const { ownLogThread: ownThread } = options
+  const tables = [raftTable, ...keyspaceTables, meshTable]
+  const store = await openStore(host, { path: `${directory}/store.sqlite`, tables })
+  const log = await openLog(host, {
+    path: `${directory}/log`,
+    ...(ownThread === undefined ? {} : { ownThread }),
+  })
+  const values = await openSegments(host, { path: `${directory}/values`, reserveBytes })
+  return { log, store, values }
+}
+
+function directoryOf(options: MeshOptions): string {
+  return options.directory ?? 'mesh'
+}
+
+function checkMeshId(id = defaultMeshId): string {
+  if (/^[0-9a-f]{32}$/.test(id)) return id
+  throw new Fault('invalid', `a mesh id is 32 hexadecimal digits, unlike '${id.slice(0, 64)}'`)
+}
+
+/** Half a heartbeat per tick: late by a tick is no missed heartbeat. */
+function raftOptionsOf(options: MeshOptions, self: NodeId): RaftOptions {
+  const { heartbeatMs, electionMs } = presets[options.preset ?? 'regional'].parameters
+  const tickMs = heartbeatMs / 2
+  const { logBytesMax } = options
+  return {
+    self,
+    tickMs,
+    heartbeatTicks: 2,
+    electionTicks: Math.round(electionMs / tickMs),
+    ...(logBytesMax === undefined ? {} : { logBytesMax }),
+  }
+}
+
+/** One boot of one node: 52 random bits, so that two boots never share a request id. */
+function drawSession(host: Host): number {
+  return host.random.integer(2 ** 26) * 2 ** 26 + host.random.integer(2 ** 26) + 1
+}
+
+async function closeParts({ raft, rpc, keyspaces, ...storage }: Parts): Promise<void> {
+  await keyspaces.close()
+  await raft.close()
+  await rpc.close()
+  await closeStorage(storage)
+}
+
+async function closeStorage({ log, store, values }: Storage): Promise<void> {
+  await values.close()
+  await store.close()
+  await log.close()
+}
+
+class NodeMesh implements Mesh {
+  readonly node: NodeId
+  readonly #host: Host
+  readonly #options: MeshOptions
+  readonly #parts: Parts
+  readonly #directory: Directory
+  readonly #post: FoundingPost
+  readonly #commands: Commands
+  readonly #replicas = new Map<string, Replica>()
+  readonly #open = new Map<string, OpenNamespace>()
+  /** What has a group here, open or not. */
+  readonly #groups = new Map<number, string>()
+  readonly #announced = new Map<string, () => void>()
+  readonly #watched = new Set<string>()
+  #closing: Promise<void> | undefined
+
+  constructor(host: Host, options: MeshOptions, parts: Parts) {
+    this.#host = host
+    this.#options = options
+    this.#parts = parts
+    this.node = parts.identity.node
+    const { rpc, transport, address } = parts
+    this.#directory = new Directory({
+      host,
+      transport,
+      rpc,
+      address,
+      contacts: () => this.#allContacts(),
+    })
+    this.#post = new FoundingPost({
+      host,
+      rpc,
+      directory: this.#directory,
+      contacts: (namespace) => this.#contacts(namespace),
+    })
+    this.#commands = new Commands({
+      self: this.node,
+      host,
+      rpc,
+      directory: this.#directory,
+      find: (namespace) => this.#found(namespace),
+    })
+  }
+
+  async open(namespace: string, options: OpenOptions): Promise<Cluster> {
+    checkNamespace(namespace)
+    this.#mustBeOpen()
+    const group = groupOf(namespace)
+    const other = this.#groups.get(group)
+    if (other !== undefined && other !== namespace) {
+      throw new Fault('conflict', `${namespace} and ${other} have the same group number ${group}`, {
+        next: 'choose another name',
+      })
+    }
+    if (this.#found(namespace) !== undefined) {
+      throw new Fault('exists', `${namespace} is open already`)
+    }
+    if (this.#groups.size >= namespacesMax) {
+      throw new Fault('overloaded', `a mesh has at most ${namespacesMax} namespaces`)
+    }
+    const opened = new OpenNamespace(this.#ends(), namespace, options)
+    this.#open.set(namespace, opened)
+    this.#groups.set(group, namespace)
+    try {
+      await opened.start()
+    } catch (error) {
+      this.#open.delete(namespace)
+      opened.stop()
+      throw error
+    }
+    const { discovery } = this.#options
+    if (discovery !== undefined && !this.#announced.has(namespace)) {
+      this.#announced.set(namespace, discovery.announce(namespace, this.#parts.address))
+    }
+    return opened
+  }
+
+  client(namespace: string, options: ClientOptions = {}): Client {
+    checkNamespace(namespace)
+    this.#mustBeOpen()
+    this.#watched.add(namespace)
+    const isHosted = (): boolean => this.#found(namespace) !== undefined
+    return createClient(
+      {
+        host: this.#host,
+        rpc: this.#parts.rpc,
+        directory: this.#directory,
+        commands: this.#commands,
+        self: this.node,
+        isHosted,
+      },
+      namespace,
+      options,
+    )
+  }
+
+  status(): MeshStatus {
+    const { identity, address, rpc } = this.#parts
+    return {
+      node: this.node,
+      incarnation: identity.incarnation,
+      meshId: identity.meshId,
+      address,
+      peers: this.#directory
+        .known()
+        .map((peer) => ({ ...peer, isReachable: rpc.isReachable(peer.node) })),
+      namespaces: [...this.#open.values()]
+        .filter((one) => !one.isClosed)
+        .sort((a, b) => (a.namespace < b.namespace ? -1 : 1))
+        .map((one) => one.status()),
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    for (const withdraw of this.#announced.values()) withdraw()
+    this.#directory.close()
+    for (const opened of this.#open.values()) opened.stop()
+    await closeParts(this.#parts)
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing !== undefined) throw new Fault('cancelled', 'the mesh was closed')
+  }
+
+  #found(namespace: string): OpenNamespace | undefined {
+    const opened = this.#open.get(namespace)
+    return opened?.isClosed === false ? opened : undefined
+  }
+
+  #contacts(namespace: string): readonly string[] {
+    const found = this.#options.discovery?.contacts(namespace) ?? []
+    const connected = this.#directory.known().map(({ address }) => address)
+    return [...(this.#options.contacts ?? []), ...found, ...connected]
+  }
+
+  #allContacts(): readonly string[] {
+    const names = new Set([...this.#open.keys(), ...this.#watched])
+    const found = [...names].flatMap((name) => this.#options.discovery?.contacts(name) ?? [])
+    return [...new Set([...(this.#options.contacts ?? []), ...found])]
+  }
+
+  #ends() {
+    const { raft, rpc, store, keyspaces, address } = this.#parts
+    return {
+      host: this.#host,
+      self: this.node,
+      raft,
+      rpc,
+      store,
+      keyspaces,
+      address,
+      directory: this.#directory,
+      post: this.#post,
+      commands: this.#commands,
+      replicas: this.#replicas,
+      preset: presets[this.#options.preset ?? 'regional'],
+      foundingDirectory: `${directoryOf(this.#options)}/founding`,
+    }
+  }
+}
