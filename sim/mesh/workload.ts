@@ -4,7 +4,14 @@
 // does not force two). Checked after the heal: everybody is a member and votes, and every register's
 // history is linearizable, so nothing acknowledged is lost.
 
-import { Fault, isFault, type NodeId, type Random, utf8Decode, utf8Encode } from '../../src/base/index.ts'
+import {
+  Fault,
+  isFault,
+  type NodeId,
+  type Random,
+  utf8Decode,
+  utf8Encode,
+} from '../../src/base/index.ts'
 import type { Universe } from '../../src/founding/index.ts'
 import { type Cluster, createMesh, type Mesh, type OpenOptions } from '../../src/mesh/index.ts'
 import { WorldFailure } from '../failures.ts'
@@ -172,7 +179,11 @@ export class MeshWorld {
   }
 
   hasAlarm(node: number, kind: string): boolean {
-    return this.running(node)?.cluster.status().alarms.some((alarm) => alarm.kind === kind) === true
+    return (
+      this.running(node)
+        ?.cluster.status()
+        .alarms.some((alarm) => alarm.kind === kind) === true
+    )
   }
 
   async until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {

@@ -121,7 +121,8 @@ export class Commands {
       if (request.command === command.members) {
         return encodeAnswer({ members: served.wireMembers() })
       }
-      throw new Fault('not-leader', `node ${this.#ends.self} does not lead`, {
+      const who = leader === undefined ? 'knows no leader' : 'does not lead'
+      throw new Fault('not-leader', `node ${this.#ends.self} ${who}`, {
         fields: { leader: String(leader ?? '') },
       })
     }

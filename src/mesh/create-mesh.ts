@@ -278,6 +278,11 @@ class NodeMesh implements Mesh {
     return this.#closing
   }
 
+  async #maybeClose(): Promise<void> {
+    if (this.#options.closesWithLast !== true) return
+    if ([...this.#open.values()].every((one) => one.isClosed)) await this.close()
+  }
+
   async #close(): Promise<void> {
     for (const withdraw of this.#announced.values()) withdraw()
     this.#directory.close()
@@ -322,6 +327,7 @@ class NodeMesh implements Mesh {
       replicas: this.#replicas,
       preset: presets[this.#options.preset ?? 'regional'],
       foundingDirectory: `${directoryOf(this.#options)}/founding`,
+      onClosed: () => this.#maybeClose(),
     }
   }
 }

@@ -17,9 +17,9 @@ import {
 } from './core/identity-record.ts'
 import { identityKey, meshTable } from './tables.ts'
 
-/** Certificates name node numbers of at most ten digits; the first million are for those given by people. */
+/** Numbers have 32 bits in the transports' handshakes; the first million are for those given by people. */
 const drawnFirst = 2 ** 20
-const drawnLimit = 2 ** 33 - drawnFirst
+const half = 2 ** 16
 
 /** `node` absent: drawn. Fault 'corrupt' for a directory that is damaged, incomplete or another node's. */
 export async function openIdentity(
@@ -55,8 +55,8 @@ function drawIdentity(
 }
 
 function drawNode(random: Host['random']): NodeId {
-  const high = random.integer(2 ** 17)
-  return nodeId(drawnFirst + ((high * 2 ** 16 + random.integer(2 ** 16)) % drawnLimit))
+  const high = drawnFirst / half + random.integer(half - drawnFirst / half)
+  return nodeId(high * half + random.integer(half))
 }
 
 function mustBeWhole(file: Uint8Array, row: Uint8Array | undefined): void {

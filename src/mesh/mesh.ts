@@ -45,6 +45,8 @@ export type MeshOptions = {
   readonly ownLogThread?: boolean
   /** Snapshot and cut when the log holds more. Default 64 MiB. */
   readonly logBytesMax?: number
+  /** Closes the mesh with the last of its namespaces. Default false. */
+  readonly closesWithLast?: boolean
 }
 
 /**

@@ -45,6 +45,8 @@ export type NamespaceEnds = ReplicaEnds & {
   readonly foundingDirectory: string
   /** Replicas live as long as the mesh: what was closed here is found again by the next open(). */
   readonly replicas: Map<string, Replica>
+  /** The user has closed the namespace. */
+  readonly onClosed: () => Promise<void>
 }
 
 const alarmsMax = 64
@@ -252,6 +254,7 @@ export class OpenNamespace implements Cluster, Served {
       })
     }
     this.stop()
+    await this.#ends.onClosed()
   }
 
   /** Without handing over: the whole mesh ends. */

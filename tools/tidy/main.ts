@@ -6,7 +6,7 @@ import { join, relative } from 'node:path'
 import { checkAll, checkDocument, type Problem, readSource } from './checks.ts'
 
 const root = join(import.meta.dirname, '..', '..')
-const folders = ['src', 'sim', 'tools', 'test', 'bench']
+const folders = ['src', 'sim', 'tools', 'test', 'bench', 'examples']
 /** Another language: compiled to WebAssembly, checked by its own compiler. */
 const otherLanguages = ['src/content/kernel/assembly/']
 

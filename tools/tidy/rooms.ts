@@ -49,6 +49,7 @@ export const rooms: readonly Room[] = [
   },
   { name: 'client', mayImport: ['base', 'host'] },
   { name: 'cli', mayImport: ['base', 'host', 'cluster', 'client', 'node'] },
+  { name: 'library', mayImport: ['base', 'host', 'rpc', 'mesh'] },
   { name: 'console', mayImport: [] },
   { name: 'node', mayImport: 'all' },
   { name: 'sim', mayImport: 'all' },
@@ -56,7 +57,7 @@ export const rooms: readonly Room[] = [
 
 /** Doors besides a room's own index.ts. The real host is for whoever starts a process. */
 export const extraDoors: readonly { readonly door: string; readonly from: readonly string[] }[] = [
-  { door: 'src/host/real/index.ts', from: ['cli', 'tools', 'test', 'bench', 'sim'] },
+  { door: 'src/host/real/index.ts', from: ['cli', 'library', 'tools', 'test', 'bench', 'sim'] },
   { door: 'src/cluster/files.ts', from: ['cli'] },
   { door: 'src/gateways/admin/index.ts', from: ['node'] },
 ]
@@ -68,6 +69,7 @@ export const worldly: readonly string[] = [
   'tools/',
   'test/',
   'bench/',
+  'examples/',
   'sim/main.ts',
   'sim/plants/planting.ts',
   'sim/plants/run-plants.ts',

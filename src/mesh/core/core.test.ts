@@ -16,7 +16,13 @@ test('names: what is under /raft/ is a namespace, everything else is refused', (
     assert.equal(namespaceOfApi(apiName(good)), good)
   }
   const bad = ['', 'cron', '/raft', '/raft/', '/cron', '/raft/a b', '/raft//a', '/raft/a/']
-  const worse = ['/raft/..', '/raft/./a', '/raft/a/transport', `/raft/${'x'.repeat(250)}`, '/raft/é']
+  const worse = [
+    '/raft/..',
+    '/raft/./a',
+    '/raft/a/transport',
+    `/raft/${'x'.repeat(250)}`,
+    '/raft/é',
+  ]
   for (const name of [...bad, ...worse]) assert.throws(() => checkNamespace(name), isInvalid, name)
   assert.throws(() => namespaceOfApi('/raft/v1/cron'), isInvalid)
 })
@@ -37,7 +43,17 @@ test('addresses: read and written, nonsense refused', () => {
   for (const text of ['127.0.0.1:6660', 'node-1.example:1', '[::1]:65535']) {
     assert.equal(formatAddress(parseAddress(text)), text)
   }
-  for (const text of ['', 'a', 'a:', ':1', 'a:0', 'a:65536', '::1:5', 'a b:1', `${'a'.repeat(300)}:1`]) {
+  for (const text of [
+    '',
+    'a',
+    'a:',
+    ':1',
+    'a:0',
+    'a:65536',
+    '::1:5',
+    'a b:1',
+    `${'a'.repeat(300)}:1`,
+  ]) {
     assert.throws(() => parseAddress(text), isInvalid, text)
   }
 })
@@ -111,7 +127,10 @@ function judge(
 }
 
 test('admission: learner first, voter when caught up and the quorum then is alive', () => {
-  assert.deepEqual(judge(4, { isTakenIn: false }), { kind: 'change', change: { addLearners: [four] } })
+  assert.deepEqual(judge(4, { isTakenIn: false }), {
+    kind: 'change',
+    change: { addLearners: [four] },
+  })
   assert.equal(judge(4, { configuration: withLearner }).kind, 'learner')
   const ready = { configuration: withLearner, progress: caughtUp }
   assert.deepEqual(judge(4, ready), { kind: 'change', change: { addVoters: [four] } })
@@ -137,9 +156,17 @@ test('admission: one change at a time, and no removal that stops the rest', () =
   assert.ok(verdict.kind === 'refuse' && verdict.fault.code === 'conflict')
   assert.ok(isFault(judgeRemoval(one, joint, everybody), 'conflict'))
   assert.equal(judgeRemoval(three, members, everybody), undefined)
-  assert.ok(isFault(judgeRemoval(three, members, (node) => node === 1), 'precondition'))
+  assert.ok(
+    isFault(
+      judgeRemoval(three, members, (node) => node === 1),
+      'precondition',
+    ),
+  )
   assert.ok(isFault(judgeRemoval(four, members, everybody), 'not-found'))
-  assert.equal(judgeRemoval(four, withLearner, () => false), undefined)
+  assert.equal(
+    judgeRemoval(four, withLearner, () => false),
+    undefined,
+  )
   const alone = { ...members, voters: [one] }
   assert.ok(isFault(judgeRemoval(one, alone, everybody), 'precondition'))
 })
