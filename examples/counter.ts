@@ -56,4 +56,5 @@ for await (const line of createInterface({ input: process.stdin })) {
     console.log(`${error.code} (${error.outcome}): ${error.message}`)
   }
 }
+process.stdin.destroy()
 await mesh.close()

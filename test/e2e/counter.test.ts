@@ -29,7 +29,12 @@ class Counter {
     const addresses = [0, 1, 2].map((other) => `127.0.0.1:${firstPort + other}`)
     const own = addresses[number] ?? ''
     const others = addresses.filter((address) => address !== own)
-    const args = [join(root, 'examples/counter.ts'), join(directory, String(number)), own, ...others]
+    const args = [
+      join(root, 'examples/counter.ts'),
+      join(directory, String(number)),
+      own,
+      ...others,
+    ]
     const env = { ...process.env, COUNTER_KEY: key }
     this.#child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'pipe'] })
     const { stdout, stderr } = this.#child
