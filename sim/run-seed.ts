@@ -1,5 +1,6 @@
 // One seed of one workload, from an empty world to its verdict.
 
+import type { ExerciseKind } from './workloads/recipes.ts'
 import { type RealLoop, World } from './world.ts'
 
 export type Workload = {
@@ -11,8 +12,36 @@ export type Workload = {
   readonly promises: readonly string[]
 }
 
+type LoadExercise = () => Promise<ExerciseKind>
+
+/** Recipes, one workload each. */
+const exercises: readonly (readonly [string, LoadExercise])[] = [
+  ['lock', async () => (await import('./workloads/recipes/locks.ts')).locks],
+  ['semaphore', async () => (await import('./workloads/recipes/semaphores.ts')).semaphores],
+  ['lease', async () => (await import('./workloads/recipes/leases.ts')).leases],
+  ['once', async () => (await import('./workloads/recipes/once.ts')).once],
+  ['queue', async () => (await import('./workloads/recipes/queues.ts')).queues],
+  ['barrier', async () => (await import('./workloads/recipes/barriers.ts')).barriers],
+  ['schedule', async () => (await import('./workloads/recipes/schedules.ts')).schedules],
+  [
+    'steady-schedule',
+    async () => (await import('./workloads/recipes/schedules.ts')).steadySchedules,
+  ],
+]
+
+async function asWorkload(kind: ExerciseKind): Promise<Workload> {
+  const { recipePromises, runExercise } = await import('./workloads/recipes.ts')
+  return {
+    run: (world, options) => runExercise(world, kind, options),
+    promises: [...recipePromises, ...kind.promises],
+  }
+}
+
 /** Loaded when asked for: a workload brings the rooms that it exercises. */
-export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map([
+export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map<
+  string,
+  () => Promise<Workload>
+>([
   [
     'core',
     async () => {
@@ -48,6 +77,9 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map([
       return { run: runKeyspaceWorkload, promises: keyspacePromises }
     },
   ],
+  ...exercises.map(([name, load]) => {
+    return [name, async () => asWorkload(await load())] as const
+  }),
   [
     's3',
     async () => {

@@ -1,0 +1,199 @@
+// Nodes of one namespace on simulated hosts: real log, store, segments, rpc, raft and keyspace. Founders, and one
+// node that has no replica. What a workload runs on a node begins when the node is open and dies with it.
+
+import {
+  clusterId,
+  Fault,
+  groupId,
+  isFault,
+  type NodeId,
+  nodeId,
+  utf8Encode,
+} from '../../src/base/index.ts'
+import type { Address, Host, NodeIdentity } from '../../src/host/index.ts'
+import { createKeyspaces, type FullKeyspace, keyspaceTables } from '../../src/keyspace/index.ts'
+import { createRaft, type Group, raftTable } from '../../src/raft/index.ts'
+import { controlMethod, createRpc } from '../../src/rpc/index.ts'
+import { openLog, openSegments, openStore } from '../../src/storage/index.ts'
+import { WorldFailure } from '../failures.ts'
+import type { SimHost } from '../sim-host.ts'
+import type { World } from '../world.ts'
+
+export type RunningNode = {
+  readonly host: SimHost
+  readonly keyspace: FullKeyspace
+  /** undefined: it has no replica. */
+  readonly group: Group | undefined
+  /** Sends a request of the keyspace to another node as it is, ids and all. */
+  readonly send: (to: NodeId, request: Uint8Array) => Promise<Uint8Array>
+}
+
+export type ClusterOptions = {
+  readonly founders: number
+  /** Small, so that compaction overtakes watches and snapshots overtake replicas. */
+  readonly historyRevisionsMax: number
+  readonly historyMs: number
+  readonly opened: (node: RunningNode) => void
+  /** The host that the keyspace sees; default: the node's. */
+  readonly hostOf?: (host: SimHost) => Host
+}
+
+export const namespace = '/raft/simulated'
+export const group = groupId(1)
+const sendMs = 2_000
+const cluster = clusterId('00000000000000000000000000000002')
+const logBytesMax = 40 * 1024
+const startAgainMs = 1_000
+const settlesWithinMs = 90_000
+
+export class KeyspaceCluster {
+  readonly founders: readonly NodeId[]
+  readonly nodes: readonly number[]
+  readonly running = new Map<number, RunningNode>()
+  readonly #world: World
+  readonly #options: ClusterOptions
+
+  constructor(world: World, options: ClusterOptions) {
+    this.#world = world
+    this.#options = options
+    const numbers = Array.from({ length: options.founders }, (_, i) => i + 1)
+    this.founders = numbers.map(nodeId)
+    this.nodes = [...numbers, options.founders + 1]
+    world.onStopped = (node, event, fault) => this.#stopped(node, event, fault)
+  }
+
+  start(node: number): void {
+    const host = this.#world.startHost(node)
+    this.#open(host).catch((error: unknown) => {
+      if (host.isAlive) this.#stopped(node, 'start', error)
+    })
+  }
+
+  /** Runs at the node; Fault 'deadline' with outcome unknown when it does not answer. */
+  at<T>(
+    node: number,
+    deadlineMs: number,
+    ask: (keyspace: FullKeyspace, group: Group | undefined) => Promise<T>,
+  ): Promise<T> {
+    const running = this.running.get(node)
+    if (running === undefined || !running.host.isAlive) {
+      return Promise.reject(new Fault('unavailable', `node ${node} is down`))
+    }
+    return new Promise((resolve, reject) => {
+      const deadline = this.#world.schedule(deadlineMs, 'client gives up', () => {
+        reject(new Fault('deadline', `node ${node} does not answer`, { outcome: 'unknown' }))
+      })
+      running.host.schedule(0, 'client', () => {
+        ask(running.keyspace, running.group)
+          .finally(() => {
+            deadline.isCancelled = true
+          })
+          .then(resolve, reject)
+      })
+    })
+  }
+
+  /** After the heal: a WorldFailure when it never comes. */
+  async until(what: string, isDone: () => boolean | Promise<boolean>): Promise<void> {
+    const endMs = this.#world.nowMs + settlesWithinMs
+    while (!(await isDone())) {
+      if (this.#world.nowMs > endMs) throw new WorldFailure(`not after the heal: ${what}`)
+      await this.#world.sleep(100)
+    }
+  }
+
+  /** After the heal: asks until a node answers. */
+  async ask<T>(what: string, ask: (keyspace: FullKeyspace) => Promise<T>): Promise<T> {
+    let answer: { readonly value: T } | undefined
+    await this.until(what, async () => {
+      try {
+        answer = { value: await this.at(1, 20_000, ask) }
+      } catch (error) {
+        if (!isFault(error)) throw error
+      }
+      return answer !== undefined
+    })
+    if (answer === undefined) throw new WorldFailure(`no answer: ${what}`)
+    return answer.value
+  }
+
+  async hashesAgree(): Promise<void> {
+    const { revision } = await this.ask('the revision', (keyspace) => {
+      return keyspace.range({ key: utf8Encode('a') })
+    })
+    const hashes = new Set<number>()
+    for (const node of this.founders) {
+      await this.until(`a hash of node ${node}`, async () => {
+        try {
+          const { hash } = await this.at(node, 20_000, (keyspace) => keyspace.hash(revision))
+          hashes.add(hash)
+          return true
+        } catch (error) {
+          if (!isFault(error)) throw error
+          return false
+        }
+      })
+    }
+    if (hashes.size > 1) throw new WorldFailure(`replicas differ at revision ${revision}`)
+  }
+
+  /** A node may stop itself while its disk is full; anything else is a failure. */
+  #stopped(node: number, event: string, error: unknown): void {
+    if (!isFault(error, 'no-space')) {
+      const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      this.#world.fail(new WorldFailure(`node ${node} stopped: ${event}: ${what}`))
+      return
+    }
+    this.#world.count(`node stopped itself: ${event} ${error.code}`)
+    this.#world.crash(node, 'kill')
+    this.#world.schedule(startAgainMs, 'start again', () => {
+      if (this.#world.host(node) === undefined) this.start(node)
+    })
+  }
+
+  async #open(simHost: SimHost): Promise<void> {
+    const { historyMs, historyRevisionsMax, hostOf, opened } = this.#options
+    const host = hostOf?.(simHost) ?? simHost
+    const self = nodeId(simHost.node)
+    const log = await openLog(simHost, {
+      path: 'db/log',
+      ownThread: false,
+      segmentBytes: 32 * 1024,
+    })
+    const tables = [raftTable, ...keyspaceTables]
+    const store = await openStore(simHost, { path: 'db/store', tables })
+    const values = await openSegments(simHost, { path: 'db/values', fileBytesMax: 64 * 1024 })
+    const transport = simHost.network.secured(identityOf(self))
+    const rpc = createRpc(simHost, { transport, listen: addressOf(simHost.node) })
+    const onFatal = (fault: Fault): void => simHost.journal.fatal('raft.failed', fault)
+    const raft = createRaft({ host: simHost, log, store, rpc, onFatal }, { self, logBytesMax })
+    const session = { number: drawSession(simHost) }
+    const founders = { voters: this.founders }
+    const keyspaces = await createKeyspaces(
+      { host, raft, rpc, store, values, self, session },
+      { namespaces: [{ name: namespace, group, founders }], historyMs, historyRevisionsMax },
+    )
+    const keyspace = await keyspaces.open(namespace)
+    const peers = this.nodes.filter((node) => node !== simHost.node)
+    rpc.setPeers(new Map(peers.map((node) => [nodeId(node), addressOf(node)])))
+    await rpc.listen()
+    const send = (to: NodeId, request: Uint8Array): Promise<Uint8Array> =>
+      rpc.call(to, controlMethod.keyspaceRequest, request, { deadlineMs: sendMs })
+    const running = { host: simHost, keyspace, group: raft.group(group), send }
+    this.running.set(simHost.node, running)
+    opened(running)
+  }
+}
+
+function drawSession(host: Host): number {
+  return host.random.integer(2 ** 26) * 2 ** 26 + host.random.integer(2 ** 26) + 1
+}
+
+function identityOf(node: NodeId): NodeIdentity {
+  const pem = { authorityPem: '', certificatePem: '', privateKeyPem: '' }
+  return { nodeId: node, clusterId: cluster, ...pem }
+}
+
+function addressOf(node: number): Address {
+  return { host: `127.0.0.${node}`, port: 6660 }
+}

@@ -1,0 +1,111 @@
+// Recipes under faults: their owners run on the nodes of a namespace, are paused, cut off and killed with them, and are
+// born again when a node starts. Each exercise has its own judge (recipes/*.ts); a run plays one of them.
+//
+// An exercise goes on for a while after the heal, then ends in order; what must hold is then checked on what
+// its owners saw and on what is left in the keyspace.
+
+import { isFault, type Random } from '../../src/base/index.ts'
+import type { Ground } from '../../src/keyspace/index.ts'
+import type { Host } from '../../src/host/index.ts'
+import { Faults, type FaultKind } from '../faults.ts'
+import type { SimHost } from '../sim-host.ts'
+import type { World } from '../world.ts'
+import { KeyspaceCluster, type RunningNode } from './keyspace-cluster.ts'
+import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
+
+/** What exercises see of their run. */
+export type Stage = {
+  readonly world: World
+  readonly cluster: KeyspaceCluster
+  /** Owners begin nothing new. */
+  isOver: boolean
+  /** Faults have ended: virtual time; 0 before. */
+  healedMs: number
+}
+
+export type Exercise = {
+  /** A node has opened: its owners begin. */
+  readonly opened: (node: RunningNode) => void
+  /** After the end, before the check: what is left is brought in. */
+  readonly settle: () => Promise<void>
+  /** Throws a WorldFailure. */
+  readonly check: () => void
+}
+
+export type ExerciseKind = {
+  readonly name: string
+  readonly promises: readonly string[]
+  readonly faults?: readonly FaultKind[]
+  /** The host that the keyspace sees. */
+  readonly hostOf?: (host: SimHost) => Host
+  readonly create: (stage: Stage) => Exercise
+}
+
+const historyRevisionsMax = 80
+const historyMs = 1_000
+/** Leases last seconds: faults go on for longer than in other workloads. */
+const durationFactor = 2
+const calmMs = 8_000
+const endMs = 6_000
+
+export const recipePromises: readonly string[] = nodePromises.filter(
+  (kind) => kind !== 'configuration changes',
+)
+
+export async function runExercise(
+  world: World,
+  kind: ExerciseKind,
+  options: { readonly nodes: number; readonly durationMs: number },
+): Promise<void> {
+  const cluster = new KeyspaceCluster(world, {
+    founders: options.nodes,
+    historyRevisionsMax,
+    historyMs,
+    opened: (node) => exercise.opened(node),
+    ...(kind.hostOf === undefined ? {} : { hostOf: kind.hostOf }),
+  })
+  const stage: Stage = { world, cluster, isOver: false, healedMs: 0 }
+  const exercise = kind.create(stage)
+  for (const node of cluster.nodes) cluster.start(node)
+  const faults = new Faults(world, {
+    nodes: cluster.nodes,
+    kinds: kind.faults ?? nodeFaultKinds,
+    restart: (node) => cluster.start(node),
+    everyMs: 1_000,
+  })
+  await faults.run(options.durationMs * durationFactor)
+  stage.healedMs = world.nowMs
+  await world.sleep(calmMs)
+  stage.isOver = true
+  await world.sleep(endMs)
+  await exercise.settle()
+  await cluster.hashesAgree()
+  countJournals(world)
+  exercise.check()
+}
+
+/** An owner's life on a node: again and again until the exercise is over or the node is gone. */
+export function repeat(
+  stage: Stage,
+  { host }: RunningNode,
+  turn: (random: Random) => Promise<void>,
+): void {
+  const random = stage.world.drawRandom()
+  const live = async (): Promise<void> => {
+    while (!stage.isOver) {
+      await host.clock.sleep(1 + random.integer(100))
+      try {
+        await turn(random)
+      } catch (error) {
+        if (!isFault(error)) throw error
+        stage.world.count(`refused: ${error.code}`)
+        await host.clock.sleep(100)
+      }
+    }
+  }
+  live().catch((error: unknown) => stage.world.fail(error))
+}
+
+export function groundOf({ host, keyspace }: RunningNode): Ground {
+  return { host, keyspace }
+}
