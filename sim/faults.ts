@@ -14,6 +14,7 @@ export type FaultKind =
   | 'delay'
   | 'broken connection'
   | 'slow disk'
+  | 'stalled disk'
   | 'full disk'
   | 'clock jump'
   | 'pause'
@@ -28,6 +29,9 @@ export type FaultsOptions = {
   /** Time between two faults, drawn in [0, 2 * everyMs). */
   readonly everyMs: number
 }
+
+/** What takes a fraction of a millisecond takes seconds. */
+const stalledSlowness = 20_000
 
 export class Faults {
   readonly #world: World
@@ -96,7 +100,8 @@ export class Faults {
         if (!world.network.breakOne()) return
         break
       case 'slow disk':
-        disk.slowness = 10 + this.#random.integer(200)
+      case 'stalled disk':
+        disk.slowness = kind === 'stalled disk' ? stalledSlowness : 10 + this.#random.integer(200)
         this.#later(3_000, () => {
           disk.slowness = 1
         })

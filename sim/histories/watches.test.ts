@@ -78,6 +78,14 @@ test('every broken promise is found', () => {
       watch([response(5, [a2, b3, a4, b4])]),
     ],
     [
+      /a = "2" at 4 came after 1, not after 7/,
+      watch([response(4, [{ ...a2, isCreate: true }, b3, { ...a4, previous: '7' }, b4])]),
+    ],
+    [
+      /a = "2" at 4 is told as a creation, after 1/,
+      watch([response(4, [a2, b3, { ...a4, previous: '1', isCreate: true }, b4])]),
+    ],
+    [
       /nobody had written a = deleted at 6/,
       watch([response(6, [a2, b3, a4, b4, gone, { ...gone, revision: 6 }])]),
     ],

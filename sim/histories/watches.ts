@@ -1,7 +1,7 @@
 // What watchers were told, held against what was written: events in order of revisions, each once, none left
 // out, a revision never torn, and every event one that somebody wrote before it was told. These are the
 // guarantees Ordered, Unique, Atomic, Reliable, Resumable and Bookmarkable of etcd's API; linearizability
-// of the writes themselves is check()'s.
+// of the writes themselves is check()'s. What an event tells of the value before is checked too (prevKV, isCreate).
 //
 // Linear in events. Watchers are compared with the union of what all of them and all writers know.
 
@@ -19,6 +19,10 @@ export type WatchedEvent = {
   readonly key: string
   readonly value: string | null
   readonly revision: number
+  /** What the key had before, null: nothing; undefined: it was not told, or not asked for. */
+  readonly previous?: string | null | undefined
+  /** Of a put: the key was not there before. undefined: not known. */
+  readonly isCreate?: boolean | undefined
 }
 
 /** One watch as its receiver saw it, from start to close; resumed ones are watches of their own. */
@@ -48,6 +52,7 @@ export function checkWatches(
   for (const watch of watches) {
     breaches.push(...orderBreaches(watch))
     breaches.push(...gapBreaches(watch, log))
+    breaches.push(...previousBreaches(watch))
   }
   return breaches.slice(0, breachesMax)
 }
@@ -145,6 +150,27 @@ function orderBreaches({ name, startRevision, covers, responses }: WatchRecord):
     if (!isFragment && revision < last) breaches.push(`${name}: ${last} is told beyond ${revision}`)
     told = Math.max(told, revision, isFragment ? 0 : last)
     openRevision = isFragment ? events.at(-1)?.revision : undefined
+  }
+  return breaches
+}
+
+/** What an event says of the one before it, where the watch has seen that one itself. */
+function previousBreaches({ name, covers, responses }: WatchRecord): readonly string[] {
+  const breaches: string[] = []
+  const values = new Map<string, string | null>()
+  for (const event of responses.flatMap(({ events }) => events)) {
+    const { key, value, previous, isCreate } = event
+    const before = values.get(key)
+    values.set(key, value)
+    // A watch that leaves out puts or deletes does not know what came before.
+    if (before === undefined || !covers(key, null) || !covers(key, '')) continue
+    if (previous !== undefined && previous !== before) {
+      breaches.push(`${name}: ${show(event)} came after ${before}, not after ${previous}`)
+    }
+    if (isCreate !== undefined && isCreate !== (before === null)) {
+      const what = isCreate ? 'a creation' : 'no creation'
+      breaches.push(`${name}: ${show(event)} is told as ${what}, after ${before}`)
+    }
   }
   return breaches
 }

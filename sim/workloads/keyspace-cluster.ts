@@ -1,5 +1,6 @@
-// Nodes of one namespace on simulated hosts: real log, store, segments, rpc, raft and keyspace. Founders, and one
-// node that has no replica. What a workload runs on a node begins when the node is open and dies with it.
+// Nodes of one namespace on simulated hosts: real log, store, segments, rpc, raft and keyspace. Founders, one node
+// that has no replica, and where members change one more that becomes a member and is removed again. What a workload
+// runs on a node begins when the node is open and dies with it.
 
 import {
   clusterId,
@@ -34,6 +35,8 @@ export type ClusterOptions = {
   readonly historyRevisionsMax: number
   readonly historyMs: number
   readonly opened: (node: RunningNode) => void
+  /** There is a spare, for changeMembers(). */
+  readonly hasSpare?: boolean
   /** The host that the keyspace sees; default: the node's. */
   readonly hostOf?: (host: SimHost) => Host
 }
@@ -52,6 +55,7 @@ export class KeyspaceCluster {
   readonly running = new Map<number, RunningNode>()
   readonly #world: World
   readonly #options: ClusterOptions
+  readonly #spare: NodeId | undefined
 
   constructor(world: World, options: ClusterOptions) {
     this.#world = world
@@ -59,6 +63,10 @@ export class KeyspaceCluster {
     const numbers = Array.from({ length: options.founders }, (_, i) => i + 1)
     this.founders = numbers.map(nodeId)
     this.nodes = [...numbers, options.founders + 1]
+    if (options.hasSpare === true) {
+      this.#spare = nodeId(options.founders + 2)
+      this.nodes = [...this.nodes, options.founders + 2]
+    }
     world.onStopped = (node, event, fault) => this.#stopped(node, event, fault)
   }
 
@@ -117,12 +125,52 @@ export class KeyspaceCluster {
     return answer.value
   }
 
+  /** Adds and removes the spare, replaces founders by it, moves the lead, until it is over. */
+  async changeMembers(isOver: () => boolean): Promise<void> {
+    const random = this.#world.drawRandom()
+    const spare = this.#spare
+    if (spare === undefined) throw new WorldFailure('members cannot change without a spare')
+    while (!isOver()) {
+      await this.#world.sleep(500 + random.integer(3_000))
+      const leader = this.leader()
+      if (leader === undefined) continue
+      const { node, group: led } = leader
+      const { voters } = led.status()
+      const isIn = voters.includes(spare)
+      const victim = this.founders[random.integer(this.founders.length)] as NodeId
+      const gone = this.founders.find((founder) => !voters.includes(founder))
+      const choice = random.integer(3)
+      const change = (): Promise<void> => {
+        if (choice === 0) {
+          return led.transferLeadership(voters[random.integer(voters.length)] as NodeId)
+        }
+        if (gone !== undefined) {
+          return led.changeMembers({ addVoters: [gone], remove: isIn ? [spare] : [] })
+        }
+        if (isIn) return led.changeMembers({ remove: [spare] })
+        if (choice === 1) return led.changeMembers({ addVoters: [spare] })
+        return led.changeMembers({ addVoters: [spare], remove: [victim] })
+      }
+      await this.at(node, 5_000, change).catch((error: unknown) => {
+        if (!isFault(error)) throw error
+      })
+    }
+  }
+
+  /** Whoever thinks that it leads. */
+  leader(): { readonly node: number; readonly group: Group } | undefined {
+    for (const [node, { host, group: one }] of this.running) {
+      if (host.isAlive && one?.status().role === 'leader') return { node, group: one }
+    }
+    return undefined
+  }
+
   async hashesAgree(): Promise<void> {
     const { revision } = await this.ask('the revision', (keyspace) => {
       return keyspace.range({ key: utf8Encode('a') })
     })
     const hashes = new Set<number>()
-    for (const node of this.founders) {
+    for (const node of this.leader()?.group.status().voters ?? this.founders) {
       await this.until(`a hash of node ${node}`, async () => {
         try {
           const { hash } = await this.at(node, 20_000, (keyspace) => keyspace.hash(revision))
@@ -151,6 +199,10 @@ export class KeyspaceCluster {
     })
   }
 
+  #hasReplica(node: NodeId): boolean {
+    return this.founders.includes(node) || node === this.#spare
+  }
+
   async #open(simHost: SimHost): Promise<void> {
     const { historyMs, historyRevisionsMax, hostOf, opened } = this.#options
     const host = hostOf?.(simHost) ?? simHost
@@ -171,7 +223,11 @@ export class KeyspaceCluster {
     const founders = { voters: this.founders }
     const keyspaces = await createKeyspaces(
       { host, raft, rpc, store, values, self, session },
-      { namespaces: [{ name: namespace, group, founders }], historyMs, historyRevisionsMax },
+      {
+        namespaces: [{ name: namespace, group, founders, hasReplica: this.#hasReplica(self) }],
+        historyMs,
+        historyRevisionsMax,
+      },
     )
     const keyspace = await keyspaces.open(namespace)
     const peers = this.nodes.filter((node) => node !== simHost.node)

@@ -246,7 +246,10 @@ class NodeKeyspaces implements CoreKeyspaces {
   }
 
   #tick(): void {
-    for (const { replica } of this.#byName.values()) replica?.tick()
+    for (const { replica, router } of this.#byName.values()) {
+      replica?.tick()
+      router.tick()
+    }
   }
 
   #find(name: string): Namespace {

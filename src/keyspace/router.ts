@@ -40,6 +40,9 @@ const backoffMsMax = 128
 const hopsMax = 2
 export const inFlightMax = 4096
 const jitterLimit = 1000
+/** So long after it last heard of a leader a replica is passed over by requests, and by watches. */
+const strandedMs = 1_500
+const strandedFeedMs = 10_000
 const noBytes = new Uint8Array(0)
 const pullOptions = { deadlineMs: 10_000, isSerializable: true, signal: undefined }
 /** What may pass by itself soon. A full disk or a conflict is the asker's to hear of at once. */
@@ -165,7 +168,7 @@ export class Router implements Transport {
 
   openFeed(receiver: FeedReceiver): FeedLink {
     const feed =
-      this.#source === undefined
+      this.#source === undefined || this.#isStranded(strandedFeedMs)
         ? new RemoteFeed(this.#host, (body) => this.request('events', body, pullOptions))
         : new WatchFeed(this.#host, this.#source, {
             receiver,
@@ -174,6 +177,22 @@ export class Router implements Transport {
     this.#feeds.set(feed, receiver)
     if (this.#isClosed) this.#host.clock.soon(() => this.#endFeeds())
     return feed
+  }
+
+  /**
+   * Watches of a stranded replica would never end and never be told anything: they go on elsewhere, and come back
+   * when there is a leader again.
+   */
+  tick(): void {
+    if (this.#source === undefined) return
+    const isStranded = this.#isStranded(strandedFeedMs)
+    for (const [feed, receiver] of this.#feeds) {
+      if (feed instanceof RemoteFeed === isStranded) continue
+      this.#feeds.delete(feed)
+      feed.close()
+      const what = isStranded ? 'hears no leader' : 'is back'
+      receiver.ended(new Fault('unavailable', `the replica of this node ${what}`))
+    }
   }
 
   close(): void {
@@ -260,14 +279,28 @@ export class Router implements Transport {
   #target(call: Call): NodeId | undefined {
     if (!isLeaderKind(call.kind) && this.#replica !== undefined) {
       const isDamagedHere = isFault(call.lastFault, 'corrupt')
-      return isDamagedHere && this.#leader !== undefined ? this.#leader : this.#self
+      if (isDamagedHere && this.#leader !== undefined) return this.#leader
+      const isElsewhere = call.kind === 'events' || this.#isStranded(strandedMs)
+      if (!isElsewhere || (call.options.isSerializable && call.kind !== 'events')) return this.#self
     }
     if (this.#leader !== undefined) return this.#leader
     // 1. The leader is elected while a request is under way to it; 2. its refusal, older than that, arrives
     // after the news and is believed; 3. nobody tells of this leader again.
-    if (this.#replica !== undefined) return this.#replica.group.status().leader
+    if (this.#replica !== undefined && !this.#isStranded(strandedMs)) {
+      return this.#replica.group.status().leader
+    }
     if (this.#members.length === 0) return undefined
     return this.#members[this.#turn++ % this.#members.length]
+  }
+
+  /**
+   * The replica has heard no leader for long. It may have been removed from the group, and nobody will tell it:
+   * others are asked then, as on a node without a replica.
+   */
+  #isStranded(forMs: number): boolean {
+    if (this.#replica === undefined) return false
+    const { role, heardMs } = this.#replica.group.status()
+    return role !== 'leader' && this.#host.clock.monotonicMs() - heardMs > forMs
   }
 
   /** Another target is known: no need to pause, unless nodes only point at one another. */
@@ -289,11 +322,17 @@ export class Router implements Transport {
     const isFirst = !isFault(call.lastFault, 'corrupt')
     call.lastFault = fault
     if (fault.code === 'not-leader') this.#learnLeader(target, fault.fields.leader)
-    else if (target !== this.#self && this.#leader === target && this.#replica === undefined) {
+    else if (target !== this.#self && this.#leader === target && this.#isOnlyHeardOf(target)) {
       this.#leader = undefined
     }
     if (canAskOther) return isFirst
     return retriedCodes.has(fault.code)
+  }
+
+  /** No replica here follows it: a refusal is the only news of it. */
+  #isOnlyHeardOf(leader: NodeId | undefined): boolean {
+    if (this.#replica === undefined || this.#isStranded(strandedMs)) return true
+    return this.#replica.group.status().leader !== leader
   }
 
   #learnLeader(target: NodeId | undefined, told: string | undefined): void {
