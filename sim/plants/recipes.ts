@@ -191,15 +191,15 @@ const holdPlants: readonly Plant[] = [
     ],
   },
   {
-    name: 'permits-counted-on-a-stale-replica',
-    does: 'the first of the line counts permits on its own node, without asking the leader',
+    name: 'one-permit-too-many',
+    does: 'the first of the line takes a permit when all are held',
     workload: 'semaphore',
-    seedsMax: 30,
+    seedsMax: 5,
     edits: [
       {
         file: `${recipes}/semaphore.ts`,
-        find: 'const request = { ...held, countOnly: true }',
-        replace: 'const request = { ...held, countOnly: true, isSerializable: true }',
+        find: 'if (count < wanted.permits)',
+        replace: 'if (count <= wanted.permits)',
       },
     ],
   },
@@ -233,16 +233,15 @@ const workPlants: readonly Plant[] = [
     ],
   },
   {
-    name: 'lease-shared-by-two-messages',
-    does: 'the lease of a message that is with its receiver is used for the next one',
+    name: 'visibility-not-begun-anew',
+    does: 'a lease is used for another message with the time that the last one left',
     workload: 'queue',
     seedsMax: 20,
     edits: [
       {
         file: `${recipes}/claims.ts`,
-        find: 'if (answer.succeeded) return this.#deliver(picked, { lease, answer })',
-        replace:
-          'if (answer.succeeded) this.#keepLease(lease.id)\n    if (answer.succeeded) return this.#deliver(picked, { lease, answer })',
+        find: 'const { ttlSeconds } = await leases.keepAlive(id)',
+        replace: 'const { ttlSeconds } = await leases.timeToLive(id)',
       },
     ],
   },

@@ -10,6 +10,8 @@ import { type Exercise, type ExerciseKind, groundOf, repeat, type Stage } from '
 const name = 'barrier'
 const count = 3
 const ttlSeconds = 2
+/** A place is gone so long after its owner, though leaders change. */
+const staleMs = 10_000
 
 export const barriers: ExerciseKind = {
   name: 'barrier',
@@ -30,27 +32,30 @@ type Stay = {
   leftAt: number
   /** From when on it may be gone without having asked. */
   mayBeGoneAt: number
+  /** When it failed or its node died; its place is gone a while later at most. */
+  failedMs: number
 }
 
 class Barriers implements Exercise {
   readonly #stage: Stage
   readonly #stays: Stay[] = []
-  readonly #starts = new Map<number, number>()
+  /** When somebody was let into a round first. */
+  readonly #began = new Map<number, number>()
 
   constructor(stage: Stage) {
     this.#stage = stage
   }
 
   opened(node: RunningNode): void {
-    const at = this.#moment()
-    this.#starts.set(node.host.node, at)
     // Whoever was on the node's life before has died, some time before now.
     for (const stay of this.#stays) {
       if (stay.node === node.host.node && stay.leftAt === never) {
         stay.mayBeGoneAt = Math.min(stay.mayBeGoneAt, stay.askedAt)
+        stay.failedMs = Math.min(stay.failedMs, this.#stage.world.nowMs)
       }
     }
-    for (let i = 0; i < 2; i++) repeat(this.#stage, node, (random) => this.#own(node, random))
+    repeat(this.#stage, node, (random) => this.#own(node, random))
+    if (node.host.node % 2 === 0) repeat(this.#stage, node, (random) => this.#own(node, random))
   }
 
   async settle(): Promise<void> {}
@@ -62,6 +67,7 @@ class Barriers implements Exercise {
   async #own(node: RunningNode, random: Random): Promise<void> {
     const session = await openSession(groundOf(node), { ttlSeconds })
     while (session.isLive() && !this.#stage.isOver) {
+      await node.host.clock.sleep(random.integer(1_500))
       const stopping = new AbortController()
       const timer = node.host.clock.after(1_000 + random.integer(4_000), () => stopping.abort())
       const { signal } = stopping
@@ -73,6 +79,7 @@ class Barriers implements Exercise {
         leavesAt: never,
         leftAt: never,
         mayBeGoneAt: never,
+        failedMs: never,
       }
       this.#stays.push(stay)
       try {
@@ -81,6 +88,7 @@ class Barriers implements Exercise {
       } catch (error) {
         if (!isFault(error)) throw error
         stay.mayBeGoneAt = stay.askedAt
+        stay.failedMs = this.#stage.world.nowMs
         const isGivenUp = error.code === 'cancelled'
         this.#stage.world.count(isGivenUp ? 'waits given up' : 'members lost')
         await node.host.clock.sleep(200)
@@ -98,6 +106,7 @@ class Barriers implements Exercise {
     const { stay, round, random } = of
     stay.round = round.round
     stay.enteredAt = this.#moment()
+    this.#began.set(round.round, this.#began.get(round.round) ?? this.#stage.world.nowMs)
     this.#stage.world.count('rounds entered')
     await node.host.clock.sleep(50 + random.integer(500))
     stay.leavesAt = this.#moment()
@@ -114,8 +123,10 @@ class Barriers implements Exercise {
     }
     for (const [round, members] of rounds) {
       const first = Math.min(...members.map(({ enteredAt }) => enteredAt))
+      const beganMs = this.#began.get(round) ?? 0
       const asked = this.#stays.filter((stay) => {
-        return stay.askedAt < first && (stay.round === round || stay.round === 0)
+        const isLeft = stay.round === 0 && stay.failedMs + staleMs > beganMs
+        return stay.askedAt < first && (stay.round === round || isLeft)
       })
       if (asked.length < count) {
         throw new WorldFailure(`round ${round} began with ${asked.length} who had asked`)

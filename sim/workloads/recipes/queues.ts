@@ -35,7 +35,7 @@ const name = 'queue'
 const visibilitySeconds = 2
 const deliveriesMax = 3
 /** Clocks differ by 0.2 % each way. */
-const visibleMs = visibilitySeconds * 1000 * 0.995
+const caution = 0.995
 const options = { name, visibilitySeconds, deliveriesMax }
 /** Nobody acknowledges these: they become dead letters. */
 const poisonRatio = 0.08
@@ -58,8 +58,9 @@ type Sent = { readonly body: string; isKnown: boolean }
 type Received = {
   readonly attempt: number
   readonly token: Revision
-  readonly calledMs: number
   readonly returnedMs: number
+  /** Nobody else has it before: what the receiver was told, by the world's time. */
+  readonly endsMs: number
   /** Given back or forgotten on purpose: others may have it before its time is over. */
   isReleased: boolean
 }
@@ -127,7 +128,6 @@ class Queues implements Exercise {
     { session, random }: { readonly session: Session; readonly random: Random },
   ): Promise<Delivery | undefined> {
     const { world } = this.#stage
-    const calledMs = world.nowMs
     const call = this.#recorder.called(node.host.node, { kind: 'dequeue', queue: name })
     const stopping = new AbortController()
     const timer = node.host.clock.after(500 + random.integer(2_500), () => stopping.abort())
@@ -137,7 +137,7 @@ class Queues implements Exercise {
       const { attempt, token } = delivery
       const known = this.#received.get(body) ?? []
       this.#received.set(body, known)
-      known.push({ attempt, token, calledMs, returnedMs: world.nowMs, isReleased: false })
+      known.push({ attempt, token, ...timesOf(delivery, world.nowMs), isReleased: false })
       world.count(attempt === 1 ? 'messages delivered' : 'messages delivered again')
       // Only first deliveries are in order; the others take nothing from the queue of those.
       if (attempt === 1) this.#recorder.returned(call, { value: body })
@@ -206,7 +206,6 @@ class Queues implements Exercise {
 
   async #drainOne(node: RunningNode, queue: Queue, random: Random): Promise<void> {
     const { world } = this.#stage
-    const calledMs = world.nowMs
     const call = this.#recorder.called(node.host.node, { kind: 'dequeue', queue: name })
     const delivery = await queue.tryReceive().catch((error: unknown) => {
       this.#recorder.lost(call)
@@ -220,7 +219,7 @@ class Queues implements Exercise {
     const { attempt, token } = delivery
     const known = this.#received.get(body) ?? []
     this.#received.set(body, known)
-    known.push({ attempt, token, calledMs, returnedMs: world.nowMs, isReleased: false })
+    known.push({ attempt, token, ...timesOf(delivery, world.nowMs), isReleased: false })
     if (attempt === 1) this.#recorder.returned(call, { value: body })
     else this.#recorder.refused(call)
     await this.#work(node, delivery, random)
@@ -295,12 +294,15 @@ class Queues implements Exercise {
       if (next.attempt <= one.attempt) {
         throw new WorldFailure(`${body}: attempt ${next.attempt} follows ${one.attempt}`)
       }
-      const isEarly = next.returnedMs - one.calledMs < visibleMs
-      if (isEarly && !one.isReleased) {
+      if (next.returnedMs < one.endsMs && !one.isReleased) {
         throw new WorldFailure(
           `${body} was delivered at ${one.returnedMs} and again at ${next.returnedMs}`,
         )
       }
     }
   }
+}
+
+function timesOf(delivery: Delivery, nowMs: number) {
+  return { returnedMs: nowMs, endsMs: nowMs + delivery.leftMs() * caution }
 }

@@ -126,7 +126,7 @@ export class TestConsensus {
 
   readonly #cutOff = new Set<NodeId>()
 
-  /** Read barriers at this node never settle from now on: no quorum answers it. */
+  /** Read barriers at this node never settle from now on, and it hears nobody: no quorum answers it. */
   refuseBarriers(id: number): void {
     this.#cutOff.add(nodeId(id))
   }
@@ -227,7 +227,7 @@ class TestGroup implements Group {
       learners: [],
       votersOutgoing: [],
       match: new Map(),
-      heardMs: this.#host.clock.monotonicMs(),
+      heardMs: this.#consensus.isCutOff(this.#self) ? -1e9 : this.#host.clock.monotonicMs(),
     }
   }
 
