@@ -29,6 +29,27 @@ const exercises: readonly (readonly [string, LoadExercise])[] = [
   ],
 ]
 
+export const exerciseNames: readonly string[] = exercises.map(([name]) => name)
+
+/** Each seed plays one of them. */
+async function loadRecipes(): Promise<Workload> {
+  const kinds = await Promise.all(exercises.map(([, load]) => load()))
+  const { recipePromises, runExercise } = await import('./workloads/recipes.ts')
+  return {
+    run: (world, options) => {
+      const kind = kinds[world.seed % kinds.length] as ExerciseKind
+      world.count(`exercise ${kind.name}`)
+      return runExercise(world, kind, options)
+    },
+    promises: [
+      ...new Set([
+        ...recipePromises,
+        ...kinds.flatMap(({ name, promises }) => [`exercise ${name}`, ...promises]),
+      ]),
+    ],
+  }
+}
+
 async function asWorkload(kind: ExerciseKind): Promise<Workload> {
   const { recipePromises, runExercise } = await import('./workloads/recipes.ts')
   return {
@@ -77,6 +98,7 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map<
       return { run: runKeyspaceWorkload, promises: keyspacePromises }
     },
   ],
+  ['recipes', loadRecipes],
   ...exercises.map(([name, load]) => {
     return [name, async () => asWorkload(await load())] as const
   }),

@@ -1,10 +1,19 @@
-// etcd's Lock and Election: recipes over the keyspace, key for key those of etcd's client library (concurrency):
-// a candidate is the key name/lease in hexadecimal, created once; the one created first holds. So programs that
-// use the library and programs that ask these calls meet on the same locks. The key's create revision is the
-// fencing token: it only grows.
+// etcd's Lock and Election: the keyspace's own recipes (keyspace/recipes/line.ts) as etcd's calls. The lines are, key for
+// key, those of etcd's client library (concurrency), so programs that use it, programs that ask these calls and rooms of
+// the product meet on the same locks. The key's create revision is the fencing token: it only grows.
 
-import { Fault, message, type MessageOf, prefixEnd } from '../../base/index.ts'
-import type { Compare, KeyValue, RequestOptions } from '../../keyspace/index.ts'
+import { message, type MessageOf } from '../../base/index.ts'
+import {
+  announce,
+  type Compare,
+  enterLine,
+  isPlaceLost,
+  observeFirst,
+  type Place,
+  readFirst,
+  type RequestOptions,
+  untilFirst,
+} from '../../keyspace/index.ts'
 import {
   type Context,
   type Method,
@@ -18,7 +27,6 @@ import { bytes, int64, nested } from './core/fields.ts'
 import { header, headerOnly, keyValue } from './core/messages.ts'
 import { readLease } from './core/translate.ts'
 import { checkObserve } from './rules.ts'
-import { candidateKey, prefixOf } from './recipe-keys.ts'
 
 const lockRequest = message({ name: bytes(1), lease: int64(2) })
 const lockResponse = message({ header: nested(1, header), key: bytes(2) })
@@ -39,7 +47,7 @@ const none = new Uint8Array(0)
 export const recipeMethods: readonly Method[] = [
   unary('v3lockpb.Lock/Lock', [lockRequest, lockResponse], async (context, request, options) => {
     const asked = { name: request.name, value: none, lease: request.lease }
-    const held = await stand(context, asked, options)
+    const held = await orExpired(stand(context, asked, options), 'mutex: session is expired')
     const kept = await context.keyspace.range({ key: held.key }, unguarded(options))
     if (kept.kvs.length === 0) throw plainError('mutex: session is expired')
     return { header: context.header(kept.revision), key: held.key }
@@ -53,7 +61,7 @@ export const recipeMethods: readonly Method[] = [
     'v3electionpb.Election/Campaign',
     [campaignRequest, campaignResponse],
     async (context, request, options) => {
-      const held = await stand(context, request, options)
+      const held = await orExpired(stand(context, request, options), 'election: not leader')
       const { key, revision, lease } = held
       const leader = { name: request.name, key, rev: revision, lease }
       return { header: context.localHeader(), leader }
@@ -75,9 +83,9 @@ export const recipeMethods: readonly Method[] = [
     'v3electionpb.Election/Leader',
     [leaderRequest, leaderResponse],
     async (context, { name }, options) => {
-      const { kv, revision } = await readHolder(context, prefixOf(name), options)
-      if (kv === undefined) throw plainError('election: no leader')
-      return { header: context.header(revision), kv }
+      const { first, revision } = await readFirst(context.keyspace, name, options)
+      if (first === undefined) throw plainError('election: no leader')
+      return { header: context.header(revision), kv: first }
     },
   ),
   streaming('v3electionpb.Election/Observe', [leaderRequest, leaderResponse], observe),
@@ -104,41 +112,35 @@ function plainError(text: string): EtcdRefusal {
   return new EtcdRefusal({ code: grpcCode.unknown, text })
 }
 
+/** The lease may end while somebody waits: the place is gone then, in words of etcd's. */
+async function orExpired<T>(work: Promise<T>, text: string): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw isPlaceLost(error) ? plainError(text) : error
+  }
+}
+
 function isCreatedAt(key: Uint8Array, revision: number): Compare {
   return { key, target: 'create', result: 'equal', operand: Math.max(0, revision) }
 }
 
-type Held = { readonly key: Uint8Array; readonly revision: number; readonly lease: number }
-
-/** Enters the queue of `name` and settles when everybody before has left. Leaves it when the client goes. */
+/** Enters the line of `name` and settles when everybody before has left. Leaves it when the client goes. */
 async function stand(
   context: Context,
   request: { readonly name: Uint8Array; readonly value: Uint8Array; readonly lease: number },
   options: RequestOptions,
-): Promise<Held> {
+): Promise<Place> {
   const { keyspace } = context
   const lease = await ownLease(context, request.lease, options)
-  const prefix = prefixOf(request.name)
-  const key = candidateKey(request.name, lease)
-  const { value } = request
-  const entered = await keyspace.txn(
-    {
-      compares: [isCreatedAt(key, 0)],
-      success: [{ kind: 'put', key, value, lease }],
-      failure: [{ kind: 'range', request: { key } }],
-    },
-    options,
-  )
-  const [known] = entered.results
-  const kv = known?.kind === 'range' ? known.response.kvs[0] : undefined
-  const revision = kv?.createRevision ?? entered.revision
-  const held = { key, revision, lease }
+  const { name, value } = request
+  const place = await enterLine(keyspace, { name, lease, value }, options)
   try {
-    if (kv !== undefined && value.length > 0) await proclaim(context, { held, value }, options)
-    await untilFirst(context, { prefix, revision }, unguarded(options))
-    return held
+    if (!place.isNew && value.length > 0) await announce(keyspace, { place, value }, options)
+    await untilFirst(context, place, unguarded(options))
+    return place
   } catch (error) {
-    await keyspace.delete(key).catch(() => 0)
+    await keyspace.delete(place.key).catch(() => 0)
     throw error
   }
 }
@@ -149,82 +151,6 @@ async function ownLease(context: Context, id: number, options: RequestOptions): 
   return (await leases.grant({ ttlSeconds: sessionSeconds }, options)).id
 }
 
-async function proclaim(
-  { keyspace }: Context,
-  { held, value }: { readonly held: Held; readonly value: Uint8Array },
-  options: RequestOptions,
-): Promise<void> {
-  const { key, lease, revision } = held
-  const success = [{ kind: 'put', key, value, lease } as const]
-  await keyspace.txn({ compares: [isCreatedAt(key, revision)], success, failure: [] }, options)
-}
-
-/** Waits for the one that came last before us, then looks again; never for all at once. */
-async function untilFirst(
-  context: Context,
-  { prefix, revision }: { readonly prefix: Uint8Array; readonly revision: number },
-  options: RequestOptions,
-): Promise<void> {
-  const rangeEnd = prefixEnd(prefix)
-  for (;;) {
-    const before = await context.keyspace.range(
-      {
-        key: prefix,
-        ...(rangeEnd === undefined ? { rangeEnd: Uint8Array.of(0) } : { rangeEnd }),
-        sortBy: 'create',
-        isReverse: true,
-        limit: 1,
-        maxCreateRevision: revision - 1,
-        keysOnly: true,
-      },
-      options,
-    )
-    const [last] = before.kvs
-    if (last === undefined || revision <= 1) return
-    await untilDeleted(context, last.key, { revision: before.revision, signal: options.signal })
-  }
-}
-
-function untilDeleted(
-  context: Context,
-  key: Uint8Array,
-  from: { readonly revision: number; readonly signal: AbortSignal | undefined },
-): Promise<void> {
-  const { signal } = from
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => end(() => reject(new Fault('cancelled', 'the client has gone')))
-    const end = (settle: () => void): void => {
-      signal?.removeEventListener('abort', onAbort)
-      watch.close()
-      settle()
-    }
-    const watch = context.keyspace.watch(
-      { key, startRevision: from.revision + 1, withoutPuts: true },
-      {
-        onResponse: ({ events }) => {
-          if (events.length > 0) end(resolve)
-          return true
-        },
-        // Whatever ended it (a compaction, another leader): look again.
-        onEnded: () => end(resolve),
-      },
-    )
-    if (signal?.aborted === true) onAbort()
-    else signal?.addEventListener('abort', onAbort)
-  })
-}
-
-/** The key of the prefix that was created first. */
-async function readHolder(
-  { keyspace }: Context,
-  prefix: Uint8Array,
-  options: RequestOptions,
-): Promise<{ readonly kv: KeyValue | undefined; readonly revision: number }> {
-  const rangeEnd = prefixEnd(prefix) ?? Uint8Array.of(0)
-  const found = await keyspace.range({ key: prefix, rangeEnd, sortBy: 'create', limit: 1 }, options)
-  return { kv: found.kvs[0], revision: found.revision }
-}
-
 /** Each holder, and each value that it proclaims; one that changed meanwhile may be left out. */
 async function observe(
   context: Context,
@@ -233,44 +159,14 @@ async function observe(
   const { signal } = stream
   for await (const { name } of stream.requests) {
     await context.gate.run(stream.token, async (permit) => checkObserve(permit, name))
-    const prefix = prefixOf(name)
-    let shown = 0
-    while (!signal.aborted) {
-      const { kv, revision } = await readHolder(context, prefix, { signal })
-      if (kv !== undefined && kv.modRevision > shown) {
-        shown = kv.modRevision
-        stream.send({ header: context.header(revision), kv })
+    try {
+      for await (const { first, revision } of observeFirst(context, name, signal)) {
+        stream.send({ header: context.header(revision), kv: first })
         await stream.drained()
       }
-      await untilChanged(context, prefix, { revision, signal })
+    } catch (error) {
+      if (!signal.aborted) throw error
     }
     return
   }
-}
-
-function untilChanged(
-  context: Context,
-  prefix: Uint8Array,
-  from: { readonly revision: number; readonly signal: AbortSignal },
-): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      from.signal.removeEventListener('abort', end)
-      watch.close()
-      resolve()
-    }
-    const rangeEnd = prefixEnd(prefix) ?? Uint8Array.of(0)
-    const watch = context.keyspace.watch(
-      { key: prefix, rangeEnd, startRevision: from.revision + 1 },
-      {
-        onResponse: ({ events }) => {
-          if (events.length > 0) end()
-          return true
-        },
-        onEnded: end,
-      },
-    )
-    if (from.signal.aborted) end()
-    else from.signal.addEventListener('abort', end)
-  })
 }

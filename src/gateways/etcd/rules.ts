@@ -6,7 +6,7 @@
 // before they have a token.
 
 import { prefixEnd } from '../../base/index.ts'
-import type { RequestOptions } from '../../keyspace/index.ts'
+import { linePrefix, type RequestOptions } from '../../keyspace/index.ts'
 import type { Context, Method } from './context.ts'
 import type {
   EtcdCompare,
@@ -17,7 +17,6 @@ import type {
   EtcdTxn,
 } from './core/messages.ts'
 import type { Permit } from './gate.ts'
-import { prefixOf } from './recipe-keys.ts'
 
 type Asked = { readonly context: Context; readonly options: RequestOptions }
 type Rule = (permit: Permit, request: never, asked: Asked) => void | Promise<void>
@@ -161,13 +160,13 @@ async function forKeysOf(
 }
 
 function stand(permit: Permit, { name }: { name: Uint8Array }): void {
-  const prefix = prefixOf(name)
+  const prefix = linePrefix(name)
   permit.requireWrite(prefix, prefixEnd(prefix))
   permit.requireRead(prefix, prefixEnd(prefix))
 }
 
 export function checkObserve(permit: Permit, name: Uint8Array): void {
-  const prefix = prefixOf(name)
+  const prefix = linePrefix(name)
   permit.requireRead(prefix, prefixEnd(prefix))
 }
 

@@ -5,7 +5,14 @@
 // Everybody waits for the one before: of N who wait, one wakes when one leaves. The create revision of a place
 // only grows along the line, which makes it the fencing token.
 
-import { concatBytes, Fault, prefixEnd, type Revision, utf8Encode } from '../../base/index.ts'
+import {
+  concatBytes,
+  Fault,
+  isFault,
+  prefixEnd,
+  type Revision,
+  utf8Encode,
+} from '../../base/index.ts'
 import type { Compare, FullKeyspace, KeyValue, RequestOptions } from '../keyspace.ts'
 import { type Ground, untilEvent } from './ground.ts'
 
@@ -185,4 +192,9 @@ export function placeLost(): Fault {
   return new Fault('precondition', 'the place in the line is gone: its lease has ended', {
     fields: { place: 'lost' },
   })
+}
+
+/** The fault is placeLost(). */
+export function isPlaceLost(error: unknown): boolean {
+  return isFault(error, 'precondition') && error.fields.place === 'lost'
 }
