@@ -27,7 +27,10 @@ export class HttpServers {
   readonly #serving = new Map<string, Serving>()
 
   ofNode(host: SimHost): Http {
-    return { serve: (address, options) => this.#serve(host, address, options) }
+    return {
+      serve: (address, options) => this.#serve(host, address, options),
+      connect: () => Promise.reject(noClient()),
+    }
   }
 
   forget(node: number): void {
@@ -134,4 +137,8 @@ async function collected(host: SimHost, response: HttpResponse): Promise<Uint8Ar
 
 function keyOf(address: Address): string {
   return `${address.host}:${address.port}`
+}
+
+function noClient(): Fault {
+  return new Fault('unsupported', 'the simulated world has no HTTP servers but its own nodes')
 }

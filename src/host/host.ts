@@ -245,6 +245,65 @@ export type HttpServerOptions = {
 export type Http = {
   /** Fault 'exists' with field {port} when the address is taken, also when its holder shares ports. */
   serve(address: Address, options: HttpServerOptions): Promise<Listener>
+  /**
+   * A connection of HTTP/2 to a server of others (a database, an identity provider; nodes talk by Network).
+   * Faults 'unavailable' when nobody answers within timeoutMs, 'unauthenticated' for a certificate of another
+   * authority or name, 'unsupported' in the simulator, which has no such servers.
+   */
+  connect(address: Address, options: HttpClientOptions): Promise<HttpConnection>
+}
+
+export type HttpClientOptions = {
+  readonly timeoutMs: number
+  /** Present: TLS. Both sides of a pair are given or neither. */
+  readonly tls?: {
+    /** Absent: the authorities that the system trusts. */
+    readonly authorityPem?: string
+    readonly certificatePem?: string
+    readonly privateKeyPem?: string
+    /** The name that the server's certificate must have. Default: the address' host. */
+    readonly serverName?: string
+  }
+}
+
+export type HttpConnection = {
+  /** False once it ended or the server said that it takes no more: open another. */
+  readonly isOpen: boolean
+  /**
+   * Begins a request of method POST (what gRPC uses). The answer comes to `receiver`; a connection that is not
+   * open fails it at the end of this turn.
+   */
+  request(request: HttpCallHead, receiver: HttpCallReceiver): HttpCall
+  /** Ends it at once; calls under way fail. */
+  destroy(): void
+}
+
+export type HttpCallHead = {
+  readonly path: string
+  readonly headers: readonly (readonly [string, string])[]
+}
+
+/** Called in order, on the caller's loop; exactly one of onEnd and onFailed comes, last. */
+export type HttpCallReceiver = {
+  onHead(status: number, headers: ReadonlyMap<string, string>): void
+  /** The view is valid during the call only. */
+  onBytes(slice: Uint8Array): void
+  /** The answer is whole; the last of a repeated trailer counts. */
+  onEnd(trailers: ReadonlyMap<string, string>): void
+  /** Outcome 'failed' only when the server never saw the request. */
+  onFailed(fault: Fault): void
+}
+
+export type HttpCall = {
+  /** Queues bytes of the request's body, which stay unchanged. */
+  send(bytes: Uint8Array): void
+  /** The body is whole. */
+  end(): void
+  /** Stops and resumes receiving; the server is held back meanwhile. */
+  pause(): void
+  resume(): void
+  /** The receiver hears no more, and the server is told. */
+  cancel(): void
 }
 
 // ---- threads: lanes of one node that share nothing and exchange bytes ----

@@ -72,6 +72,10 @@ function createLazyHttp(journal: Journal): Http {
       const { createHttp } = await import('./http.ts')
       return await createHttp(journal).serve(address, options)
     },
+    async connect(address, options) {
+      const { connectHttp } = await import('./http2-client.ts')
+      return await connectHttp(address, options)
+    },
   }
 }
 

@@ -12,6 +12,7 @@ import type { Address, Http, HttpResponse, HttpServerOptions, Journal, Listener 
 import { Exchange } from './http-exchange.ts'
 import { rawResponse } from './http-raw.ts'
 import { DualServer } from './http2.ts'
+import { connectHttp } from './http2-client.ts'
 import { listenOn } from './listen.ts'
 import { createHttpServer, createHttpsServer } from './node-servers.ts'
 import { errorCode } from './system-fault.ts'
@@ -33,6 +34,7 @@ export function createHttp(journal: Journal): Http {
       options.http2 === true
         ? serveBoth(address, options, journal)
         : new HttpServer(options, journal).listen(address),
+    connect: connectHttp,
   }
 }
 

@@ -4,7 +4,12 @@
 // which loads Node's whole web client (80 ms of CPU and 15 MiB in each thread); on node:tls it reads
 // rootCertificates, which decodes all of them. Nothing here needs either.
 
-import type { Http2Server, ServerOptions } from 'node:http2'
+import type {
+  ClientHttp2Session,
+  Http2Server,
+  SecureClientSessionOptions,
+  ServerOptions,
+} from 'node:http2'
 
 const http = process.getBuiltinModule('node:http')
 const https = process.getBuiltinModule('node:https')
@@ -19,4 +24,11 @@ export const createTlsServer = tls.createServer
 /** Loaded on first use: few servers speak it. */
 export function createHttp2Server(options: ServerOptions): Http2Server {
   return process.getBuiltinModule('node:http2').createServer(options)
+}
+
+export function connectHttp2(
+  authority: string,
+  options: SecureClientSessionOptions,
+): ClientHttp2Session {
+  return process.getBuiltinModule('node:http2').connect(authority, options)
 }

@@ -1,0 +1,2 @@
+export { createEtcdKeyspaces, type EtcdEngineOptions } from './engine.ts'
+export type { EtcdEndpoint } from './channel.ts'
