@@ -20,7 +20,6 @@ import { errorCode, systemFault } from './system-fault.ts'
 const windowBytes = 4 * 1024 * 1024
 const streamBytes = 1024 * 1024
 const sessionMebibytesMax = 64
-const keepAliveProbeMs = 30_000
 const pingEveryMs = 10_000
 const resetNone = 0
 const resetCancel = 8
@@ -52,7 +51,7 @@ export function connectHttp(address: Address, options: HttpClientOptions): Promi
 
 function sessionOptions({ tls }: HttpClientOptions): SecureClientSessionOptions {
   const settings = { initialWindowSize: streamBytes, enablePush: false }
-  const plain = { maxSessionMemory: sessionMebibytesMax, settings }
+  const plain = { maxSessionMemory: sessionMebibytesMax, settings, noDelay: true }
   if (tls === undefined) return plain
   return {
     ...plain,
@@ -89,8 +88,6 @@ class ClientConnection implements HttpConnection {
     this.#session = session
     this.#place = place
     session.setLocalWindowSize(windowBytes)
-    session.socket.setKeepAlive(true, keepAliveProbeMs)
-    session.socket.setNoDelay(true)
     session.on('error', () => this.#end())
     session.on('close', () => this.#end())
     session.on('goaway', () => this.#end())
@@ -150,7 +147,8 @@ class ClientCall implements HttpCall {
       if (!this.#isOver) receiver.onHead(Number(headers[':status'] ?? 0), namesOf(headers))
     })
     stream.on('data', (slice: Buffer) => {
-      if (!this.#isOver) receiver.onBytes(slice)
+      if (this.#isOver) return
+      receiver.onBytes(new Uint8Array(slice.buffer, slice.byteOffset, slice.length))
     })
     stream.on('trailers', (headers) => {
       this.#trailers = namesOf(headers)

@@ -350,19 +350,21 @@ class Forecast {
     }
   }
 
+  /** In etcd's order: the key that must be there, then the lease. */
   #checkPut(operation: Operation & { readonly kind: 'put' }): void {
     const { lease = 0 } = operation
     if (operation.value.length > historyBytesMax) this.#longPuts++
-    if (lease !== 0) {
-      this.#attached ??= new Map()
-      const puts = (this.#attached.get(lease) ?? 0) + 1
-      this.#attached.set(lease, puts)
-      checkAttach(this.#leases, lease, puts)
+    if (operation.ignoreValue === true || operation.ignoreLease === true) {
+      const version = findLatest(this.#rows, this.#space, operation.key)
+      if (version === undefined || version.kind === 'tombstone') {
+        throw new Fault('invalid', 'etcdserver: key not found')
+      }
     }
-    if (operation.ignoreValue !== true && operation.ignoreLease !== true) return
-    const version = findLatest(this.#rows, this.#space, operation.key)
-    if (version !== undefined && version.kind !== 'tombstone') return
-    throw new Fault('invalid', 'etcdserver: key not found')
+    if (lease === 0) return
+    this.#attached ??= new Map()
+    const puts = (this.#attached.get(lease) ?? 0) + 1
+    this.#attached.set(lease, puts)
+    checkAttach(this.#leases, lease, puts)
   }
 }
 

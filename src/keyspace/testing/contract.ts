@@ -97,7 +97,7 @@ async function currentOf(way: FullKeyspace): Promise<number> {
 
 function modelTests(has: Has): Tests {
   const tests: Tests = {}
-  for (const seed of [1, 2, 3]) {
+  for (const seed of [1, 2, 3, 4, 5]) {
     tests[`answers random transactions and ranges as the model does; seed ${seed}`] = (world) =>
       compareWithModel(world, seededRandom(seed), has)
   }

@@ -108,8 +108,8 @@ export class ModelKeyspace {
       if (operation.kind !== 'put' || refusal !== undefined) continue
       const { key, lease = 0, ignoreValue = false, ignoreLease = false } = operation
       const exists = this.at(Infinity).some((kv) => equalBytes(kv.key, key))
-      if (lease !== 0 && !this.leases.has(lease)) refusal = 'requested lease not found'
-      else if ((ignoreValue || ignoreLease) && !exists) refusal = 'key not found'
+      if ((ignoreValue || ignoreLease) && !exists) refusal = 'key not found'
+      else if (lease !== 0 && !this.leases.has(lease)) refusal = 'requested lease not found'
     }
     return refusal
   }
