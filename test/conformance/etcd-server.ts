@@ -11,7 +11,8 @@ import { join } from 'node:path'
 export function missing(program: string, from: string): string | false {
   if (spawnSync('which', [program]).status === 0) return false
   const why = `${program} is missing (apt-get install ${from})`
-  if (process.env.ATOLL_REQUIRE_PEERS === '1') throw new Error(`${why}, and peers are required here`)
+  if (process.env.ATOLL_REQUIRE_PEERS === '1')
+    throw new Error(`${why}, and peers are required here`)
   return why
 }
 

@@ -35,16 +35,24 @@ export function connectHttp(address: Address, options: HttpClientOptions): Promi
       session.destroy()
       reject(new Fault('unavailable', `${place} did not answer in ${options.timeoutMs} ms`))
     }, options.timeoutMs)
-    const fail = (error: Error): void => {
+    const fail = (error: unknown): void => {
       clearTimeout(late)
+      session.destroy()
       reject(connectFault(error, place))
     }
-    session.once('error', fail)
+    session.on('error', fail)
+    // A connection that ended before it began says so by this alone.
+    const closed = (): void => fail(new Fault('unavailable', `${place} closed the connection`))
+    session.once('close', closed)
     // Settings come first from a server of HTTP/2: what speaks something else is no connection.
     session.once('remoteSettings', () => {
       clearTimeout(late)
-      session.off('error', fail)
-      resolve(new ClientConnection(session, place))
+      session.off('close', closed)
+      try {
+        resolve(new ClientConnection(session, place))
+      } catch (error) {
+        fail(error)
+      }
     })
   })
 }
@@ -65,7 +73,7 @@ function sessionOptions({ tls }: HttpClientOptions): SecureClientSessionOptions 
 
 const untrusted = /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL_TLSV13_ALERT)/
 
-function connectFault(error: Error, place: string): Fault {
+function connectFault(error: unknown, place: string): Fault {
   const fault = systemFault(error, `cannot connect to ${place}`)
   if (!untrusted.test(errorCode(error))) {
     return fault.code === 'unavailable'
@@ -107,9 +115,10 @@ class ClientConnection implements HttpConnection {
     return new ClientCall(this.#session.request(headers), { receiver, place: this.#place })
   }
 
+  /** With an error, or the calls under way would end as if they were whole. */
   destroy(): void {
     this.#end()
-    this.#session.destroy()
+    this.#session.destroy(new Fault('cancelled', 'the connection was ended here'), resetCancel)
   }
 
   /** A connection whose other end is silently gone would swallow every call until its own deadline. */
