@@ -2,10 +2,11 @@
 // repeated freely, mutations by their slot (once.ts).
 
 import { Fault, isFault, revision as toRevision, type Revision, toHex } from '../../base/index.ts'
-import { checkNumber, isReadOnly } from '../core/check.ts'
+import { checkNumber, hasPut, isReadOnly } from '../core/check.ts'
 import { nestingMax } from '../core/limits.ts'
 import type {
   FullKeyspace,
+  Guard,
   KeyspaceAlarm,
   KeyspaceHash,
   KeyspaceStatus,
@@ -21,6 +22,7 @@ import type {
   WatchRequest,
 } from '../keyspace.ts'
 import { type Attempt, optionsOf } from './attempts.ts'
+import { readAlarm } from './core/alarms.ts'
 import type { EtcdKeyValue, EtcdOperation, EtcdTxn } from './core/messages.ts'
 import { branchKey, type Space } from './core/names.ts'
 import {
@@ -43,7 +45,10 @@ const succeededMark = Uint8Array.of(1)
 const failedMark = Uint8Array.of(0)
 const alarmNumbers = { 'no-space': 1, corrupt: 2 } as const
 const alarmNames = [undefined, 'no-space', 'corrupt'] as const
-const getAlarms = { action: 0, memberId: 0, alarm: 0 }
+const noBytes = new Uint8Array(0)
+const getAlarms = { action: 0, member: noBytes, alarm: 0 }
+const activate = 1
+const deleteMsMax = 10_000
 const deactivate = 2
 
 export class EngineKeyspace implements FullKeyspace {
@@ -84,6 +89,10 @@ export class EngineKeyspace implements FullKeyspace {
       return await this.#engine.mutate(options, (attempt) =>
         this.#attempt(request, { mutation, marked }, attempt),
       )
+    } catch (error) {
+      const isFull = isFault(error, 'no-space') && error.outcome === 'failed'
+      if (!isFull || hasPut(request)) throw error
+      return await this.#deleteOnce(request, options)
     } finally {
       mutation.close()
     }
@@ -160,7 +169,7 @@ export class EngineKeyspace implements FullKeyspace {
       const status = await channel.unary(etcdMethods.status, {}, attempt)
       const { alarms } = await channel.unary(etcdMethods.alarm, getAlarms, attempt)
       const listed = await channel.unary(etcdMethods.leases, {}, attempt)
-      const names = alarms.flatMap((one) => alarmNames[one?.alarm ?? 0] ?? [])
+      const names = alarms.flatMap((one) => alarmNames[readAlarm(one).alarm] ?? [])
       return {
         revision: toRevision(status.header?.revision ?? 0),
         compacted,
@@ -173,14 +182,35 @@ export class EngineKeyspace implements FullKeyspace {
     })
   }
 
+  /** There is none: the engine serves what it is asked to whoever may ask it. */
+  async guard(): Promise<Guard> {
+    return { revision: 0, document: noBytes }
+  }
+
+  async setGuard(): Promise<number> {
+    throw new Fault('unsupported', 'the engine etcd has no guarded document', {
+      next: "give rights in etcd itself, to the engine's user",
+    })
+  }
+
+  /** Of no member: it is ended by hand as those of members are. */
+  async arm(alarm: KeyspaceAlarm, options: RequestOptions = {}): Promise<Revision> {
+    const { channel } = this.#engine
+    return this.#engine.mutate(options, async (attempt) => {
+      const asked = { action: activate, member: noBytes, alarm: alarmNumbers[alarm] }
+      const { header } = await channel.unary(etcdMethods.alarm, asked, attempt)
+      return toRevision(header?.revision ?? 0)
+    })
+  }
+
   async disarm(alarm: KeyspaceAlarm, options: RequestOptions = {}): Promise<Revision> {
     const { channel } = this.#engine
     return this.#engine.mutate(options, async (attempt) => {
       const on = await channel.unary(etcdMethods.alarm, getAlarms, attempt)
       let revision = on.header?.revision ?? 0
-      for (const one of on.alarms) {
-        if (one === undefined || one.alarm !== alarmNumbers[alarm]) continue
-        const asked = { action: deactivate, memberId: one.memberId, alarm: one.alarm }
+      for (const one of on.alarms.map(readAlarm)) {
+        if (one.alarm !== alarmNumbers[alarm]) continue
+        const asked = { action: deactivate, ...one }
         const { header } = await channel.unary(etcdMethods.alarm, asked, attempt)
         revision = header?.revision ?? revision
       }
@@ -195,6 +225,18 @@ export class EngineKeyspace implements FullKeyspace {
       this.#engine.learn(answer.header?.revision ?? 0)
       return readTxn(this.#space, request, answer)
     })
+  }
+
+  /**
+   * A full cluster refuses every put, and so the mark of a deletion, which alone makes room: it is sent without
+   * one, and therefore once, and is in doubt when its answer is lost.
+   */
+  async #deleteOnce(request: TxnRequest, options: RequestOptions): Promise<TxnResponse> {
+    const message = writePlainTxn(this.#space, request)
+    const limit = { ms: options.deadlineMs ?? deleteMsMax, signal: options.signal }
+    const answer = await this.#engine.channel.unary(etcdMethods.txn, message, limit)
+    this.#engine.learn(answer.header?.revision ?? 0)
+    return readTxn(this.#space, request, answer)
   }
 
   async #attempt(

@@ -7,6 +7,7 @@
 import { Fault, isFault, revision as toRevision } from '../../base/index.ts'
 import type { Host, Timer } from '../../host/index.ts'
 import { checkName } from '../client.ts'
+import { checkGuard } from '../core/guard.ts'
 import type { FullKeyspace, FullKeyspaces, RequestOptions } from '../keyspace.ts'
 import { type Attempt, attemptUntil } from './attempts.ts'
 import { type ChannelOptions, EtcdChannel } from './channel.ts'
@@ -25,6 +26,7 @@ export type EtcdEngineOptions = ChannelOptions & {
 const lookEveryMs = 150
 const lookMsMax = 2000
 const namespacesMax = 4096
+const unguarded = 0
 
 export function createEtcdKeyspaces(host: Host, options: EtcdEngineOptions): FullKeyspaces {
   return new Engine(host, options)
@@ -77,13 +79,15 @@ export class Engine implements FullKeyspaces {
     this.channel.close()
   }
 
-  /** Repeats a read until its deadline. */
-  read<T>(options: RequestOptions, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
-    return attemptUntil(this.host, { ...options, isMutation: false }, attempt)
+  /** Repeats a read until its deadline. Nothing here is guarded: only revision 0 of a guard holds. */
+  async read<T>(options: RequestOptions, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
+    checkGuard(options.guard, unguarded)
+    return await attemptUntil(this.host, { ...options, isMutation: false }, attempt)
   }
 
-  mutate<T>(options: RequestOptions, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
-    return attemptUntil(this.host, { ...options, isMutation: true }, attempt)
+  async mutate<T>(options: RequestOptions, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
+    checkGuard(options.guard, unguarded)
+    return await attemptUntil(this.host, { ...options, isMutation: true }, attempt)
   }
 
   /** A revision that an answer told: the endpoint has applied it. */
@@ -95,7 +99,7 @@ export class Engine implements FullKeyspaces {
 
   freshness(): ReturnType<FullKeyspace['freshness']> {
     const heardMsAgo = Math.max(0, this.host.clock.monotonicMs() - this.#heardMs)
-    return { revision: toRevision(this.#revision), heardMsAgo }
+    return { revision: toRevision(this.#revision), guard: 0, heardMsAgo }
   }
 
   onRevision(changed: () => void): () => void {

@@ -1,10 +1,9 @@
 // The methods of etcd's API that the engine calls: their names and messages (etcd API reference v3.4, rpc.proto).
 
 import { type Message, message } from '../../base/index.ts'
+import { memberAlarmRequest, memberAlarmResponse } from './core/alarms.ts'
 import { nested, text } from './core/fields.ts'
 import {
-  alarmRequest,
-  alarmResponse,
   compactionRequest,
   empty,
   hashKvRequest,
@@ -62,7 +61,7 @@ export const etcdMethods = {
     leaseTimeToLiveResponse,
   ]),
   leases: method('Lease/LeaseLeases', [empty, leaseListResponse]),
-  alarm: method('Maintenance/Alarm', [alarmRequest, alarmResponse]),
+  alarm: method('Maintenance/Alarm', [memberAlarmRequest, memberAlarmResponse]),
   status: method('Maintenance/Status', [empty, statusResponse]),
   hashKv: method('Maintenance/HashKV', [hashKvRequest, hashKvResponse]),
   authenticate: method('Auth/Authenticate', [authenticateRequest, authenticateResponse]),

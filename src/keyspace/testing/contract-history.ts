@@ -146,6 +146,22 @@ export function historyTests(has: Has): Tests {
       }
       assert.deepEqual([found.length, new Set(found).size, pages], [12, 12, 3])
     },
+    'an alarm stops what puts until it is ended by hand': async (world, way) => {
+      await way.put(key, text('x'))
+      await way.arm('no-space')
+      try {
+        assert.deepEqual((await way.status()).alarms, ['no-space'])
+        const [, other] = world.ways
+        const full = 'etcdserver: mvcc: database space exceeded'
+        await rejects(other?.put(key, text('y')) ?? Promise.resolve(), 'no-space', full)
+        assert.equal((await way.range({ key })).kvs[0]?.version, 1)
+        assert.equal(await way.delete(key), 1)
+      } finally {
+        await way.disarm('no-space')
+      }
+      assert.deepEqual((await way.status()).alarms, [])
+      await way.put(key, text('z'))
+    },
     'digests agree between the ways, and change with the keys': async (world, way) => {
       await way.put(key, text('x'))
       const [before, other] = [await way.hash(0), world.ways[1]]
