@@ -57,6 +57,8 @@ export const raftPromises: readonly string[] = [
 const groupCount = 2
 const clientCount = 5
 const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+/** Often, so that files are taken, sent again and retained within a run. */
+const snapshots = { everyMs: 1_500, everyEntries: 20, bytesPerSecond: 1024 * 1024 }
 const operationTimeoutMs = 3_000
 const cluster = clusterId('00000000000000000000000000000001')
 
@@ -131,7 +133,10 @@ class RaftWorkload {
       listen: addressOf(host.node),
     })
     const onFatal = (fault: Fault): void => host.journal.fatal('raft.failed', fault)
-    const raft = createRaft({ host, log, store, rpc, onFatal }, { self, logBytesMax: 96 * 1024 })
+    const raft = createRaft(
+      { host, log, store, rpc, onFatal },
+      { self, logBytesMax: 96 * 1024, snapshots },
+    )
     const groups: Group[] = []
     for (let number = 1; number <= groupCount; number++) {
       // Groups of one node share a store; the second group's registers would clash with the first's.

@@ -97,6 +97,7 @@ program
   .option('--etcd-tls', "etcd's API over TLS, with a certificate of the cluster's authority")
   .option('--etcd-client-ca <file>', 'over TLS, to clients with a certificate of this authority')
   .option('--encryption-key-file <file>', keyHelp)
+  .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
   .option('--log <format>', "'text' or 'json', to standard error", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
   .addHelpText(
@@ -145,6 +146,66 @@ Examples:
     const { recover } = await import('./raft-recover.ts')
     await finish(() => recover(readRecover(flags)))
   })
+
+raft
+  .command('snapshots')
+  .description('List the snapshot files that a node keeps of its groups; it may run meanwhile.')
+  .requiredOption('--data-dir <dir>', "the node's own directory")
+  .option('--snapshot-dir <dir>', 'as given to `atoll node`')
+  .option('--json', 'print JSON')
+  .addHelpText(
+    'after',
+    `
+Every group keeps its latest three files: one is taken when 10,000 entries were applied since the last one,
+at most once an hour, and after a day when anything was.
+
+Examples:
+  atoll raft snapshots --data-dir .atoll/node-1
+  atoll raft snapshots --data-dir /srv/atoll --snapshot-dir /backup/atoll --json
+`,
+  )
+  .action(async (flags: SnapshotFlags) => {
+    const { listSnapshots } = await import('./raft-snapshots.ts')
+    await finish(() => listSnapshots(readSnapshots(flags)))
+  })
+
+raft
+  .command('restore')
+  .description(
+    'When all members of a group are lost: make a snapshot file its state, on one stopped node.',
+  )
+  .requiredOption('--data-dir <dir>', "the node's own directory")
+  .requiredOption('--file <file>', 'a file that `atoll raft snapshots` lists')
+  .option('--snapshot-dir <dir>', 'as given to `atoll node`')
+  .option('--json', 'print JSON')
+  .addHelpText(
+    'after',
+    `
+The file is installed at the node's next start, if the node has no state of the group. Everything after the
+file's entry is lost. The node becomes the only voter of a new generation of the group.
+
+Examples:
+  atoll raft restore --data-dir .atoll/node-1 --file /backup/0000000000000042-0000000000000003.snapshot
+`,
+  )
+  .action(async (flags: SnapshotFlags & { readonly file: string }) => {
+    const { restoreSnapshot } = await import('./raft-snapshots.ts')
+    await finish(() => restoreSnapshot(flags.file, readSnapshots(flags)))
+  })
+
+type SnapshotFlags = {
+  readonly dataDir: string
+  readonly snapshotDir?: string
+  readonly json?: boolean
+}
+
+function readSnapshots({ dataDir, snapshotDir, json }: SnapshotFlags) {
+  return {
+    dataDir: resolve(dataDir),
+    snapshotDir: snapshotDir === undefined ? undefined : resolve(snapshotDir),
+    isJson: json === true,
+  }
+}
 
 type RecoverFlags = {
   readonly dataDir: string
@@ -220,6 +281,7 @@ function readNode(flags: Flags): Parameters<typeof import('./node-command.ts').r
     bind: text('bind'),
     etcd: readNodeEtcd(flags),
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
+    snapshotDir: readPath(text('snapshotDir')),
     log: flags.log === 'json' ? 'json' : 'text',
     level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
   }

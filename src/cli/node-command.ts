@@ -1,9 +1,10 @@
 // `atoll node`: runs one node in this process. `atoll up` starts it per node; on several machines it is
 // started directly. SIGTERM and SIGINT stop it cleanly; so does the loss of the launcher that started it.
 
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { Fault, isFault, toFault } from '../base/index.ts'
+import type { Disk } from '../host/index.ts'
 import { createLoopThreads, createRealHost } from '../host/real/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
 import { readEncryptionKey } from './encryption-key.ts'
@@ -21,6 +22,8 @@ export type NodeCommandOptions = {
   readonly bind?: string | undefined
   readonly etcd?: EtcdFlags | undefined
   readonly encryptionKeyFile?: string | undefined
+  /** Where raft keeps its snapshot files; in the data directory otherwise. */
+  readonly snapshotDir?: string | undefined
   readonly log: 'text' | 'json'
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
 }
@@ -85,11 +88,18 @@ async function start(
   process.on('unhandledRejection', (error) => host.journal.fatal('node.unhandled_rejection', error))
   notify({ kind: 'waiting', what: 'a majority of the nodes' })
   try {
-    return await startNode(config, host, { signal })
+    return await startNode(config, host, { signal, ...snapshotDiskOf(options) })
   } catch (error) {
     if (signal.aborted && isFault(error, 'cancelled')) return undefined
     throw explainPort(error, config)
   }
+}
+
+function snapshotDiskOf({ snapshotDir }: NodeCommandOptions): { readonly snapshotDisk?: Disk } {
+  if (snapshotDir === undefined) return {}
+  mkdirSync(snapshotDir, { recursive: true })
+  const journal = { format: 'text', level: 'warning', name: 'snapshots' } as const
+  return { snapshotDisk: createRealHost({ rootPath: snapshotDir, journal }).disk }
 }
 
 /** A taken port as people meet it: what it is for, and the flag that moves it. */

@@ -69,6 +69,11 @@ export function pathsOf(config: NodeConfig): { readonly db: string; readonly nod
   return { db: withoutSlash(db.path), nodes: withoutSlash(nodes.path) }
 }
 
+/** Of raft's snapshot files, below the disk that they are on. */
+export function snapshotsPathOf(config: NodeConfig): string {
+  return `${pathsOf(config).db}/snapshots`
+}
+
 const mebibyte = 1024 * 1024
 
 /**

@@ -1,6 +1,14 @@
-export type { NodeConfig } from './config.ts'
+export { type NodeConfig, snapshotsPathOf } from './config.ts'
 export { type RunningNode, startNode } from './node.ts'
 export { type OfflineNode, openOffline } from './offline.ts'
-export type { QuorumRecovery } from '../raft/index.ts'
 export { parseSharedKey } from '../rpc/index.ts'
+export {
+  headOf,
+  type QuorumRecovery,
+  restorePath,
+  scanSnapshotFile,
+  type ShelvedSnapshot,
+  type SnapshotHead,
+  shelvedSnapshots,
+} from '../raft/index.ts'
 export type { ClusterStatus } from './status.ts'

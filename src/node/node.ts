@@ -18,7 +18,7 @@ import {
   updateMember,
 } from '../cluster/index.ts'
 import { adminMalformed, createAdminHandler } from '../gateways/admin/index.ts'
-import type { Address, Host } from '../host/index.ts'
+import type { Address, Disk, Host } from '../host/index.ts'
 import {
   createKeyspaces,
   type Keyspace,
@@ -29,7 +29,7 @@ import { createRaft, type Foreign, type Group, raftTable, supersededFault } from
 import { controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { Closers } from './closers.ts'
-import { type NodeConfig, pathsOf, planReserves } from './config.ts'
+import { type NodeConfig, pathsOf, planReserves, snapshotsPathOf } from './config.ts'
 import { firstPeers } from './first-peers.ts'
 import { etcdNamespace } from './namespaces.ts'
 import { type Lane, startLane } from './lane.ts'
@@ -54,10 +54,16 @@ export const objectsGroup = groupId(2)
 export const etcdGroup = groupId(3)
 const etcdQuotaBytes = 2 * 1024 * 1024 * 1024
 
+export type StartOptions = {
+  readonly signal?: AbortSignal
+  /** Where raft keeps its snapshot files. Default: the host's own disk. */
+  readonly snapshotDisk?: Disk
+}
+
 export async function startNode(
   config: NodeConfig,
   host: Host,
-  options: { readonly signal?: AbortSignal } = {},
+  options: StartOptions = {},
 ): Promise<RunningNode> {
   if (config.dataThreads > 1) {
     throw new Fault('unsupported', `${config.dataThreads} data threads: at most one for now`, {
@@ -66,7 +72,7 @@ export async function startNode(
   }
   const closers = new Closers()
   try {
-    const core = await openCore(config, host, closers)
+    const core = await openCore(config, host, { closers, snapshotDisk: options.snapshotDisk })
     const lane = loadLane(core)
     await join(core, options.signal)
     return await openServers(core, lane)
@@ -89,7 +95,14 @@ type Core = StatusParts & {
   lane: Lane | undefined
 }
 
-async function openCore(config: NodeConfig, host: Host, closers: Closers): Promise<Core> {
+async function openCore(
+  config: NodeConfig,
+  host: Host,
+  {
+    closers,
+    snapshotDisk = host.disk,
+  }: { readonly closers: Closers; readonly snapshotDisk: Disk | undefined },
+): Promise<Core> {
   const startedMs = host.clock.monotonicMs()
   const { self } = config
   const { log, store, values } = await openState(config, host, closers)
@@ -107,8 +120,9 @@ async function openCore(config: NodeConfig, host: Host, closers: Closers): Promi
     const fault = supersededFault(systemNamespace, theirs.generation)
     host.journal.fatal('node.superseded', fault)
   }
-  const parts = { host, log, store, rpc, onFatal, onForeign }
-  const raft = createRaft(parts, { self, ...config.raft })
+  const parts = { host, log, store, rpc, onFatal, onForeign, snapshotDisk }
+  const snapshots = { path: snapshotsPathOf(config) }
+  const raft = createRaft(parts, { self, snapshots, ...config.raft })
   closers.add(() => raft.close())
   const founders = planFounders(config.founders)
   const isFirst = config.topology.db.some((db) => db.id === self && db.leader)

@@ -23,6 +23,7 @@ export type CheckpointsEnds = {
 
 const lookEveryTicks = 10
 const quietTicks = 200
+const heldLogFactor = 4
 const quietLogBytesMax = 8 * 1024 * 1024
 
 export class Checkpoints {
@@ -76,11 +77,15 @@ export class Checkpoints {
     for (const { group } of covered) await group.options.stateMachine.sync()
     await store.checkpoint()
     this.#checkpointedSum = covered.reduce((sum, { index }) => sum + index, 0)
+    // Members that receive a snapshot hold the log back, but not for ever.
+    const isPressed = this.#ends.log.statistics().bytes > settings.logBytesMax * heldLogFactor
     let cuts = 0
     for (const { group, index } of covered) {
       if (group.isInstalling) continue
       const { tailBytesMax, tailEntriesMax } = settings
-      const cutIndex = group.cache.cutBefore(index, tailBytesMax, tailEntriesMax)
+      const limit = isPressed ? Number.POSITIVE_INFINITY : group.cutLimit
+      const covers = Math.min(index, limit)
+      const cutIndex = group.cache.cutBefore(covers, tailBytesMax, tailEntriesMax)
       const cutTerm = group.cache.term(cutIndex)
       if (cutIndex <= group.cache.cutIndex || typeof cutTerm !== 'number') continue
       cuts++

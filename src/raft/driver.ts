@@ -7,7 +7,7 @@
 // durable; what claims durability travels as responses of the batch (core/types.ts).
 
 import { Fault, type GroupId, isFault, type NodeId, toFault } from '../base/index.ts'
-import type { Host } from '../host/index.ts'
+import type { Disk, Host } from '../host/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
 import type { Log, Store } from '../storage/index.ts'
 import { AppendQueue } from './append-queue.ts'
@@ -22,6 +22,8 @@ import { Outbox } from './outbox.ts'
 import { planStart } from './recovery.ts'
 import { Resting } from './resting.ts'
 import { type RaftSettings, settingsOf } from './settings.ts'
+import { maybeRestore } from './restoring.ts'
+import { SnapshotShelf } from './snapshot-shelf.ts'
 import { Snapshots } from './snapshots.ts'
 import { encodeStateRow, raftTable, readStateRow, stateRowKey } from './state-row.ts'
 import { Ticker } from './ticker.ts'
@@ -34,6 +36,8 @@ export type RaftDependencies = {
   readonly rpc: Rpc
   /** The node can no longer trust its disk or its state: it must stop. */
   readonly onFatal: (fault: Fault) => void
+  /** Where snapshot files are. Default: the host's own disk. */
+  readonly snapshotDisk?: Disk
   /** For every group, besides the owner's own (GroupOptions.onForeign). */
   readonly onForeign?: (foreign: Foreign) => void
 }
@@ -52,6 +56,8 @@ class RaftDriver implements Raft {
   readonly #settings: RaftSettings
   readonly #queue: AppendQueue
   readonly #snapshots: Snapshots
+  readonly #shelf: SnapshotShelf
+  readonly #disk: Disk
   readonly #checkpoints: Checkpoints
   readonly #fences: Fences
   readonly #resting: Resting
@@ -94,8 +100,17 @@ class RaftDriver implements Raft {
       onUnreachable: (id, peer) => this.#groups.get(id)?.reportUnreachable(peer),
     })
     this.#fences = new Fences({ host, rpc, group: (id) => this.#groups.get(id) })
+    this.#disk = dependencies.snapshotDisk ?? host.disk
+    this.#shelf = new SnapshotShelf({
+      host,
+      disk: this.#disk,
+      settings,
+      groups: () => this.#ordered,
+    })
     this.#snapshots = new Snapshots({
       fences: this.#fences,
+      shelf: this.#shelf,
+      disk: this.#disk,
       host,
       rpc,
       self: settings.self,
@@ -121,8 +136,14 @@ class RaftDriver implements Raft {
 
   async open(options: GroupOptions): Promise<Group> {
     const { store, log } = this.#dependencies
-    const row = readStateRow(store, options.group)
     const recovered = log.recovered.get(options.group)
+    if (readStateRow(store, options.group) === undefined) {
+      const { host } = this.#dependencies
+      const { self, snapshots } = this.#settings
+      await maybeRestore({ host, store, self, disk: this.#disk, path: snapshots.path }, options)
+    }
+    await this.#shelf.open(options.group)
+    const row = readStateRow(store, options.group)
     const start = planStart(options, { self: this.#settings.self, row, recovered })
     if (start.isNewRow) {
       const digest = options.stateMachine.digest()
@@ -213,6 +234,7 @@ class RaftDriver implements Raft {
       if (group.hasWork) this.#awake.add(group)
     }
     this.#checkpoints.tick(this.#ticker.now)
+    this.#shelf.tick()
     if (this.#awake.size > 0) this.#turn()
     else this.#resting.flush()
     if (this.#queue.isStalled || this.#ordered.some((group) => !group.isResting)) return 1

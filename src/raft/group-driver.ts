@@ -86,6 +86,8 @@ export class GroupDriver implements Group {
   readonly #rest: GroupRest
   readonly #leadership = new Leadership()
   readonly #heard = new Map<number, number>()
+  /** Entries after these are needed by members that receive a snapshot. */
+  readonly #cutHolds = new Map<number, number>()
   #fence: Fence
   #fenceNumber: number
   #isSuperseded = false
@@ -331,6 +333,17 @@ export class GroupDriver implements Group {
   reportSnapshot(peer: NodeId, isSuccess: boolean): void {
     this.#node.reportSnapshot(peer, isSuccess)
     this.#ends.wake(this)
+  }
+
+  /** While a member receives the state as of `index` the log should reach back to it; undefined: it ended. */
+  holdCutAt(peer: number, index: number | undefined): void {
+    if (index === undefined) this.#cutHolds.delete(peer)
+    else this.#cutHolds.set(peer, index)
+  }
+
+  /** The highest index at which the log may be cut without hurting a member that receives a snapshot. */
+  get cutLimit(): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...this.#cutHolds.values())
   }
 
   /** Staged chunks of a snapshot meet its message. True once installed, false when not needed. */

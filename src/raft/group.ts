@@ -137,6 +137,24 @@ export type RaftOptions = {
   readonly uncommittedBytesMax?: number
   /** Snapshot and cut when the shared log holds more than this. Default 64 MiB under load, 8 MiB when quiet. */
   readonly logBytesMax?: number
+  readonly snapshots?: SnapshotOptions
+}
+
+/** Files of a group's whole state: sent to members that lag behind the log, kept to restore groups from. */
+export type SnapshotOptions = {
+  /** Directory of the files, below the disk that they are on. Default 'snapshots'. */
+  readonly path?: string
+  /** Files kept of each group. Default 3. */
+  readonly retained?: number
+  /**
+   * A group of which everyEntries were applied since its last file gets a new one after so long; one of
+   * which fewer were, after 24 times that. 0: never. Default one hour.
+   */
+  readonly everyMs?: number
+  /** Default 10,000. */
+  readonly everyEntries?: number
+  /** What this node takes and sends, all groups together. 0: no limit. Default 64 MiB. */
+  readonly bytesPerSecond?: number
 }
 
 export type RaftStatistics = {

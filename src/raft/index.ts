@@ -11,6 +11,7 @@ export type {
   RaftOptions,
   RaftStatistics,
   Role,
+  SnapshotOptions,
   SnapshotSink,
   SnapshotSource,
   StateMachine,
@@ -22,4 +23,8 @@ export {
   type StoredGroup,
   storedGroups,
 } from './quorum-recovery.ts'
+export { restorePath } from './restoring.ts'
+export { snapshotSettingsOf } from './settings.ts'
+export { headOf, scanSnapshotFile, type SnapshotHead } from './snapshot-file.ts'
+export { type ShelvedSnapshot, shelvedSnapshots } from './snapshot-shelf.ts'
 export { raftTable } from './state-row.ts'

@@ -2,9 +2,10 @@
 
 import type { Host } from '../host/index.ts'
 import type { CoreConfig } from './core/index.ts'
-import type { RaftOptions } from './group.ts'
+import type { RaftOptions, SnapshotOptions } from './group.ts'
 
 export type RaftSettings = Required<RaftOptions> & {
+  readonly snapshots: Required<SnapshotOptions>
   /** One proposal at most; a frame holds one entry at least. */
   readonly proposalBytesMax: number
   /** Frames are kept below the limit of one-way messages of rpc. */
@@ -42,6 +43,7 @@ export function settingsOf(options: RaftOptions): RaftSettings {
     appendBytesMax: options.appendBytesMax ?? mebibyte,
     uncommittedBytesMax: options.uncommittedBytesMax ?? 32 * mebibyte,
     logBytesMax: options.logBytesMax ?? 64 * mebibyte,
+    snapshots: snapshotSettingsOf(options.snapshots ?? {}),
     proposalBytesMax: 4 * mebibyte,
     frameBytesMax: 6 * mebibyte,
     graceTicks: electionTicks * 3,
@@ -51,6 +53,16 @@ export function settingsOf(options: RaftOptions): RaftSettings {
     readRetryTicks: Math.max(2, Math.ceil(electionTicks / 2)),
     tailBytesMax: Math.min(4 * mebibyte, Math.floor((options.logBytesMax ?? 64 * mebibyte) / 8)),
     tailEntriesMax: 5_000,
+  }
+}
+
+export function snapshotSettingsOf(options: SnapshotOptions): Required<SnapshotOptions> {
+  return {
+    path: options.path ?? 'snapshots',
+    retained: Math.max(1, options.retained ?? 3),
+    everyMs: options.everyMs ?? 60 * 60 * 1000,
+    everyEntries: options.everyEntries ?? 10_000,
+    bytesPerSecond: options.bytesPerSecond ?? 64 * mebibyte,
   }
 }
 

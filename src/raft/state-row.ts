@@ -44,7 +44,7 @@ export type StateRow = {
   readonly voidedTo: number
 }
 
-const confStateFields = message({
+export const confStateFields = message({
   voters: repeated(uint(1)),
   learners: repeated(uint(2)),
   votersOutgoing: repeated(uint(3)),
@@ -110,13 +110,4 @@ export function decodeStateRow(value: Uint8Array): StateRow {
 export function readStateRow(store: StoreReader, group: GroupId): StateRow | undefined {
   const value = store.get(raftTable, stateRowKey(group))
   return value === undefined ? undefined : decodeStateRow(value)
-}
-
-/** A configuration as bytes, for the opening message of a snapshot stream. */
-export function encodeConfState(confState: ConfState): Uint8Array {
-  return encodeBytes(confStateFields, confState)
-}
-
-export function decodeConfState(encoded: Uint8Array): ConfState {
-  return decodeBytes(confStateFields, encoded)
 }

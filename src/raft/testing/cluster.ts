@@ -61,7 +61,7 @@ export class TestCluster {
     const store = new TestStore(disk)
     const rpc = new TestRpc(this.network, nodeId(id))
     const faults: Fault[] = []
-    const host = testHost(this.loop, this.#seed++)
+    const host = testHost(this.loop, this.#seed++, disk.files)
     const raft = createRaft(
       { host, log, store, rpc, onFatal: (fault) => faults.push(fault) },
       { self: nodeId(id), ...this.#options },

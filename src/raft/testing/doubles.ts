@@ -11,12 +11,15 @@ import {
 } from '../../base/index.ts'
 import type { IncomingCall, Rpc, RpcStream } from '../../rpc/index.ts'
 import type { GroupAppend, Log, LogEntry, RecoveredGroup, Store } from '../../storage/index.ts'
+import { FaultyDisk } from '../../storage/testing/faulty-host.ts'
 import type { TestLoop } from './loop.ts'
 
 /** What survives a crash of one node. */
 export class TestDisk {
   readonly groups = new Map<GroupId, RecoveredGroup>()
   tables = new Map<string, Map<string, Uint8Array>>()
+  /** Of snapshots: its files survive a crash as they are. */
+  readonly files = new FaultyDisk()
   isFull = false
   syncMs = 1
 }
@@ -173,6 +176,9 @@ export class TestNetwork {
   readonly loop: TestLoop
   readonly nodes = new Map<NodeId, TestRpc>()
   readonly cutOff = new Set<NodeId>()
+  #streams: RpcStream[] = []
+  /** Bytes sent on streams by whoever opened them. */
+  streamedBytes = 0
   readonly watchers = new Map<TestRpc, (peer: NodeId, isReachable: boolean) => void>()
   frames = 0
 
@@ -183,6 +189,23 @@ export class TestNetwork {
   cut(node: NodeId): void {
     this.cutOff.add(node)
     this.#tellAll(node, false)
+  }
+
+  /** Every stream that is open ends with a fault on both sides. */
+  breakStreams(): void {
+    for (const stream of this.#streams) stream.fail(new Fault('unavailable', 'the line broke'))
+    this.#streams = []
+  }
+
+  addStream(stream: RpcStream): RpcStream {
+    this.#streams.push(stream)
+    return {
+      ...stream,
+      send: (message) => {
+        this.streamedBytes += message.length
+        return stream.send(message)
+      },
+    }
   }
 
   heal(node: NodeId): void {
@@ -260,7 +283,7 @@ export class TestRpc implements Rpc {
     this.#network.loop.after(1, () => {
       handler(theirs, call).catch((error: unknown) => theirs.fail(error as Fault))
     })
-    return ours
+    return this.#network.addStream(ours)
   }
 
   setPeers(): void {}

@@ -2,7 +2,7 @@
 // making; promises settle at the end of each task. Nothing waits for real time.
 
 import { assert, seededRandom } from '../../base/index.ts'
-import type { Host, Timer } from '../../host/index.ts'
+import type { Disk, Host, Timer } from '../../host/index.ts'
 
 type Task = { readonly dueMs: number; readonly number: number; run: () => void }
 
@@ -76,8 +76,8 @@ export class TestLoop {
   }
 }
 
-/** A host of which only the clock, the generator and the journal exist. */
-export function testHost(loop: TestLoop, seed: number): Host {
+/** A host of which only the clock, the generator, the journal and the disk exist. */
+export function testHost(loop: TestLoop, seed: number, disk: Disk): Host {
   const clock: Host['clock'] = {
     wallMs: () => loop.nowMs,
     monotonicMs: () => loop.nowMs,
@@ -94,7 +94,7 @@ export function testHost(loop: TestLoop, seed: number): Host {
       throw new Error(`${event}: ${String(error)}`)
     },
   }
-  return { clock, random: seededRandom(seed), journal } as unknown as Host
+  return { clock, random: seededRandom(seed), journal, disk } as unknown as Host
 }
 
 function isBefore(a: Task, b: Task): boolean {
