@@ -50,6 +50,11 @@ export class AppendQueue {
     return this.#isStalled
   }
 
+  /** The batch that is with the log now; the same object as long as it is the same batch. */
+  get writing(): readonly GroupAppend[] | undefined {
+    return this.#isWithLog ? this.#batch : undefined
+  }
+
   push(work: AppendWork): void {
     this.#waiting.push(work)
   }

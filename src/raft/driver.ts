@@ -13,19 +13,18 @@ import type { Log, Store } from '../storage/index.ts'
 import { AppendQueue } from './append-queue.ts'
 import { Checkpoints } from './checkpoints.ts'
 import type { Message } from './core/index.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { isNotice } from './fence.ts'
 import { Fences } from './fences.ts'
 import type { Foreign, Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './group.ts'
 import { type ApplyWork, GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
 import { decodeFrame, type GroupMessage, isFramed } from './messages.ts'
+import { prepareStart } from './opening.ts'
 import { Outbox } from './outbox.ts'
-import { planStart } from './recovery.ts'
 import { Resting } from './resting.ts'
 import { type RaftSettings, settingsOf } from './settings.ts'
-import { maybeRestore } from './restoring.ts'
 import { SnapshotShelf } from './snapshot-shelf.ts'
 import { Snapshots } from './snapshots.ts'
-import { encodeStateRow, raftTable, readStateRow, stateRowKey } from './state-row.ts'
 import { Ticker } from './ticker.ts'
 
 export type RaftDependencies = {
@@ -72,6 +71,7 @@ class RaftDriver implements Raft {
     snapshotsInstalled: 0,
     membershipChanges: 0,
   }
+  readonly #diskWatch: DiskWatch
   #isTurnDue = false
   #isInTurn = false
   #isStopped = false
@@ -81,6 +81,12 @@ class RaftDriver implements Raft {
     this.#dependencies = dependencies
     this.#settings = settings
     this.onFatal = (fault) => this.#fail(fault)
+    this.#diskWatch = new DiskWatch({
+      ...settings,
+      journal: host.journal,
+      writing: () => this.#queue.writing,
+      groups: () => this.#ordered,
+    })
     this.#queue = new AppendQueue(log, {
       onBatch: () => this.#turn(),
       onStalled: (fault) => this.#stalled(fault),
@@ -135,26 +141,11 @@ class RaftDriver implements Raft {
   }
 
   async open(options: GroupOptions): Promise<Group> {
-    const { store, log } = this.#dependencies
-    const recovered = log.recovered.get(options.group)
-    if (readStateRow(store, options.group) === undefined) {
-      const { host } = this.#dependencies
-      const { self, snapshots } = this.#settings
-      await maybeRestore({ host, store, self, disk: this.#disk, path: snapshots.path }, options)
-    }
+    const { path } = this.#settings.snapshots
+    const snapshots = { disk: this.#disk, path }
+    const ends = { ...this.#dependencies, queue: this.#queue, self: this.#settings.self, snapshots }
+    const start = await prepareStart(ends, options)
     await this.#shelf.open(options.group)
-    const row = readStateRow(store, options.group)
-    const start = planStart(options, { self: this.#settings.self, row, recovered })
-    if (start.isNewRow) {
-      const digest = options.stateMachine.digest()
-      store.transaction(() => {
-        store.put(raftTable, stateRowKey(options.group), encodeStateRow({ ...start.row, digest }))
-      })
-    }
-    if (start.repair.length > 0) {
-      await store.checkpoint()
-      await this.#repaired(start.repair)
-    }
     const group = new GroupDriver(options, start, this.#groupEnds())
     this.#groups.set(options.group, group)
     this.#ordered = [...this.#groups.values()].sort((a, b) => a.group - b.group)
@@ -204,16 +195,6 @@ class RaftDriver implements Raft {
     }
   }
 
-  #repaired(appends: readonly import('../storage/index.ts').GroupAppend[]): Promise<void> {
-    return new Promise((resolve) => {
-      for (const append of appends) {
-        this.#queue.push({ append, isUrgent: true, onDurable: () => {} })
-      }
-      this.#queue.push({ append: undefined, isUrgent: true, onDurable: resolve })
-      this.#queue.flush()
-    })
-  }
-
   #wake(group: GroupDriver): void {
     this.#awake.add(group)
     if (this.#isTurnDue || this.#isInTurn || this.#isStopped) return
@@ -227,7 +208,12 @@ class RaftDriver implements Raft {
   /** Answers how many ticks may pass until the next: many while all groups rest. */
   #tick(): number {
     this.#queue.retry()
+    this.#diskWatch.tick()
     this.#resting.tick()
+    // Whoever was late may have slept through an election.
+    if (this.#settings.readLease !== undefined && this.#ticker.lateMs > this.#settings.tickMs) {
+      for (const group of this.#ordered) group.endLease()
+    }
     for (const group of this.#ordered) {
       if (group.isResting) continue
       group.tick()

@@ -33,8 +33,10 @@ import type {
 import { GroupRest } from './group-rest.ts'
 import { heardMsOf, statusOf } from './group-status.ts'
 import { Installation } from './installation.ts'
+import { LeaseReads } from './lease-reads.ts'
 import { Leadership } from './leadership.ts'
 import { memberFields, MembershipChanges } from './membership.ts'
+import { planPromotion } from './promotion.ts'
 import { leaderIs, overloaded, Proposals } from './proposals.ts'
 import { Reads } from './reads.ts'
 import type { Resting } from './resting.ts'
@@ -85,6 +87,7 @@ export class GroupDriver implements Group {
   readonly #applier: Applier
   readonly #rest: GroupRest
   readonly #leadership = new Leadership()
+  readonly #lease: LeaseReads
   readonly #heard = new Map<number, number>()
   /** Entries after these are needed by members that receive a snapshot. */
   readonly #cutHolds = new Map<number, number>()
@@ -140,6 +143,14 @@ export class GroupDriver implements Group {
       },
       onHeard: (peer, ms) => this.#noteHeard(peer, ms),
     })
+    this.#lease = new LeaseReads({
+      host,
+      bounds: settings.readLease,
+      node: () => this.#node,
+      applied: () => this.appliedState,
+      isLeader: () => this.#leadership.isSelf,
+      isChanging: () => this.#membership.isRunning,
+    })
     this.#proposals = new Proposals(settings.uncommittedBytesMax)
     this.#membership = new MembershipChanges(settings.self, drawNumber(host))
     this.#reads = new Reads({
@@ -149,6 +160,8 @@ export class GroupDriver implements Group {
       timeoutTicks: settings.readTimeoutTicks,
       roundsMax: 4,
       waitersMax: 65_536,
+      askedNow: () => this.#lease.askedNow(),
+      onConfirmed: (asked) => this.#lease.confirm(asked),
     })
     this.#installation = new Installation(this, ends)
   }
@@ -239,6 +252,7 @@ export class GroupDriver implements Group {
       return reject(new Fault('invalid', `node ${to} is not a voter of the group`))
     }
     this.#rest.stir()
+    this.#lease.bar()
     this.#node.transferLeader(to)
     this.#ends.wake(this)
     return this.#transfer.begin(to, this.#tick + 2 * this.#ends.settings.electionTicks)
@@ -278,7 +292,19 @@ export class GroupDriver implements Group {
       this.#proposals.abandonBefore(this.#leadership.isSelf ? term : Number.MAX_SAFE_INTEGER)
       this.#membership.abandon()
     }
+    if (this.#tick % promotionTicks === 0) this.#promote()
     this.#rest.tick(this.#leadership.isSelf, () => this.#isFree)
+  }
+
+  #promote(): void {
+    const { votersWanted } = this.options
+    const { confState } = this.appliedState
+    if (votersWanted === undefined || !this.#leadership.isSelf) return
+    if (confState.learners.length === 0 || this.#membership.isRunning) return
+    const { hardState, progress } = this.#node.status()
+    const ready = planPromotion(confState, { commit: hardState.commit, progress }, votersWanted)
+    // What is refused now is tried again with the next look.
+    if (ready !== undefined) this.changeMembers({ addVoters: [ready] }).catch(() => {})
   }
 
   /** Ends the rest, if it rests. */
@@ -366,7 +392,7 @@ export class GroupDriver implements Group {
     })
     const hasChange = this.#membership.hasWaiting
     this.#membership.give((change) => this.#node.proposeConfChange(change), this.#leadership.leader)
-    this.#reads.ask(this.#tick, (context) => this.#node.readIndex(context))
+    this.#askReads()
     if (!this.#node.hasReady()) return
     const ready = this.#node.ready()
     this.#proposals.appended(ready.entries)
@@ -413,6 +439,11 @@ export class GroupDriver implements Group {
   /** The disk is full: what was appended here is not durable, so this node must not lead. */
   yieldLeadership(fault: Fault): void {
     this.#proposals.rejectAll(fault, new Fault('no-space', fault.message, { outcome: 'unknown' }))
+    this.handOver()
+  }
+
+  /** A leader that cannot write gives leadership to the most advanced voter that was heard lately. */
+  handOver(): void {
     if (!this.#leadership.isSelf) return
     this.#rest.stir()
     const { self } = this.#ends.settings
@@ -421,8 +452,22 @@ export class GroupDriver implements Group {
       .filter((id) => id !== self && progress.get(id)?.isRecentActive === true)
       .sort((a, b) => (progress.get(b)?.match ?? 0) - (progress.get(a)?.match ?? 0) || a - b)
     const target = candidates[0]
+    this.#lease.bar()
     if (target !== undefined) this.#node.transferLeader(target)
     this.#ends.wake(this)
+  }
+
+  /** Leads no longer, whether or not there is an heir. */
+  stepDown(): void {
+    if (!this.#leadership.isSelf) return
+    this.#rest.stir()
+    this.#node.stepDown()
+    this.#ends.wake(this)
+  }
+
+  /** Only rounds that are asked from now on give a lease. */
+  endLease(): void {
+    this.#lease.end()
   }
 
   adoptGeneration(generation: number): void {
@@ -467,6 +512,12 @@ export class GroupDriver implements Group {
     return !this.#installation.isBusy && this.#graceEndsTick <= this.#tick
   }
 
+  #askReads(): void {
+    const index = this.#reads.hasArrived ? this.#lease.index() : undefined
+    if (index !== undefined) this.#reads.answerArrived(index, this.appliedState.index)
+    else this.#reads.ask(this.#tick, (context) => this.#node.readIndex(context))
+  }
+
   #heardMs(peer: number): number {
     return Math.max(this.#heard.get(peer) ?? 0, this.#rest.heardMs(peer))
   }
@@ -494,6 +545,7 @@ export class GroupDriver implements Group {
   #noteLeader({ softState }: Ready): void {
     const change = softState === undefined ? undefined : this.#leadership.note(softState)
     if (change === undefined) return
+    this.endLease()
     if (change === 'lost') this.#graceEndsTick = this.#tick + this.#ends.settings.graceTicks
     if (change === 'won') {
       this.#ends.counts.elections++
@@ -508,6 +560,7 @@ export class GroupDriver implements Group {
 
   #membersChanged(change: ConfChange, confState: ConfState): void {
     this.#ends.counts.membershipChanges++
+    this.endLease()
     if (this.#leadership.isSelf) {
       const fields = { group: this.options.group, ...memberFields(confState) }
       this.#ends.host.journal.event('notice', 'raft.members_changed', fields)
@@ -532,6 +585,9 @@ export class GroupDriver implements Group {
     })
   }
 }
+
+/** Not in step with the check of the quorum, which forgets every election timeout who was heard. */
+const promotionTicks = 3
 
 function drawNumber(host: Host): number {
   return host.random.integer(0x1_0000_0000) * 0x1_0000

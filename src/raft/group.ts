@@ -103,6 +103,11 @@ export type GroupOptions = {
   /** Higher stands for election sooner (0 to 10). Default 5. */
   readonly electionPriority?: number
   /**
+   * Learners that have caught up become voters by themselves while there are fewer voters than this. Absent: they
+   * stay learners until changeMembers says otherwise.
+   */
+  readonly votersWanted?: number
+  /**
    * The cluster this group belongs to, 1 to 32 bytes, drawn when it was founded. Carried by every frame,
    * snapshot and record of the group; a group of another cluster is refused, never merged: at open
    * with Fault 'precondition', from peers by counting and `onForeign`. State without an id takes it on.
@@ -138,6 +143,14 @@ export type RaftOptions = {
   /** Snapshot and cut when the shared log holds more than this. Default 64 MiB under load, 8 MiB when quiet. */
   readonly logBytesMax?: number
   readonly snapshots?: SnapshotOptions
+  /**
+   * Reads of the leader need no message while its lease holds (lease.ts). Off when absent, because then reads
+   * rest on nothing but quorums. Set it on all nodes or on none, with the same bound: clocks of any node
+   * are faster or slower than true time by at most this ratio (0.02: 2 %), and a suspended machine shows in its wall clock.
+   */
+  readonly readLease?: { readonly clockDriftRatio: number }
+  /** Election timeouts without a word of the log after which a leader gives leadership away. Default 4. */
+  readonly stallElections?: number
 }
 
 /** Files of a group's whole state: sent to members that lag behind the log, kept to restore groups from. */

@@ -25,6 +25,11 @@ export class MembershipChanges {
     this.#nextNumber = firstNumber
   }
 
+  /** A change was asked for here and is not yet settled. */
+  get isRunning(): boolean {
+    return this.#waiting !== undefined || this.#appended !== undefined
+  }
+
   get hasWaiting(): boolean {
     return this.#waiting !== undefined
   }

@@ -12,6 +12,7 @@
 
 import { concatBytes, Fault, type NodeId, readUint64, uint64Bytes } from '../base/index.ts'
 import type { ReadState } from './core/types.ts'
+import type { LeaseMoment } from './lease.ts'
 
 const contextBytes = 16
 
@@ -24,7 +25,13 @@ type Waiter = {
   isSettled: boolean
 }
 type Answered = { readonly index: number; readonly waiters: readonly Waiter[] }
-type Round = { readonly waiters: readonly Waiter[]; askedTick: number }
+type Round = {
+  readonly waiters: readonly Waiter[]
+  askedTick: number
+  asked: AskedRound | undefined
+}
+/** What a leader's own round proves once it is confirmed. */
+export type AskedRound = { readonly term: number; readonly at: LeaseMoment }
 
 export type ReadsOptions = {
   readonly self: NodeId
@@ -35,6 +42,9 @@ export type ReadsOptions = {
   readonly timeoutTicks: number
   readonly roundsMax: number
   readonly waitersMax: number
+  /** Of a round that is sent now; undefined when it proves nothing (no lease is wanted, or no leader asks). */
+  readonly askedNow: () => AskedRound | undefined
+  readonly onConfirmed: (asked: AskedRound) => void
 }
 
 export class Reads {
@@ -86,9 +96,16 @@ export class Reads {
   /** Starts a round for everyone who arrived. */
   ask(tick: number, readIndex: (context: Uint8Array) => void): void {
     if (!this.hasArrived) return
-    const round: Round = { waiters: this.#arrived, askedTick: tick }
+    const round: Round = { waiters: this.#arrived, askedTick: tick, asked: undefined }
     this.#arrived = []
     this.#send(round, readIndex)
+  }
+
+  /** Everyone who arrived may read the state as of `index`, without a round. */
+  answerArrived(index: number, applied: number): void {
+    this.#answered.push({ index, waiters: this.#arrived })
+    this.#arrived = []
+    this.appliedTo(applied)
   }
 
   /** The core confirmed rounds. */
@@ -100,6 +117,7 @@ export class Reads {
       const round = this.#rounds.get(number)
       if (round === undefined) continue
       this.#rounds.delete(number)
+      if (round.asked !== undefined) this.#options.onConfirmed(round.asked)
       this.#answered.push({ index: state.index, waiters: round.waiters })
     }
     this.appliedTo(applied)
@@ -154,6 +172,7 @@ export class Reads {
   #send(round: Round, readIndex: (context: Uint8Array) => void): void {
     const number = this.#nextRound++
     this.#rounds.set(number, round)
+    round.asked = this.#options.askedNow()
     readIndex(concatBytes([this.#node, uint64Bytes(number)]))
   }
 

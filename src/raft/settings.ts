@@ -3,8 +3,11 @@
 import type { Host } from '../host/index.ts'
 import type { CoreConfig } from './core/index.ts'
 import type { RaftOptions, SnapshotOptions } from './group.ts'
+import type { LeaseBounds } from './lease.ts'
 
-export type RaftSettings = Required<RaftOptions> & {
+export type RaftSettings = Required<Omit<RaftOptions, 'readLease'>> & {
+  /** Undefined: no leases. */
+  readonly readLease: LeaseBounds | undefined
   readonly snapshots: Required<SnapshotOptions>
   /** One proposal at most; a frame holds one entry at least. */
   readonly proposalBytesMax: number
@@ -43,6 +46,11 @@ export function settingsOf(options: RaftOptions): RaftSettings {
     appendBytesMax: options.appendBytesMax ?? mebibyte,
     uncommittedBytesMax: options.uncommittedBytesMax ?? 32 * mebibyte,
     logBytesMax: options.logBytesMax ?? 64 * mebibyte,
+    stallElections: options.stallElections ?? 4,
+    readLease:
+      options.readLease === undefined
+        ? undefined
+        : { electionTicks, tickMs, clockDriftRatio: options.readLease.clockDriftRatio },
     snapshots: snapshotSettingsOf(options.snapshots ?? {}),
     proposalBytesMax: 4 * mebibyte,
     frameBytesMax: 6 * mebibyte,
@@ -87,6 +95,7 @@ export function coreConfigOf(
     disableConfChangeValidation: false,
     stepDownOnRemoval: true,
     handOverOnRemoval: true,
+    holdsVoteAfterStart: settings.readLease !== undefined,
     trace: () => {},
   }
 }

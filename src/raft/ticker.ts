@@ -17,6 +17,7 @@ export class Ticker {
   #armedMs = 0
   #timer: Timer
   #isCancelled = false
+  #lateMs = 0
 
   /** `onTick` answers the ticks until it wants to run again: 1 while anything is awake. */
   constructor(clock: Clock, tickMs: number, onTick: () => number) {
@@ -33,6 +34,11 @@ export class Ticker {
 
   get latenessMs(): ReturnType<TickLateness['statistics']> {
     return this.#lateness.statistics()
+  }
+
+  /** By how much the last tick came late. */
+  get lateMs(): number {
+    return this.#lateMs
   }
 
   /** Something woke: ends a nap. */
@@ -63,7 +69,8 @@ export class Ticker {
 
   #fire(): void {
     const dueMs = this.#armedMs + this.#planned * this.#tickMs
-    this.#lateness.add(this.#clock.monotonicMs() - dueMs)
+    this.#lateMs = this.#clock.monotonicMs() - dueMs
+    this.#lateness.add(this.#lateMs)
     this.#tick += this.#planned
     this.#planned = 1
     const planned = this.#onTick()

@@ -32,6 +32,7 @@ export function maybeCampaign(replica: Replica, kind: CampaignKind): void {
     trace(`DEBUG ${nameOf(id)} ignoring MsgHup because already leader`)
     return
   }
+  if (replica.heldVoteTicks > 0 && kind !== 'transfer') return
   if (!isPromotable(replica)) {
     trace(`WARN ${nameOf(id)} is unpromotable and can not campaign`)
     return
@@ -76,8 +77,9 @@ function campaign(replica: Replica, kind: CampaignKind): void {
 /** Whether a request of a higher term is ignored because a leader was heard of within its lease. */
 export function isWithinLease(replica: Replica, request: Message): boolean {
   const { config, log, electionElapsed } = replica
-  if (!config.checkQuorum || replica.leader === none) return false
-  if (electionElapsed >= config.electionTicks) return false
+  const isHeld = replica.heldVoteTicks > 0
+  if (!isHeld && (!config.checkQuorum || replica.leader === none)) return false
+  if (!isHeld && electionElapsed >= config.electionTicks) return false
   if (equalBytes(request.context, transferContext)) return false
   const last = log.lastEntryId()
   replica.trace(

@@ -163,6 +163,11 @@ class CoreNode implements RawNode {
     this.#report('transfer-leader', to, false)
   }
 
+  stepDown(): void {
+    const replica = this.#replica
+    if (replica.role === 'leader') becomeFollower(replica, replica.term, none)
+  }
+
   forgetLeader(): void {
     step(this.#replica, draft('forget-leader', none))
   }

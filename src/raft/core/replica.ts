@@ -42,6 +42,8 @@ export type Replica = {
   /** Payload bytes appended as leader and not yet applied; an estimate from below. */
   uncommittedBytes: number
   electionElapsed: number
+  /** Ticks for which votes are refused after the start (holdsVoteAfterStart). */
+  heldVoteTicks: number
   heartbeatElapsed: number
   electionTimeout: number
   reads: ReadQueue
@@ -76,6 +78,7 @@ export function createReplica(config: CoreConfig): Replica {
     heldUntil: 0,
     uncommittedBytes: 0,
     electionElapsed: 0,
+    heldVoteTicks: config.holdsVoteAfterStart === true ? config.electionTicks : 0,
     heartbeatElapsed: 0,
     electionTimeout: config.electionTicks,
     reads: new ReadQueue(),

@@ -61,6 +61,7 @@ export function step(replica: Replica, m: Message): StepOutcome {
 export function tick(replica: Replica): void {
   const { config } = replica
   replica.electionElapsed++
+  if (replica.heldVoteTicks > 0) replica.heldVoteTicks--
   if (replica.role !== 'leader') {
     if (replica.electionElapsed < replica.electionTimeout) return
     if (!isPromotable(replica)) return

@@ -169,6 +169,12 @@ export type CoreConfig = {
    * the commit; (3) 2 needs 3's vote, which 3's longer log denies, and 3 may not stand: deadlock.
    */
   readonly handOverOnRemoval?: boolean
+  /**
+   * For one election timeout after its start a replica refuses votes, as if it had just heard a leader, and does not
+   * stand. Without this, with leases: (1) leader 1 is heard by 2, which restarts and has forgotten it; (2) 3,
+   * cut off from 1, gets the vote of 2 and leads; (3) 1 still answers reads by the lease that 2 gave.
+   */
+  readonly holdsVoteAfterStart?: boolean
   /** Draws the election timeout: uniform in [0, limit). Seeded by the driver. */
   readonly random: { integer(limit: number): number }
   /** Free logging; the script runner prints it, the driver drops it. */
@@ -203,6 +209,8 @@ export type RawNode = {
   readIndex(context: Uint8Array): void
   transferLeader(to: number): void
   forgetLeader(): void
+  /** A leader follows nobody from now on, in the same term: it cannot do its work. */
+  stepDown(): void
   /** Replaces the drawn election timeout until the next draw (scripts; standing sooner or later). */
   setElectionTimeout(ticks: number): void
   /** Leader: nothing is left to do or tell, and with those that are up there is a quorum (rest.ts). */
