@@ -39,12 +39,12 @@ class Bench {
         wallMs: never,
         monotonicMs: () => this.nowMs,
         sleep: never,
-        after: never,
-        soon: never,
-        every: (_, run) => {
+        after: (_, run) => {
           this.tick = run
           return { cancel: () => {} }
         },
+        soon: never,
+        every: never,
       },
       journal: {
         event: () => {},

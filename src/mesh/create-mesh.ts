@@ -188,6 +188,9 @@ class NodeMesh implements Mesh {
       rpc,
       address,
       contacts: () => this.#allContacts(),
+      onMet: () => {
+        for (const opened of this.#open.values()) opened.greet()
+      },
     })
     this.#post = new FoundingPost({
       host,

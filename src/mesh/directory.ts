@@ -19,6 +19,8 @@ export type DirectoryEnds = {
   readonly address: string
   /** Addresses that should be connected. */
   readonly contacts: () => readonly string[]
+  /** A node that was not known, or was elsewhere. */
+  readonly onMet: () => void
 }
 
 const peersMax = 1_024
@@ -69,6 +71,7 @@ export class Directory {
     this.#addresses.set(node, address)
     this.#nodes.set(address, node)
     this.#connect()
+    this.#ends.onMet()
   }
 
   known(): readonly KnownPeer[] {

@@ -50,6 +50,8 @@ export type NamespaceEnds = ReplicaEnds & {
 }
 
 const alarmsMax = 64
+/** A thousand namespaces of members greet each other rarely; who is new is greeted when it is met. */
+const memberTickMs = 60_000
 const waitersMax = 1_024
 /** Nodes asked to take this one in, per try. */
 const viaMax = 8
@@ -257,6 +259,11 @@ export class OpenNamespace implements Cluster, Served {
     await this.#ends.onClosed()
   }
 
+  /** Somebody new was met, who may belong to another cluster of this name. */
+  greet(): void {
+    this.#founding?.greet()
+  }
+
   /** Without handing over: the whole mesh ends. */
   stop(): void {
     if (this.#isClosed) return
@@ -328,6 +335,7 @@ export class OpenNamespace implements Cluster, Served {
       address,
       node: self,
       directory: foundingDirectory,
+      memberTickMs,
       onJoin: ({ via }) => void this.#askIn(via),
       onAlarm: ({ kind, what, next }: Alarm) => this.#raise({ kind, what, next }),
     }
