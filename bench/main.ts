@@ -10,6 +10,7 @@ const benches: Record<string, () => Promise<{ run(args: readonly string[]): Prom
   tick: () => import('./tick.ts'),
   idle: () => import('./idle.ts'),
   'idle-groups': () => import('./idle-groups.ts'),
+  'idle-namespaces': () => import('./idle-namespaces.ts'),
 }
 
 const [name = '', ...args] = argv.slice(2)
