@@ -32,7 +32,9 @@ export async function run(args: readonly string[]): Promise<void> {
   console.log(
     `${count} idle namespaces beyond 2: ${added.toFixed(2)} % of one core for three nodes (aim: under 5)`,
   )
-  console.log(`memory per node: ${(many.mebibytes - few.mebibytes).toFixed(0)} MiB (aim: under 300)`)
+  console.log(
+    `memory per node: ${(many.mebibytes - few.mebibytes).toFixed(0)} MiB (aim: under 300)`,
+  )
 }
 
 type Cost = { readonly share: number; readonly mebibytes: number }
@@ -43,7 +45,9 @@ async function measure(count: number, seconds: number, kills: boolean): Promise<
   try {
     const startedMs = performance.now()
     const leads = await Promise.all(nodes.map(ready))
-    console.log(`${count} founded in ${((performance.now() - startedMs) / 1000).toFixed(1)} s, led ${leads}`)
+    console.log(
+      `${count} founded in ${((performance.now() - startedMs) / 1000).toFixed(1)} s, led ${leads}`,
+    )
     await pause(settleMs)
     const pids = nodes.map(({ pid }) => pid ?? 0)
     const beforeMs = cpuMs(pids)
@@ -96,9 +100,7 @@ async function killOne(
     }
   })
   const seconds = (performance.now() - startedMs) / 1000
-  console.log(
-    `one node killed: all ${count} took a write after ${seconds.toFixed(2)} s (aim: 10)`,
-  )
+  console.log(`one node killed: all ${count} took a write after ${seconds.toFixed(2)} s (aim: 10)`)
 }
 
 function pause(ms: number): Promise<void> {
