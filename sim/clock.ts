@@ -1,5 +1,6 @@
 // A node's clocks. Monotonic time runs at the node's own rate (drift, drawn per start, up to 0.2 %);
-// wall time is that plus an offset that jumps. Timers follow the monotonic clock.
+// wall time is that plus an offset that jumps. Timers follow the monotonic clock. A skewed clock runs at another rate
+// for a while; timers that are set already keep their moment.
 
 import { Fault } from '../src/base/index.ts'
 import type { Clock, Timer } from '../src/host/index.ts'
@@ -15,15 +16,19 @@ const timerMsMin = 1
 export class SimClock implements Clock {
   readonly #host: SimHost
   readonly #world: World
-  readonly #rate: number
-  readonly #startMs: number
+  readonly #drift: number
+  #rate: number
+  /** Where the rate last changed: world time, and this clock's. */
+  #sinceMs: number
+  #monotonicMs = 0
   #wallOffsetMs: number
 
   constructor(host: SimHost, world: World) {
     this.#host = host
     this.#world = world
-    this.#rate = 1 + driftRange * ((2 * host.random.integer(1_000)) / 1_000 - 1)
-    this.#startMs = world.nowMs
+    this.#drift = 1 + driftRange * ((2 * host.random.integer(1_000)) / 1_000 - 1)
+    this.#rate = this.#drift
+    this.#sinceMs = world.nowMs
     this.#wallOffsetMs = host.random.integer(200) - 100
   }
 
@@ -32,7 +37,14 @@ export class SimClock implements Clock {
   }
 
   monotonicMs(): number {
-    return (this.#world.nowMs - this.#startMs) * this.#rate
+    return this.#monotonicMs + (this.#world.nowMs - this.#sinceMs) * this.#rate
+  }
+
+  /** A fault: so many of its milliseconds pass per millisecond from now on. */
+  run(rate: number): void {
+    this.#monotonicMs = this.monotonicMs()
+    this.#sinceMs = this.#world.nowMs
+    this.#rate = rate * this.#drift
   }
 
   /** A fault: somebody sets the clock. */

@@ -17,15 +17,19 @@ export type FaultKind =
   | 'stalled disk'
   | 'full disk'
   | 'clock jump'
+  | 'clock skew'
   | 'pause'
   | 'flipped bit'
 
 export type FaultsOptions = {
+  /** Read anew for every fault: the list may change. */
   readonly nodes: readonly number[]
   readonly kinds: readonly FaultKind[]
   readonly restart: (node: number) => void
   /** Files whose bytes may flip (at rest, on one node at a time). */
   readonly mayFlip?: (path: string) => boolean
+  /** Who may be hit now. Default: one node of the run, while no other fault was yet. */
+  readonly drawFlipped?: () => number | undefined
   /** Time between two faults, drawn in [0, 2 * everyMs). */
   readonly everyMs: number
 }
@@ -118,6 +122,13 @@ export class Faults {
         host.clock.jumpWall(this.#random.integer(7_200_000) - 3_600_000)
         break
       }
+      case 'clock skew': {
+        const host = world.host(node)
+        if (host === undefined) return
+        host.clock.run(0.5 + this.#random.integer(150) / 100)
+        this.#later(4_000, () => host.clock.run(1))
+        break
+      }
       case 'pause': {
         const host = world.host(node)
         if (host === undefined) return
@@ -170,8 +181,17 @@ export class Faults {
    * shard: rot beside a missing shard is more than 2+1 promises to survive.
    */
   #flip(): boolean {
-    const { mayFlip } = this.#options
-    if (mayFlip === undefined || this.#mayBeShort) return false
+    const { mayFlip, drawFlipped } = this.#options
+    if (mayFlip === undefined) return false
+    if (drawFlipped !== undefined) {
+      const node = drawFlipped()
+      if (node === undefined || !this.#world.disk(node).flipBit(mayFlip)) return false
+      // Found when the disk is read again.
+      this.#world.crash(node, 'kill')
+      this.#later(4_000, () => this.#restart(node))
+      return true
+    }
+    if (this.#mayBeShort) return false
     this.#flippedNode ??= this.#pick(this.#options.nodes)
     return this.#world.disk(this.#flippedNode).flipBit(mayFlip)
   }

@@ -64,6 +64,12 @@ export class CoreDisk implements CoreStorage {
     return this.#entries[index - this.#cutIndex - 1]?.term === term
   }
 
+  /** Changes of members that are written and not applied. */
+  get hasUnappliedChange(): boolean {
+    const from = Math.max(0, this.state.index - this.#cutIndex)
+    return this.#entries.slice(from).some(({ kind }) => kind !== 'normal')
+  }
+
   write({ hardState, entries, restart }: LogWork): void {
     if (hardState !== undefined) this.#hardState = hardState
     if (restart !== undefined) this.#restart(restart)

@@ -87,6 +87,14 @@ export class CoreReplica {
     return this.disk.state
   }
 
+  /** Whether its members may soon be others than its state says. */
+  get isChangingMembers(): boolean {
+    const isChange = ({ kind }: Entry): boolean => kind !== 'normal'
+    return (
+      this.disk.hasUnappliedChange || this.#waiting.some(({ entries }) => entries.some(isChange))
+    )
+  }
+
   start(): void {
     if (this.isUp) return
     this.disk.recover()
@@ -265,6 +273,9 @@ export class CoreReplica {
     for (const entry of entries) this.#noteEntry(entry)
     if (softState !== undefined) this.role = softState.role
     if (softState?.role === 'leader') {
+      if (this.disk.hardState.term !== this.raw.status().hardState.term) {
+        fail(`node ${this.id} leads in a term that its disk does not know`)
+      }
       oracle.elected(this.id, this.raw.status().hardState.term, (index) => this.#terms.get(index))
       this.#world.trace(`leader ${this.id} term ${this.#termMax}`)
     }

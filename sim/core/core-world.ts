@@ -108,7 +108,8 @@ export class CoreWorld {
     this.#at(this.#random.integer(500), () => this.#keepFailing())
     this.#runUntil(this.#durationMs)
     this.#heal()
-    this.#mustSettle()
+    // Without pre-vote or check-quorum, candidates that know different members may outbid each other for long.
+    if (this.#tuning.preVote && this.#tuning.checkQuorum) this.#mustSettle()
     this.#world.nowMs = this.#nowMs
     this.#world.count('events', this.#events)
   }
@@ -368,15 +369,17 @@ export class CoreWorld {
     if (confState.votersOutgoing.length > 0) return false
     const gone = confState.voters.filter((id) => !this.#isUsable(id) || id === replica.id)
     if (gone.length > 1 || confState.voters.length < 3) return false
+    if (!membersOf(confState).includes(replica.id)) return false
     if (this.#replicas.size - gone.length < 4 || this.#isAnyLost()) return false
     replica.disk.isDamaged = true
     this.#crash(replica, 'kill')
     return true
   }
 
-  /** Whether some replica still counts on a voter whose disk is gone. */
+  /** Whether some replica still counts on a voter whose disk is gone, or may yet. */
   #isAnyLost(): boolean {
-    for (const { state } of this.#replicas.values()) {
+    for (const { state, isChangingMembers } of this.#replicas.values()) {
+      if (isChangingMembers) return true
       for (const id of membersOf(state.confState)) if (!this.#isUsable(id)) return true
     }
     return false

@@ -57,10 +57,8 @@ export class Oracle {
   /** `termAt`: of the leader's own log, undefined below its cut. */
   elected(node: number, term: number, termAt: (index: number) => number | undefined): void {
     const before = this.#leaders.get(term)
-    if (before !== undefined && before !== node) {
-      fail(`nodes ${before} and ${node} lead in term ${term}`)
-    }
-    if (before !== undefined) return
+    if (before === node) fail(`node ${node} leads in term ${term} a second time`)
+    if (before !== undefined) fail(`nodes ${before} and ${node} lead in term ${term}`)
     this.#leaders.set(term, node)
     this.#count('elections')
     for (let index = this.#commitMax; index > 0; index--) {

@@ -42,6 +42,19 @@ export const corePlants: readonly Plant[] = [
     ],
   },
   {
+    name: 'own-vote-not-awaited',
+    does: 'a candidate leads on the votes of others before its own is on disk',
+    workload: 'core',
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'src/raft/core/election.ts',
+        find: "} else if (result === 'won' && isOwnVoteDurable(replica)) {",
+        replace: "} else if (result === 'won') {",
+      },
+    ],
+  },
+  {
     name: 'older-term-committed',
     does: 'an entry of an older term is committed by counting',
     workload: 'core',

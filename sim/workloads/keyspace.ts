@@ -34,7 +34,6 @@ import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
 /** What a batch of seeds must have seen at least once. */
 export const keyspacePromises: readonly string[] = [
   ...nodePromises,
-  'fault stalled disk',
   'reads',
   'writes acknowledged',
   'compares that failed',
@@ -99,7 +98,7 @@ class KeyspaceWorkload {
     for (const node of this.#nodes) this.#cluster.start(node)
     const faults = new Faults(this.#world, {
       nodes: this.#nodes,
-      kinds: [...nodeFaultKinds, 'stalled disk'],
+      kinds: nodeFaultKinds,
       restart: (node) => this.#cluster.start(node),
       everyMs: 1_000,
     })

@@ -13,8 +13,10 @@ export const nodeFaultKinds: readonly FaultKind[] = [
   'delay',
   'broken connection',
   'slow disk',
+  'stalled disk',
   'full disk',
   'clock jump',
+  'clock skew',
   'pause',
 ]
 

@@ -14,7 +14,7 @@ import {
 } from '../../src/base/index.ts'
 import type { Address, NodeIdentity } from '../../src/host/index.ts'
 import { createRaft, type Group, type Raft, raftTable } from '../../src/raft/index.ts'
-import { createRpc } from '../../src/rpc/index.ts'
+import { createRpc, type Rpc } from '../../src/rpc/index.ts'
 import { openLog, openStore, type Store } from '../../src/storage/index.ts'
 import { Agreement } from '../checkers/agreement.ts'
 import { isLinearizable, type RegisterOperation } from '../checkers/linearizability.ts'
@@ -22,6 +22,7 @@ import { WorldFailure } from '../failures.ts'
 import { Faults } from '../faults.ts'
 import type { SimHost } from '../sim-host.ts'
 import type { World } from '../world.ts'
+import { Churn, describeGroups } from './churn.ts'
 import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
 import {
   createRegisters,
@@ -36,6 +37,7 @@ type RunningNode = {
   readonly raft: Raft
   readonly groups: readonly Group[]
   readonly store: Store
+  readonly rpc: Rpc
 }
 type Recorded = RegisterOperation & { readonly key: string }
 
@@ -47,6 +49,8 @@ export type RaftWorkloadOptions = {
 /** What a batch of seeds must have seen at least once. */
 export const raftPromises: readonly string[] = [
   ...nodePromises,
+  'fault flipped bit',
+  'damaged disks refused',
   'snapshots sent',
   'nodes with a full log',
   'writes acknowledged',
@@ -69,47 +73,61 @@ export async function runRaftWorkload(world: World, options: RaftWorkloadOptions
 class RaftWorkload {
   readonly #world: World
   readonly #options: RaftWorkloadOptions
-  readonly #random: Random
   readonly #agreement = new Agreement()
   readonly #running = new Map<number, RunningNode>()
   readonly #history: Recorded[] = []
   readonly #founders: readonly NodeId[]
-  /** Founders and one spare that joins and leaves. */
-  readonly #nodes: readonly number[]
+  readonly #churn: Churn
   #nextValue = 1
   #isOver = false
 
   constructor(world: World, options: RaftWorkloadOptions) {
     this.#world = world
     this.#options = options
-    this.#random = world.drawRandom()
     const numbers = Array.from({ length: options.nodes }, (_, i) => i + 1)
     this.#founders = numbers.map(nodeId)
-    this.#nodes = [...numbers, options.nodes + 1]
+    this.#churn = new Churn(numbers, [options.nodes + 1], {
+      world,
+      leader: () => this.#leader(),
+      at: (node, run) => this.#at(node, run),
+      start: (node) => this.#start(node),
+      firstFresh: options.nodes + 2,
+      joined: () => this.#tellPeers(),
+      describe: () => this.#describe(),
+    })
   }
 
   async run(): Promise<void> {
     for (const node of this.#nodes) this.#start(node)
+    const { mayFlip, drawNode } = this.#churn.flips
     const faults = new Faults(this.#world, {
       nodes: this.#nodes,
-      kinds: nodeFaultKinds,
+      kinds: [...nodeFaultKinds, 'flipped bit'],
       restart: (node) => this.#start(node),
       everyMs: 1_000,
+      mayFlip,
+      drawFlipped: drawNode,
     })
     const clients = Array.from({ length: clientCount }, (_, i) => this.#client(i))
-    const operator = this.#operator()
+    const operator = this.#churn.run(() => this.#isOver)
     await faults.run(this.#options.durationMs)
     this.#isOver = true
     await Promise.all([...clients, operator])
+    await this.#churn.settle()
     await this.#mustCatchUp()
     for (const key of keys) await this.#lastRead(key)
     this.#check()
   }
 
+  get #nodes(): readonly number[] {
+    return this.#churn.nodes
+  }
+
   #start(node: number): void {
+    if (this.#world.host(node) !== undefined || this.#churn.isGone(node)) return
     const host = this.#world.startHost(node)
     this.#open(host).catch((error: unknown) => {
-      if (!host.isAlive) return
+      if (!host.isAlive || this.#churn.maybeReplace(node, error)) return
       if (isFault(error, 'no-space')) {
         this.#world.count('starts refused by a full disk')
         this.#world.crash(node, 'kill')
@@ -124,7 +142,7 @@ class RaftWorkload {
 
   async #open(host: SimHost): Promise<void> {
     const self = nodeId(host.node)
-    const log = await openLog(host, { path: 'db/log', ownThread: false, segmentBytes: 32 * 1024 })
+    const log = await openLog(host, { path: 'db/log', ownThread: false, segmentBytes: 12 * 1024 })
     const tables = [raftTable, registersTable]
     const store = await openStore(host, { path: 'db/store', tables })
     const identity = identityOf(self)
@@ -153,10 +171,17 @@ class RaftWorkload {
         this.#agreement.applied(host.node, group.group, { index, digest })
       })
     }
-    const peers = this.#nodes.filter((node) => node !== host.node)
-    rpc.setPeers(new Map(peers.map((node) => [nodeId(node), addressOf(node)])))
     await rpc.listen()
-    this.#running.set(host.node, { host, raft, groups, store })
+    this.#running.set(host.node, { host, raft, groups, store, rpc })
+    this.#tellPeers()
+  }
+
+  #tellPeers(): void {
+    for (const { host, rpc } of this.#running.values()) {
+      if (!host.isAlive) continue
+      const peers = this.#nodes.filter((node) => node !== host.node)
+      rpc.setPeers(new Map(peers.map((node) => [nodeId(node), addressOf(node)])))
+    }
   }
 
   async #client(number: number): Promise<void> {
@@ -251,32 +276,6 @@ class RaftWorkload {
     })
   }
 
-  /** Adds and removes the spare, replaces members, moves leadership. */
-  async #operator(): Promise<void> {
-    const spare = nodeId(this.#options.nodes + 1)
-    while (!this.#isOver) {
-      await this.#world.sleep(500 + this.#random.integer(3_000))
-      const leader = this.#leader()
-      if (leader === undefined) continue
-      const { voters } = leader.group.status()
-      const isIn = voters.includes(spare)
-      const victim = this.#founders[this.#random.integer(this.#founders.length)] as NodeId
-      const gone = this.#founders.find((founder) => !voters.includes(founder))
-      const choice = this.#random.integer(3)
-      await this.#at(leader.node, () => {
-        if (choice === 0) return leader.group.transferLeadership(pick(voters, this.#random))
-        if (gone !== undefined) {
-          return leader.group.changeMembers({ addVoters: [gone], remove: isIn ? [spare] : [] })
-        }
-        if (isIn) return leader.group.changeMembers({ remove: [spare] })
-        if (choice === 1) return leader.group.changeMembers({ addVoters: [spare] })
-        return leader.group.changeMembers({ addVoters: [spare], remove: [victim] })
-      }).catch((error: unknown) => {
-        if (!isFault(error)) throw error
-      })
-    }
-  }
-
   #leader(): { readonly node: number; readonly group: Group } | undefined {
     for (const [node, { host, groups }] of this.#running) {
       const group = groups[0]
@@ -328,12 +327,16 @@ class RaftWorkload {
   }
 
   #describe(): string {
-    return [...this.#running]
-      .map(([node, { host, groups }]) => {
-        const { role, term, commit, applied, voters } = (groups[0] as Group).status()
-        return `${node} ${host.isAlive ? role : 'down'} term ${term} ${applied}/${commit} of ${voters}`
-      })
-      .join('; ')
+    const groups = [...this.#running].map(
+      ([
+        node,
+        {
+          host,
+          groups: [group],
+        },
+      ]) => [node, { isAlive: host.isAlive, group }] as const,
+    )
+    return describeGroups(new Map(groups))
   }
 }
 
@@ -364,10 +367,6 @@ function toDown(node: number): Fault {
 
 function toUnknown(node: number): Fault {
   return new Fault('deadline', `node ${node} does not answer`, { outcome: 'unknown' })
-}
-
-function pick<T>(from: readonly T[], random: Random): T {
-  return from[random.integer(from.length)] as T
 }
 
 function describe(error: unknown): string {

@@ -138,10 +138,20 @@ export function receiveVoteResponse(replica: Replica, response: Message): void {
     becomeFollower(replica, replica.term, none)
   } else if (result === 'won' && replica.role === 'precandidate') {
     campaign(replica, 'election')
-  } else if (result === 'won') {
+  } else if (result === 'won' && isOwnVoteDurable(replica)) {
     becomeLeader(replica)
     broadcastAppend(replica)
   }
+}
+
+/**
+ * A candidate does not lead on the votes of others alone: its own comes once it is on disk, and the term with it.
+ * Without that: (1) of 1, 2 and 3, node 3 is elected in term 4 by 1 and 2 and sends 1 an entry, its own disk being
+ * slow; (2) it stops, and starts in term 3; (3) it stands in term 4 again, 2 votes for it again, and it leads term 4 for
+ * a second time with another entry at that index; (4) 1 takes the two for the same entry, for index and term are.
+ */
+function isOwnVoteDurable({ tracker, id }: Replica): boolean {
+  return tracker.hasVoteOf(id) || !allVoters(tracker.membership).includes(id)
 }
 
 /**

@@ -100,6 +100,18 @@ function messagesOf(readies: readonly Ready[], type: MessageType): readonly Mess
   return readies.flatMap((ready) => ready.messages).filter((message) => message.type === type)
 }
 
+test('the votes of others do not make a leader whose own vote is not on disk', () => {
+  const { node, storage } = start([1, 2, 3], { asyncStorageWrites: true })
+  node.campaign()
+  const { messages, hardState } = node.ready()
+  for (const from of [2, 3]) node.step({ ...blank, type: 'vote-response', from, term: 2 })
+  assert.equal(node.status().softState.role, 'candidate')
+  if (hardState !== undefined) storage.setHardState(hardState)
+  const work = messages.find(({ type }) => type === 'storage-append')
+  for (const response of work?.responses ?? []) node.step(response)
+  assert.equal(node.status().softState.role, 'leader')
+})
+
 test('a read is confirmed by a quorum of heartbeats, one round for all', () => {
   const fixture = lead()
   const first = Uint8Array.of(1)

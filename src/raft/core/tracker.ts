@@ -99,6 +99,10 @@ export class Tracker implements AckedIndex {
     this.#votes.clear()
   }
 
+  hasVoteOf(id: number): boolean {
+    return this.#votes.has(id)
+  }
+
   /** The first vote of a member counts. */
   recordVote(id: number, isGranted: boolean): void {
     if (!this.#votes.has(id)) this.#votes.set(id, isGranted)
