@@ -31,7 +31,7 @@ export const schedules: ExerciseKind = {
 /** The same with clocks that keep time: then liveness can be demanded too. */
 export const steadySchedules: ExerciseKind = {
   ...schedules,
-  faults: nodeFaultKinds.filter((kind) => kind !== 'clock jump'),
+  faults: nodeFaultKinds.filter((kind) => !kind.startsWith('clock ')),
 }
 
 class Schedules implements Exercise {
