@@ -38,7 +38,9 @@ export class LaneServer {
   readonly #port: Port
   readonly #find: (name: string) => Transport
   readonly #namespaces: LaneNamespace[] = []
-  readonly #running = new Map<number, AbortController>()
+  /** Requests that nobody has cancelled. */
+  readonly #running = new Set<number>()
+  #inFlight = 0
   readonly #timer: Timer
   readonly #unlisten: (() => void)[] = []
   #tellSoon: Timer | undefined
@@ -64,7 +66,6 @@ export class LaneServer {
     this.#timer.cancel()
     this.#tellSoon?.cancel()
     for (const unlisten of this.#unlisten) unlisten()
-    for (const running of this.#running.values()) running.abort()
     for (const { feed } of this.#namespaces) feed?.close()
     const answers = this.#answers
     this.#answers = []
@@ -73,7 +74,7 @@ export class LaneServer {
 
   #take(request: LaneRequest): void {
     if (this.#isClosed) return
-    if (request.kind === 'cancel') this.#running.get(request.id)?.abort()
+    if (request.kind === 'cancel') this.#cancel(request.id)
     else if (request.kind === 'open') this.#open(request)
     else if (feedKinds.has(request.kind)) this.#feed(request)
     else void this.#run(request)
@@ -123,27 +124,36 @@ export class LaneServer {
     }
   }
 
+  /**
+   * Its asker waits no longer. The request itself runs to its end, which its deadline bounds: a signal for each
+   * would cost more than what is saved now and then.
+   */
+  #cancel(id: number): void {
+    if (!this.#running.delete(id)) return
+    this.#fail(id, new Fault('cancelled', 'the request was cancelled', { outcome: 'unknown' }))
+  }
+
   /** Never rejects. */
   async #run(request: LaneRequest): Promise<void> {
     const { id, kind, deadlineMs, isSerializable } = request
-    const controller = new AbortController()
+    if (this.#inFlight >= inFlightMax) {
+      this.#fail(id, new Fault('overloaded', `a data thread has ${inFlightMax} requests in flight`))
+      return
+    }
+    this.#running.add(id)
+    this.#inFlight++
     try {
       const transport = this.#namespaces[request.namespace - 1]?.transport
       if (transport === undefined || !isRequestKind(kind)) {
         throw new Fault('invalid', 'the namespace was not opened')
       }
-      if (this.#running.size >= inFlightMax) {
-        throw new Fault('overloaded', `a data thread has ${inFlightMax} requests in flight`)
-      }
-      this.#running.set(id, controller)
-      const { signal } = controller
-      const options = { deadlineMs, isSerializable, signal }
+      const options = { deadlineMs, isSerializable, signal: undefined }
       const body = await transport.request(kind, request.body, options)
-      this.#answer({ id, fault: emptyBytes, body, namespace: 0 })
+      if (this.#running.delete(id)) this.#answer({ id, fault: emptyBytes, body, namespace: 0 })
     } catch (error) {
-      this.#fail(id, toFault(error))
+      if (this.#running.delete(id)) this.#fail(id, toFault(error))
     } finally {
-      if (this.#running.get(id) === controller) this.#running.delete(id)
+      this.#inFlight--
     }
   }
 

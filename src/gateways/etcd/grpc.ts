@@ -27,7 +27,8 @@ export async function answerGrpc(
     if (method.run.kind === 'stream') return answerStream(context, { method, request }, end)
     const message = await readOnly(request)
     counters.received(method, message.length)
-    const options = { deadlineMs: Math.min(timeoutMs, requestMsMax), signal: request.signal }
+    const deadlineMs = Math.min(timeoutMs, requestMsMax)
+    const options = isPatient(method) ? { deadlineMs, signal: request.signal } : { deadlineMs }
     const asked = decodeRequest(method.request, message)
     const call = { request: asked, options, token: tokenOf(request) }
     const answer = await runUnary(context, method, call)
@@ -38,6 +39,14 @@ export async function answerGrpc(
   } catch (error) {
     return refuseGrpc(end(errorOf(context, method, error)) ?? unknownError)
   }
+}
+
+/**
+ * A call that waits for other clients (Lock, Campaign) ends when its own client goes. Any other is answered at once,
+ * and runs to its end: a signal for each costs more than what it would save.
+ */
+function isPatient(method: Method): boolean {
+  return method.name.startsWith('v3')
 }
 
 /** A call that never ran: status in the headers ('Trailers-Only'). */

@@ -5,7 +5,8 @@ const headBytes = 5
 
 export function encodeFrame(message: Uint8Array): Uint8Array {
   const frame = new Uint8Array(headBytes + message.length)
-  new DataView(frame.buffer).setUint32(1, message.length)
+  // Big-endian. A DataView would move so small an array out of the heap.
+  for (let i = 0; i < 4; i++) frame[1 + i] = message.length >>> (24 - 8 * i)
   frame.set(message, headBytes)
   return frame
 }
@@ -16,7 +17,7 @@ export type FrameLimits = {
   readonly refuse: (why: 'compressed' | 'too-large') => Error
 }
 
-/** Cuts what arrives into messages; their bytes are the caller's own. */
+/** Cuts what arrives into messages, which are views of it where they came in one piece. */
 export class MessageReader {
   readonly #limits: FrameLimits
   readonly #head = new Uint8Array(headBytes)
@@ -37,7 +38,7 @@ export class MessageReader {
         this.#head[this.#headLength++] = slice[at++] as number
         if (this.#headLength === headBytes) this.#begin()
       } else {
-        const part = slice.slice(at, at + this.#missing)
+        const part = slice.subarray(at, at + this.#missing)
         at += part.length
         this.#missing -= part.length
         this.#parts.push(part)
@@ -54,7 +55,8 @@ export class MessageReader {
 
   #begin(): void {
     if (this.#head[0] !== 0) throw this.#limits.refuse('compressed')
-    const length = new DataView(this.#head.buffer).getUint32(1)
+    const [, a = 0, b = 0, c = 0, d = 0] = this.#head
+    const length = a * 0x100_0000 + ((b << 16) | (c << 8) | d)
     if (length > this.#limits.bytesMax) throw this.#limits.refuse('too-large')
     this.#missing = length
   }
