@@ -197,7 +197,7 @@ function summary(
   }
 }
 
-const watchedWrites = 20
+const watchedWrites = 100
 
 /** Every watcher waits for every write of one key; lateness is counted from the writer's sending. */
 async function runWatch(targets: readonly Target[], watchers: number): Promise<void> {

@@ -91,6 +91,7 @@ export class Gate {
   readonly #listeners = new Set<() => void>()
   #known: Known | undefined
   #loading: Promise<void> | undefined
+  #first: Promise<void> | undefined
 
   constructor(host: Host, keyspace: FullKeyspace) {
     this.#host = host
@@ -99,9 +100,13 @@ export class Gate {
     keyspace.onRevision(() => host.clock.soon(() => this.#maybeFollow()))
   }
 
-  /** Settles once some document is known. */
+  /** Settles once some document is known; all who come before share one question. */
   async ready(): Promise<void> {
-    if (this.#known === undefined) await this.#load({ isSerializable: true })
+    if (this.#known !== undefined) return
+    this.#first ??= this.#load({ isSerializable: true }).finally(() => {
+      this.#first = undefined
+    })
+    await this.#first
   }
 
   /** Runs `attempt`, perhaps several times; what it asks of the keyspace names `permit.guard`. */

@@ -92,24 +92,28 @@ export class Http2Exchange implements HttpRequest {
     if (body instanceof Uint8Array) {
       stream.end(body)
     } else {
-      for await (const slice of body) await this.#write(slice)
-      stream.end()
+      await this.#sendSlices(body)
     }
     if (trailers === undefined) this.#endReading()
   }
 
-  #write(slice: Uint8Array): Promise<void> {
-    if (slice.length === 0) return Promise.resolve()
-    if (this.#isGone) return Promise.reject(goneFault())
-    return new Promise((resolve, reject) => {
-      const onClose = (): void => reject(goneFault())
-      this.#stream.once('close', onClose)
-      this.#stream.write(slice, (error) => {
-        this.#stream.off('close', onClose)
-        if (error) reject(error)
-        else resolve()
+  /** As much at a time as the stream holds: the client's flow control is what is waited for. */
+  async #sendSlices(body: AsyncIterable<Uint8Array>): Promise<void> {
+    const stream = this.#stream
+    let wake = (): void => undefined
+    const onMove = (): void => wake()
+    stream.on('drain', onMove)
+    stream.on('close', onMove)
+    for await (const slice of body) {
+      if (slice.length === 0) continue
+      if (this.#isGone || stream.destroyed) throw goneFault()
+      if (stream.write(slice)) continue
+      await new Promise<void>((resolve) => {
+        wake = resolve
       })
-    })
+    }
+    if (this.#isGone || stream.destroyed) throw goneFault()
+    stream.end()
   }
 
   /** What of the request was not read by now is not wanted: the client is told to stop (RFC 9113, 8.1). */
