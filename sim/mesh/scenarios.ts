@@ -1,6 +1,7 @@
 // How clusters come to be, lose members and get them back. A scenario ends before the heal; what must hold
 // then is the workload's to check.
 
+import { nodeId } from '../../src/base/index.ts'
 import { WorldFailure } from '../failures.ts'
 import type { MeshWorld } from './workload.ts'
 
@@ -11,6 +12,8 @@ export type Scenario = {
   readonly size: number
   /** So many of the nodes, the last ones, only join. */
   readonly joiners?: number
+  /** Numbers are the certificates', 1 to `nodes`, and not drawn. */
+  readonly numbered?: boolean
   readonly founds: 'once' | 'twice'
   readonly play: (at: MeshWorld) => Promise<void>
 }
@@ -155,6 +158,24 @@ export const scenarios: readonly Scenario[] = [
       const after = at.running(2)?.mesh.node
       if (before === undefined || before === after) throw new WorldFailure('it kept its number')
       await at.remove(before)
+      await at.written()
+    },
+  },
+  {
+    name: 'lost disk under a certificate',
+    nodes: 4,
+    size: 3,
+    numbered: true,
+    founds: 'once',
+    async play(at) {
+      await startAll(at, 200)
+      await at.formed()
+      await at.written()
+      at.wipe(2)
+      at.start(2)
+      await at.until('it is refused', () => at.hasAlarm(2, 'refused'))
+      await at.remove(nodeId(2))
+      await at.formed()
       await at.written()
     },
   },

@@ -5,9 +5,11 @@
 // history is linearizable, so nothing acknowledged is lost.
 
 import {
+  clusterId,
   Fault,
   isFault,
   type NodeId,
+  nodeId,
   type Random,
   utf8Decode,
   utf8Encode,
@@ -42,9 +44,11 @@ export const meshPromises: readonly string[] = [
   'outcomes unknown',
   'alarm two-clusters',
   'alarm removed',
+  'alarm refused',
 ]
 
 const namespace = '/raft/simulated'
+const numberedMesh = clusterId('00000000000000000000000000000003')
 const clientCount = 3
 const keys = ['a', 'b', 'c']
 const timeoutMs = 3_000
@@ -216,12 +220,14 @@ export class MeshWorld {
   async #open(host: SimHost, options: Partial<OpenOptions>): Promise<void> {
     const { node } = host
     const contacts = (this.contactsOf.get(node) ?? this.nodes).filter((other) => other !== node)
+    const pem = { authorityPem: '', certificatePem: '', privateKeyPem: '' }
+    const numbered = { nodeId: nodeId(node), clusterId: numberedMesh, ...pem }
     const mesh = await createMesh(host, {
       listen: addressOf(node),
-      transport: (self) => {
-        const pem = { authorityPem: '', certificatePem: '', privateKeyPem: '' }
-        return host.network.secured({ ...self, ...pem })
-      },
+      transport:
+        this.#scenario.numbered === true
+          ? host.network.secured(numbered)
+          : (self) => host.network.secured({ ...self, ...pem }),
       contacts: contacts.map(addressOf),
       preset: 'local',
       ownLogThread: false,

@@ -9,6 +9,7 @@
 
 import { corePlants } from './core.ts'
 import { keyspacePlants } from './keyspace.ts'
+import { meshPlants } from './mesh.ts'
 import type { Plant } from './plant.ts'
 import { raftPlants } from './raft.ts'
 import { recipePlants } from './recipes.ts'
@@ -21,5 +22,6 @@ export const plants: readonly Plant[] = [
   ...corePlants,
   ...raftPlants,
   ...keyspacePlants,
+  ...meshPlants,
   ...recipePlants,
 ]

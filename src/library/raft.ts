@@ -83,8 +83,8 @@ export async function open(
 }
 
 /** Opens a mesh without namespaces: `mesh.open()` and `mesh.client()` follow. Faults of createMesh. */
-export function openMesh(options: OpenMeshOptions): Promise<Mesh> {
-  return openOn(options, { closesWithLast: false })
+export async function openMesh(options: OpenMeshOptions): Promise<Mesh> {
+  return await openOn(options, { closesWithLast: false })
 }
 
 function openOn(
