@@ -173,7 +173,7 @@ export const scenarios: readonly Scenario[] = [
       await at.written()
       at.wipe(2)
       at.start(2)
-      await at.until('it is refused', () => at.hasAlarm(2, 'refused'))
+      await at.until('it is refused', () => at.hasAlarm(2, 'refused'), 30_000)
       await at.remove(nodeId(2))
       await at.formed()
       await at.written()

@@ -190,8 +190,12 @@ export class MeshWorld {
     )
   }
 
-  async until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-    const endMs = this.world.nowMs + livenessMs
+  async until(
+    what: string,
+    holds: () => boolean | Promise<boolean>,
+    withinMs = livenessMs,
+  ): Promise<void> {
+    const endMs = this.world.nowMs + withinMs
     while (!(await holds())) {
       if (this.world.nowMs > endMs) throw new WorldFailure(`never: ${what}\n${this.#tell()}`)
       await this.world.sleep(lookMs)
