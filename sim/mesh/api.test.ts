@@ -319,3 +319,50 @@ story('a directory whose store is gone is refused', 8, async (world) => {
   for (const path of disk.under('mesh')) if (path.includes('store')) disk.remove(path)
   await assert.rejects(start(world, 1), fails('corrupt'))
 })
+
+story(
+  'discovery by the name of the namespace is enough to meet, also for a client',
+  9,
+  async (world) => {
+    const places = new Map<string, Set<string>>()
+    const discovery = {
+      announce(namespace: string, address: string) {
+        const at = places.get(namespace) ?? new Set()
+        places.set(namespace, at.add(address))
+        return () => {
+          at.delete(address)
+        }
+      },
+      contacts: (namespace: string) => [...(places.get(namespace) ?? [])],
+    }
+    const options = { contacts: [], discovery }
+    const sites = await Promise.all([1, 2, 3].map((number) => start(world, number, options)))
+    const clusters = await Promise.all(
+      sites.map(({ mesh }) => mesh.open('/raft/met', { founders })),
+    )
+    for (const cluster of clusters) await cluster.waitForLeader(60_000)
+    const { mesh } = await start(world, 4, options)
+    const client = mesh.client('/raft/met')
+    await client.set('a', utf8Encode('1'))
+    assert.deepEqual(await client.get('a', { barrierMs: 1_000 }), utf8Encode('1'))
+    for (const site of sites) await site.mesh.close()
+    assert.deepEqual(discovery.contacts('/raft/met'), [])
+  },
+)
+
+story('state of one cluster is never opened as another one’s', 10, async (world) => {
+  const alone = { founders: { kind: 'join' }, forceBootstrap: true } as const
+  const first = await start(world, 1)
+  const cluster = await first.mesh.open('/raft/a', alone)
+  await cluster.waitForLeader(60_000)
+  await cluster.set('a', utf8Encode('1'))
+  await first.mesh.close()
+  world.crash(1, 'kill')
+  for (const path of world.disk(1).under('mesh/founding')) world.disk(1).remove(path)
+  const again = await start(world, 1)
+  const other = await again.mesh.open('/raft/a', alone)
+  await assert.rejects(other.waitForLeader(60_000), fails('precondition'))
+  await assert.rejects(other.get('a'), fails('precondition'))
+  const [alarm] = other.status().alarms
+  assert.ok(alarm?.kind === 'refused-precondition' && alarm.next !== '')
+})

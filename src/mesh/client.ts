@@ -59,7 +59,11 @@ class MeshClient implements Client {
     key: string,
     options?: ClientCallOptions & { readonly barrierMs?: number },
   ): Promise<Uint8Array | undefined> {
-    const call = { command: command.get, key: utf8Encode(key), barrierMs: options?.barrierMs ?? 0 }
+    const call = {
+      command: command.get,
+      key: utf8Encode(key),
+      barrierMs: Math.ceil(options?.barrierMs ?? 0),
+    }
     const { isFound, value } = await this.#ask(call, options)
     return isFound ? value : undefined
   }
@@ -72,7 +76,7 @@ class MeshClient implements Client {
     options?: ClientCallOptions & { readonly prefix?: string; readonly barrierMs?: number },
   ): Promise<readonly string[]> {
     const key = utf8Encode(options?.prefix ?? '')
-    const barrierMs = options?.barrierMs ?? 0
+    const barrierMs = Math.ceil(options?.barrierMs ?? 0)
     const all: string[] = []
     for (;;) {
       const value = utf8Encode(all.at(-1) ?? '')

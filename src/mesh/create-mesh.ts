@@ -309,9 +309,11 @@ class NodeMesh implements Mesh {
   }
 
   #allContacts(): readonly string[] {
+    const { discovery, contacts = [] } = this.#options
+    if (discovery === undefined) return contacts
     const names = new Set([...this.#open.keys(), ...this.#watched])
-    const found = [...names].flatMap((name) => this.#options.discovery?.contacts(name) ?? [])
-    return [...new Set([...(this.#options.contacts ?? []), ...found])]
+    const found = [...names].flatMap((name) => discovery.contacts(name))
+    return [...new Set([...contacts, ...found])]
   }
 
   #ends() {

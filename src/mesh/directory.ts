@@ -2,8 +2,8 @@
 // nobody is known at is asked who it is (one short dial) and then connected to as a peer; a node that
 // writes to us tells its own address, and is connected to as well, so discovery in one direction is enough.
 //
-// One node per address: whoever proves itself at an address takes it from the node that had it before, as
-// a wiped directory does, which is another node at the old place.
+// One node per address: whoever is found at an address takes it from the node that had it before, as
+// a wiped directory does, which is another node at the old place. Saying so is not enough for that.
 
 import { isFault, type NodeId } from '../base/index.ts'
 import type { Address, Host, Timer, Transport } from '../host/index.ts'
@@ -57,8 +57,15 @@ export class Directory {
     return this.#addresses.get(node)
   }
 
-  /** The node itself has proved that it is there, or says so on a connection of its own. */
-  learn(node: NodeId, address: string): void {
+  /** A node says on its own connection where it is: believed, unless another one is known there. */
+  hearFrom(node: NodeId, address: string): void {
+    const known = this.#nodes.get(address)
+    if (known === undefined) this.#learn(node, address)
+    else if (known !== node) this.#meet(address)
+  }
+
+  /** The node was found there, or nobody else was. */
+  #learn(node: NodeId, address: string): void {
     const { transport, address: own } = this.#ends
     if (node === transport.self.nodeId || address === own) return
     if (this.#addresses.get(node) === address) return
@@ -127,7 +134,7 @@ export class Directory {
     identify(transport, parseAddress(address), { timeoutMs: meetTimeoutMs }).then(
       (node) => {
         this.#settle(meeting)
-        if (!this.#isClosed) this.learn(node, address)
+        if (!this.#isClosed) this.#learn(node, address)
       },
       (error: unknown) => {
         this.#settle(meeting)

@@ -49,7 +49,7 @@ export class FoundingPost {
         this.#refuse(from, `it names node ${sender.node} as its sender`)
         return
       }
-      this.#ends.directory.learn(from, sender.address)
+      this.#ends.directory.hearFrom(from, sender.address)
       this.#boxes.get(namespace)?.onMessage(message)
     } catch (error) {
       if (!isFault(error)) throw error
