@@ -366,3 +366,26 @@ story('state of one cluster is never opened as another one’s', 10, async (worl
   const [alarm] = other.status().alarms
   assert.ok(alarm?.kind === 'refused-precondition' && alarm.next !== '')
 })
+
+story(
+  'nodes find each other again when the contact they all began with is gone',
+  11,
+  async (world) => {
+    const { sites, clusters } = await form(world, '/raft/kv')
+    const { leader } = split(clusters)
+    await leader.set('a', utf8Encode('1'))
+    await world.sleep(2_000)
+    for (const { mesh } of sites) await mesh.close()
+    for (const number of [1, 2, 3]) world.crash(number, 'kill')
+    const contacts = [addressOf(1)]
+    const [second, third] = [
+      await start(world, 2, { contacts }),
+      await start(world, 3, { contacts }),
+    ]
+    const cluster = await second.mesh.open('/raft/kv', { founders })
+    await third.mesh.open('/raft/kv', { founders })
+    await cluster.waitForLeader(60_000)
+    await cluster.barrier()
+    assert.deepEqual(await cluster.get('a'), utf8Encode('1'))
+  },
+)

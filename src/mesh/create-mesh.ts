@@ -1,9 +1,9 @@
 // Opens a mesh over one host: identity, log, store, connections, raft, keyspaces, and whatever namespaces its
 // owner opens. The order of floors up, the opposite down.
 
-import { clusterId, Fault, type NodeId } from '../base/index.ts'
+import { clusterId, Fault, isFault, type NodeId } from '../base/index.ts'
 import { presets } from '../founding/index.ts'
-import type { Host, Transport } from '../host/index.ts'
+import type { Host, Timer, Transport } from '../host/index.ts'
 import { type CoreKeyspaces, createKeyspaces, keyspaceTables } from '../keyspace/index.ts'
 import { createRaft, type Raft, type RaftOptions, raftTable } from '../raft/index.ts'
 import { createRpc, type Rpc } from '../rpc/index.ts'
@@ -23,6 +23,7 @@ import { checkNamespace, groupOf } from './core/names.ts'
 import { Directory } from './directory.ts'
 import { FoundingPost } from './founding-post.ts'
 import { openIdentity } from './identity.ts'
+import { readPeers, writePeers } from './known-peers.ts'
 import type {
   Client,
   ClientOptions,
@@ -39,6 +40,8 @@ import { meshTable } from './tables.ts'
 /** A command carries at most a payload of 1 MiB, a forwarded request of the keyspace 1.5 MiB. */
 const callBytesMax = 2 * 1024 * 1024
 const namespacesMax = 4_096
+/** From meeting somebody to remembering where; many are met at once. */
+const keepPeersMs = 1_000
 const reserveBytes = 64 * 1024 * 1024
 const defaultMeshId = '00000000000000000000000061746f6c'
 
@@ -174,6 +177,9 @@ class NodeMesh implements Mesh {
   readonly #groups = new Map<number, string>()
   readonly #announced = new Map<string, () => void>()
   readonly #watched = new Set<string>()
+  /** Addresses of a former life. */
+  readonly #remembered: readonly string[]
+  #keeping: Timer | undefined
   #closing: Promise<void> | undefined
 
   constructor(host: Host, options: MeshOptions, parts: Parts) {
@@ -181,6 +187,7 @@ class NodeMesh implements Mesh {
     this.#options = options
     this.#parts = parts
     this.node = parts.identity.node
+    this.#remembered = readPeers(parts.store).map(({ address }) => address)
     const { rpc, transport, address } = parts
     this.#directory = new Directory({
       host,
@@ -188,9 +195,7 @@ class NodeMesh implements Mesh {
       rpc,
       address,
       contacts: () => this.#allContacts(),
-      onMet: () => {
-        for (const opened of this.#open.values()) opened.greet()
-      },
+      onMet: () => this.#met(),
     })
     this.#post = new FoundingPost({
       host,
@@ -286,7 +291,27 @@ class NodeMesh implements Mesh {
     if ([...this.#open.values()].every((one) => one.isClosed)) await this.close()
   }
 
+  #met(): void {
+    for (const opened of this.#open.values()) opened.greet()
+    if (this.#closing !== undefined || this.#keeping !== undefined) return
+    this.#keeping = this.#host.clock.after(keepPeersMs, () => {
+      this.#keeping = undefined
+      this.#keepPeers()
+    })
+  }
+
+  /** On a full disk they are kept the next time that somebody is met. */
+  #keepPeers(): void {
+    try {
+      writePeers(this.#parts.store, this.#directory.known())
+    } catch (error) {
+      if (!isFault(error, 'no-space')) throw error
+      this.#host.journal.event('warning', 'mesh.peers_not_kept', { why: error.message })
+    }
+  }
+
   async #close(): Promise<void> {
+    this.#keeping?.cancel()
     for (const withdraw of this.#announced.values()) withdraw()
     this.#directory.close()
     for (const opened of this.#open.values()) opened.stop()
@@ -309,7 +334,8 @@ class NodeMesh implements Mesh {
   }
 
   #allContacts(): readonly string[] {
-    const { discovery, contacts = [] } = this.#options
+    const { discovery } = this.#options
+    const contacts = [...(this.#options.contacts ?? []), ...this.#remembered]
     if (discovery === undefined) return contacts
     const names = new Set([...this.#open.keys(), ...this.#watched])
     const found = [...names].flatMap((name) => discovery.contacts(name))
