@@ -2,7 +2,7 @@
 // the node starts. `cluster.toml` may also be called predastore.toml; both at once is refused.
 
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type ClusterId, clusterId, Fault, type NodeId } from '../base/index.ts'
 import {
   type NodeFile,
@@ -130,6 +130,7 @@ export function loadNodeConfig(
     founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
     listen: listenOf(topology, file, { self, etcdPort: options.etcd?.port }),
     ...etcdTlsOf(paths, options.etcd),
+    ...controlOf(topology, nodeDir),
     serverTls: {
       certificatePem: requireText(paths.serverCertificate),
       privateKeyPem: requireText(paths.serverKey),
@@ -138,6 +139,34 @@ export function loadNodeConfig(
     dataThreads: options.dataThreads,
     ...(options.sharedKeyHex === undefined ? {} : { sharedKeyHex: options.sharedKeyHex }),
   })
+}
+
+/** The engine etcd, with the contents of the files that the topology names. */
+function controlOf({ control }: Topology, nodeDir: string): Pick<NodeConfig, 'control'> {
+  if (control === undefined) return {}
+  const { endpoints, prefix, ca, cert, key, username, password } = control
+  const read = (path: string): string => requireText(resolve(nodeDir, path))
+  const tls = {
+    ...(ca === undefined ? {} : { authorityPem: read(ca) }),
+    ...(cert === undefined ? {} : { certificatePem: read(cert) }),
+    ...(key === undefined ? {} : { privateKeyPem: read(key) }),
+  }
+  return {
+    control: {
+      root: prefix,
+      endpoints: endpoints.map((endpoint) => {
+        const { hostname, port, protocol } = new URL(endpoint)
+        const host = hostname.replace(/^\[|\]$/g, '')
+        // URL leaves out the port that is its scheme's own.
+        const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port)
+        return { host, port: number, isSecure: protocol === 'https:' }
+      }),
+      tls,
+      ...(username === undefined || password === undefined
+        ? {}
+        : { user: { name: username, password } }),
+    },
+  }
 }
 
 /** The node's own server certificate, which the cluster's authority signed. */

@@ -14,6 +14,7 @@ export { type Configuration, isInStep, planMembership } from './core/membership-
 export { chooseHolders } from './core/placement.ts'
 export { systemNamespace } from './core/records.ts'
 export {
+  type EtcdControl,
   planTopology,
   renderTopology,
   replaceInTopology,

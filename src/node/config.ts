@@ -3,6 +3,7 @@
 
 import { Fault, type NodeId, utf8Decode, utf8Encode } from '../base/index.ts'
 import type { Topology } from '../cluster/index.ts'
+import type { EtcdEngineOptions } from '../keyspace/etcd/index.ts'
 import type { Address, NodeIdentity } from '../host/index.ts'
 
 export type NodeConfig = {
@@ -37,6 +38,8 @@ export type NodeConfig = {
    * on all nodes of the cluster alike. A secret: never journaled.
    */
   readonly sharedKeyHex?: string
+  /** Present: the replicated state is kept by this cluster of etcd, and the node has no groups of its own. */
+  readonly control?: EtcdEngineOptions
   /** For the admin API and S3 over TLS. */
   readonly serverTls: { readonly certificatePem: string; readonly privateKeyPem: string }
   /** Bearer token of the admin API. */

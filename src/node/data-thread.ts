@@ -16,7 +16,7 @@ import {
 import { createContent } from '../content/index.ts'
 import { createS3Handler, s3Malformed } from '../gateways/index.ts'
 import type { Address, Host, Port } from '../host/index.ts'
-import { createLaneKeyspaces } from '../keyspace/index.ts'
+import { createLaneKeyspaces, type FullKeyspaces } from '../keyspace/index.ts'
 import { createObjects } from '../objects/index.ts'
 import { createRpc, type Rpc } from '../rpc/index.ts'
 import { openSegments } from '../storage/index.ts'
@@ -88,7 +88,7 @@ type Lane = {
 /** Builds everything of this thread; answers how to ask it for its status and for a scrub. */
 async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) {
   const { self } = config
-  const keyspaces = createLaneKeyspaces(host, keyspacePort)
+  const keyspaces = await openKeyspaces(host, { config, keyspacePort })
   closers.add(() => keyspaces.close())
   const rpc = createRpc(host, {
     transport: transportOf(config, host),
@@ -146,6 +146,16 @@ async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) 
     }
   }
   return { status, scrub: () => content.runScrub() }
+}
+
+/** Over the core's port, or over the thread's own connection to a cluster of etcd. */
+async function openKeyspaces(
+  host: Host,
+  { config, keyspacePort }: Pick<Lane, 'config' | 'keyspacePort'>,
+): Promise<FullKeyspaces> {
+  if (config.control === undefined) return createLaneKeyspaces(host, keyspacePort)
+  const { createEtcdKeyspaces } = await import('../keyspace/etcd/index.ts')
+  return createEtcdKeyspaces(host, config.control)
 }
 
 async function listen(

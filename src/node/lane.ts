@@ -44,7 +44,8 @@ export async function startLane(
   if (keyspacePort === undefined || control === undefined) {
     throw new Fault('internal', 'the port to the data thread has too few channels')
   }
-  serveKeyspaces(keyspacePort, keyspaces)
+  // With another engine the thread has its own way to it.
+  if (config.control === undefined) serveKeyspaces(keyspacePort, keyspaces)
   return new CoreLane(host, { control, etcdGroup, endThread: () => thread.stop() })
 }
 

@@ -126,9 +126,21 @@ function heirOf({ voters, match }: GroupStatus, self: NodeId): NodeId | undefine
   return others.sort((a, b) => (match.get(b) ?? 0) - (match.get(a) ?? 0) || a - b)[0]
 }
 
-async function maybeWelcome({ host, raft, cluster, system, systemGroup }: Deps): Promise<void> {
-  if (raft.group(systemGroup)?.status().role !== 'leader') return
-  const joining = cluster.allMembers().filter((member) => member.state === 'joining')
+async function maybeWelcome({
+  host,
+  raft,
+  cluster,
+  system,
+  systemGroup,
+  self,
+}: Deps): Promise<void> {
+  // Without groups there is nothing to catch up with: a member that reads the state has joined.
+  const isOwnWelcome = raft.groups().length === 0
+  if (!isOwnWelcome && raft.group(systemGroup)?.status().role !== 'leader') return
+  const isMine = (id: NodeId): boolean => !isOwnWelcome || id === self
+  const joining = cluster
+    .allMembers()
+    .filter((member) => member.state === 'joining' && isMine(member.id))
   for (const { id } of joining) {
     if (!raft.groups().every((group) => isSettledIn(group, id))) continue
     await updateMember(system, id, (member) =>

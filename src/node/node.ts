@@ -6,7 +6,7 @@
 // data thread, then the admin API. Peers are set from the replica before anything listens, so that an
 // identity that was removed while this node was down is never spoken to on the word of an old file.
 
-import { Fault, groupId, type NodeId } from '../base/index.ts'
+import { Fault, groupId, isFault, type NodeId } from '../base/index.ts'
 import {
   firstObjectsNamespace,
   foundCluster,
@@ -22,6 +22,7 @@ import type { Address, Disk, Host } from '../host/index.ts'
 import {
   createKeyspaces,
   type Keyspace,
+  type KeyspaceDependencies,
   type Keyspaces,
   keyspaceTables,
 } from '../keyspace/index.ts'
@@ -68,6 +69,11 @@ export async function startNode(
   if (config.dataThreads > 1) {
     throw new Fault('unsupported', `${config.dataThreads} data threads: at most one for now`, {
       next: 'give --data-threads 1',
+    })
+  }
+  if (config.control !== undefined && config.listen.etcd !== undefined) {
+    throw new Fault('invalid', "etcd's API is not served while another etcd keeps the state", {
+      next: 'start without --etcd, or without [control] in cluster.toml',
     })
   }
   const closers = new Closers()
@@ -124,6 +130,25 @@ async function openCore(
   const snapshots = { path: snapshotsPathOf(config) }
   const raft = createRaft(parts, { self, snapshots, ...config.raft })
   closers.add(() => raft.close())
+  const keyspaces = await openKeyspaces(config, { host, raft, rpc, store, values })
+  closers.add(() => keyspaces.close())
+  const system = await keyspaces.open(systemNamespace)
+  await keyspaces.open(firstObjectsNamespace)
+  const lane = undefined
+  return { self, config, host, closers, startedMs, log, store, rpc, raft, keyspaces, system, lane }
+}
+
+/** Over this node's groups, or over a cluster of etcd, in which case there are no groups. */
+async function openKeyspaces(
+  config: NodeConfig,
+  parts: Omit<KeyspaceDependencies, 'self' | 'session'>,
+): Promise<Keyspaces> {
+  const { self, control } = config
+  const { host } = parts
+  if (control !== undefined) {
+    const { createEtcdKeyspaces } = await import('../keyspace/etcd/index.ts')
+    return createEtcdKeyspaces(host, control)
+  }
   const founders = planFounders(config.founders)
   const isFirst = config.topology.db.some((db) => db.id === self && db.leader)
   const electionPriority = isFirst ? firstPriority : otherPriority
@@ -134,15 +159,7 @@ async function openCore(
     ...(config.listen.etcd === undefined ? [] : [etcdShape(shape)]),
   ]
   const session = { number: drawSession(host) }
-  const keyspaces = await createKeyspaces(
-    { host, raft, rpc, store, values, self, session },
-    { namespaces },
-  )
-  closers.add(() => keyspaces.close())
-  const system = await keyspaces.open(systemNamespace)
-  await keyspaces.open(firstObjectsNamespace)
-  const lane = undefined
-  return { self, config, host, closers, startedMs, log, store, rpc, raft, keyspaces, system, lane }
+  return await createKeyspaces({ ...parts, self, session }, { namespaces })
 }
 
 /**
@@ -198,7 +215,11 @@ function drawSession(host: Host): number {
 /** Becomes part of the cluster: settles once its first state is committed and read here. */
 async function join(core: Core, signal: AbortSignal | undefined): Promise<void> {
   const { config, host, rpc, system } = core
-  const local = await readLocalMembers(system)
+  // A cluster of etcd may not answer yet; founding waits for it.
+  const local = await readLocalMembers(system).catch((error: unknown) => {
+    if (config.control === undefined || !isFault(error)) throw error
+    return undefined
+  })
   rpc.setPeers(firstPeers(config, local?.members ?? []))
   rpc.serve(controlMethod.nodeStatus, async () => {
     return nodeStatusCodec.encode(await ownStatus(core, core.lane))

@@ -14,6 +14,7 @@ export const topologyBytesMax = 1024 * 1024
 
 const port = z.int().min(1).max(65_535)
 const id = z.int().min(1).max(0xffff_ffff)
+const filePath = z.string().min(1).max(1024)
 const entry = { id: id.optional(), host: z.string().min(1).max(255), path: z.string().optional() }
 const fileSchema = z.strictObject({
   version: z.literal(topologyDefaults.version).default(topologyDefaults.version),
@@ -21,6 +22,22 @@ const fileSchema = z.strictObject({
   host: z.string().min(1).max(255).default(topologyDefaults.host),
   port: port.default(topologyDefaults.s3TlsPort),
   rs: z.strictObject({ data: z.int().min(1).max(32), parity: z.int().min(0).max(31) }),
+  control: z
+    .strictObject({
+      engine: z.enum(['atoll', 'etcd']),
+      endpoints: z.array(z.string().max(255)).min(1).max(16).optional(),
+      prefix: z
+        .string()
+        .max(128)
+        .regex(/^(\/[A-Za-z0-9._-]+)+$/, "a path such as '/atoll'")
+        .optional(),
+      ca: filePath.optional(),
+      cert: filePath.optional(),
+      key: filePath.optional(),
+      username: z.string().min(1).max(255).optional(),
+      password: z.string().min(1).max(255).optional(),
+    })
+    .optional(),
   db: z
     .array(
       z.strictObject({
@@ -61,7 +78,9 @@ type TopologyFile = z.infer<typeof fileSchema>
 export function parseTopology(text: string, name: string): Topology {
   const refuse = refusal(text, name)
   if (text.length > topologyBytesMax) throw refuse([], `larger than ${topologyBytesMax} bytes`)
-  const topology = toTopology(readFile(text, name))
+  const file = readFile(text, name)
+  checkControl(file, refuse)
+  const topology = toTopology(file)
   checkIds(topology, refuse)
   checkAddresses(topology, refuse)
   const { data, parity } = topology.rs
@@ -118,6 +137,7 @@ function toTopology(file: TopologyFile): Topology {
     host: file.host,
     port: file.port,
     rs: file.rs,
+    ...toControl(file),
     db: file.db.map((db, at) => {
       const dbId = db.id ?? at + 1
       return {
@@ -138,6 +158,44 @@ function toTopology(file: TopologyFile): Topology {
       accessKeyId: key.access_key_id,
       secretAccessKey: key.secret_access_key,
     })),
+  }
+}
+
+function checkControl({ control }: TopologyFile, refuse: Refuse): void {
+  if (control === undefined) return
+  const { engine, endpoints, cert, key, username, password } = control
+  if (engine === 'atoll') {
+    const other = Object.keys(control).find((name) => name !== 'engine')
+    if (other !== undefined) throw refuse(['control', other], 'is for engine = "etcd"')
+    return
+  }
+  if (endpoints === undefined) throw refuse(['control', 'endpoints'], 'the engine etcd needs them')
+  for (const endpoint of endpoints) {
+    if (/^https?:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$/.test(endpoint)) continue
+    const what = `'${endpoint}' is not like http://10.0.0.1:2379 or https://...`
+    throw refuse(['control', 'endpoints'], what)
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw refuse(['control', cert === undefined ? 'key' : 'cert'], 'cert and key go together')
+  }
+  if ((username === undefined) !== (password === undefined)) {
+    const alone = username === undefined ? 'password' : 'username'
+    throw refuse(['control', alone], 'username and password go together')
+  }
+}
+
+function toControl({ control }: TopologyFile): Pick<Topology, 'control'> {
+  if (control === undefined || control.engine === 'atoll') return {}
+  const { endpoints = [], prefix = '/atoll', ca, cert, key, username, password } = control
+  return {
+    control: {
+      engine: 'etcd',
+      endpoints,
+      prefix,
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined || key === undefined ? {} : { cert, key }),
+      ...(username === undefined || password === undefined ? {} : { username, password }),
+    },
   }
 }
 

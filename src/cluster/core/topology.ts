@@ -24,6 +24,21 @@ export type TopologyEntry = {
   readonly port: number
   readonly path: string
 }
+/** Who keeps the replicated state instead of this cluster's own groups: an existing cluster of etcd. */
+export type EtcdControl = {
+  readonly engine: 'etcd'
+  /** URLs: 'http://10.0.0.1:2379'. */
+  readonly endpoints: readonly string[]
+  /** All keys begin with it; '/atoll' unless several clusters share one etcd. */
+  readonly prefix: string
+  /** Files, as seen from the node's directory. */
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+  readonly username?: string
+  readonly password?: string
+}
+
 export type Topology = {
   readonly version: string
   readonly region: string
@@ -31,6 +46,8 @@ export type Topology = {
   readonly host: string
   readonly port: number
   readonly rs: { readonly data: number; readonly parity: number }
+  /** Absent: the nodes agree among themselves. */
+  readonly control?: EtcdControl
   /** Consensus and control; in list order. */
   readonly db: readonly (TopologyEntry & { readonly leader: boolean })[]
   /** Bulk bytes; the same ids. */
@@ -51,6 +68,7 @@ export function renderTopology(topology: Topology): string {
     `host = ${quote(topology.host)}\nport = ${topology.port}`,
     `[rs]\ndata = ${data}\nparity = ${parity}`,
   ]
+  if (topology.control !== undefined) paragraphs.push(renderControl(topology.control))
   for (const db of topology.db) {
     paragraphs.push(`[[db]]\n${renderEntry(db)}${db.leader ? '\nleader = true' : ''}`)
   }
@@ -64,6 +82,21 @@ export function renderTopology(topology: Topology): string {
     paragraphs.push(`[[auth]]\n${lines}`)
   }
   return `${paragraphs.join('\n\n')}\n`
+}
+
+function renderControl(control: EtcdControl): string {
+  const { engine, endpoints, prefix } = control
+  const lines = [
+    '[control]',
+    `engine = ${quote(engine)}`,
+    `endpoints = [${endpoints.map(quote).join(', ')}]`,
+    `prefix = ${quote(prefix)}`,
+  ]
+  for (const name of ['ca', 'cert', 'key', 'username', 'password'] as const) {
+    const value = control[name]
+    if (value !== undefined) lines.push(`${name} = ${quote(value)}`)
+  }
+  return lines.join('\n')
 }
 
 function renderEntry(listed: TopologyEntry): string {
