@@ -231,3 +231,44 @@ test('who this node is: environment, then node.toml, then bind address, then the
   assert.ok(db !== undefined && node !== undefined)
   assert.equal(resolveNodeId({ ...planned, db: [db], nodes: [node] }, { environment: {} }), 1)
 })
+
+test('[control] names an etcd, comes out as it went in, and is refused where it makes no sense', () => {
+  const withControl = (lines: string): string =>
+    example.replace('[[db]]\nid = 1', `[control]\n${lines}\n\n[[db]]\nid = 1`)
+  const whole = withControl(
+    [
+      'engine = "etcd"',
+      'endpoints = ["https://10.0.0.1:2379", "https://[::1]:2379"]',
+      'prefix = "/one"',
+      'ca = "ca.pem"',
+      'cert = "cert.pem"',
+      'key = "key.pem"',
+      'username = "atoll"',
+      'password = "secret"',
+    ].join('\n'),
+  )
+  const topology = parseTopology(whole, 'cluster.toml')
+  assert.equal(topology.control?.endpoints.length, 2)
+  assert.equal(renderTopology(topology), whole)
+  const endpoints = 'endpoints = ["http://10.0.0.1:2379"]'
+  const plain = parseTopology(withControl(`engine = "etcd"\n${endpoints}`), 'cluster.toml')
+  assert.equal(plain.control?.prefix, '/atoll')
+  assert.equal(parseTopology(withControl('engine = "atoll"'), 'x').control, undefined)
+  const wrong: readonly (readonly [string, string])[] = [
+    ['engine = "consul"', 'control.engine'],
+    ['engine = "etcd"', 'control.endpoints'],
+    ['engine = "etcd"\nendpoints = ["10.0.0.1"]', 'control.endpoints'],
+    [`engine = "atoll"\n${endpoints}`, 'control.endpoints'],
+    [`engine = "etcd"\n${endpoints}\ncert = "c.pem"`, 'control.cert'],
+    [`engine = "etcd"\n${endpoints}\nusername = "a"`, 'control.username'],
+    [`engine = "etcd"\n${endpoints}\nprefix = "no slash"`, 'control.prefix'],
+    [`engine = "etcd"\n${endpoints}\nport = 1`, 'control.port'],
+  ]
+  for (const [lines, key] of wrong) {
+    assert.throws(
+      () => parseTopology(withControl(lines), 'cluster.toml'),
+      (error) => isFault(error, 'invalid') && error.fields.key === key,
+      lines,
+    )
+  }
+})
