@@ -18,7 +18,7 @@ const answerBytesMax = 8 * 1024 * 1024
 export function askAdmin(
   endpoint: AdminEndpoint,
   call: {
-    readonly method: 'GET' | 'POST'
+    readonly method: 'GET' | 'POST' | 'DELETE'
     readonly path: string
     readonly body?: unknown
     readonly timeoutMs: number

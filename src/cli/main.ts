@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { Fault } from '../base/index.ts'
 import { parseCode, parseCount, parsePorts } from './options.ts'
+import { addNamespaceCommands } from './raft-commands.ts'
 import { reportFailure } from './terminal.ts'
 
 const defaultDataDir = '.atoll'
@@ -116,7 +117,9 @@ Examples:
     await finish(() => runNode(readNode(flags)))
   })
 
-const raft = program.command('raft').description('Repair and inspect consensus groups on disk.')
+const raft = program
+  .command('raft')
+  .description('Namespaces, each a consensus group of its own; and the repair of groups on disk.')
 
 raft
   .command('recover')
@@ -206,6 +209,8 @@ function readSnapshots({ dataDir, snapshotDir, json }: SnapshotFlags) {
     isJson: json === true,
   }
 }
+
+addNamespaceCommands(raft, { defaultDataDir, finish, readId })
 
 type RecoverFlags = {
   readonly dataDir: string

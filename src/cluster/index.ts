@@ -12,7 +12,8 @@ export { type Replacement, replaceMember, updateMember } from './cluster-admin.t
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders } from './core/placement.ts'
-export { systemNamespace } from './core/records.ts'
+export { checkUserNamespace } from './core/namespace-names.ts'
+export { type NamespaceRecord, systemNamespace } from './core/records.ts'
 export {
   type EtcdControl,
   planTopology,
@@ -22,4 +23,13 @@ export {
   topologyDefaults,
 } from './core/topology.ts'
 export { type FoundingOptions, foundCluster, readLocalMembers } from './found-cluster.ts'
+export {
+  beginClosing,
+  createNamespace,
+  dropNamespace,
+  findNamespace,
+  listNamespaces,
+  readMapVersion,
+  userNamespacesMax,
+} from './namespaces.ts'
 export { type Cluster, type ClusterOptions, openCluster } from './open-cluster.ts'

@@ -64,6 +64,11 @@ export type HistoryWindow = { readonly ageMs: number; readonly revisionsMax: num
 export type CoreKeyspaces = FullKeyspaces & {
   /** Opens a namespace that was not known at start. Fault 'exists' for a name or group in use. */
   add(namespace: NamespaceOptions): Promise<void>
+  /**
+   * Serves a namespace no more: requests of this and other nodes are refused, watches end. Its group goes on, at
+   * rest, until the node stops.
+   */
+  remove(name: string): void
   /** The way to a namespace for threads that send encoded requests. Fault 'not-found'. */
   transport(name: string): Transport
   /** Proposes, where this node leads, to forget what is outside the window. */
@@ -117,6 +122,8 @@ class NodeKeyspaces implements CoreKeyspaces {
   readonly #values: ValueShelf
   readonly #byName = new Map<string, Namespace>()
   readonly #byGroup = new Map<number, Namespace>()
+  /** Of namespaces that are served no more; closed with the rest. */
+  readonly #removed: KeyspaceMachine[] = []
   readonly #lanes: LaneServer[] = []
   readonly #timers: readonly Timer[]
   #isComparing = false
@@ -180,6 +187,15 @@ class NodeKeyspaces implements CoreKeyspaces {
     this.#byGroup.set(group, namespace)
   }
 
+  remove(name: string): void {
+    const namespace = this.#byName.get(name)
+    if (namespace === undefined) return
+    this.#byName.delete(name)
+    this.#byGroup.delete(namespace.options.group)
+    namespace.router.close()
+    if (namespace.machine !== undefined) this.#removed.push(namespace.machine)
+  }
+
   async open(name: string): Promise<FullKeyspace> {
     return this.#find(name).keyspace
   }
@@ -224,6 +240,7 @@ class NodeKeyspaces implements CoreKeyspaces {
     for (const lane of this.#lanes) lane.close()
     for (const { router } of this.#byName.values()) router.close()
     for (const { machine } of this.#byName.values()) await machine?.close()
+    for (const machine of this.#removed) await machine.close()
     await this.#values.close()
   }
 

@@ -8,6 +8,7 @@
 
 import { Fault, groupId, isFault, type NodeId } from '../base/index.ts'
 import {
+  type Cluster,
   firstObjectsNamespace,
   foundCluster,
   openCluster,
@@ -20,6 +21,7 @@ import {
 import { adminMalformed, createAdminHandler } from '../gateways/admin/index.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
 import {
+  type CoreKeyspaces,
   createKeyspaces,
   type Keyspace,
   type KeyspaceDependencies,
@@ -33,6 +35,7 @@ import { Closers } from './closers.ts'
 import { type NodeConfig, pathsOf, planReserves, snapshotsPathOf } from './config.ts'
 import { firstPeers } from './first-peers.ts'
 import { etcdNamespace } from './namespaces.ts'
+import { UserNamespaces } from './user-namespaces.ts'
 import { type Lane, startLane } from './lane.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
@@ -96,6 +99,7 @@ type Core = StatusParts & {
   readonly config: NodeConfig
   readonly closers: Closers
   readonly keyspaces: Keyspaces
+  readonly own: CoreKeyspaces | undefined
   readonly system: Keyspace
   /** Set once the data thread serves. */
   lane: Lane | undefined
@@ -130,24 +134,28 @@ async function openCore(
   const snapshots = { path: snapshotsPathOf(config) }
   const raft = createRaft(parts, { self, snapshots, ...config.raft })
   closers.add(() => raft.close())
-  const keyspaces = await openKeyspaces(config, { host, raft, rpc, store, values })
+  const { keyspaces, own } = await openKeyspaces(config, { host, raft, rpc, store, values })
   closers.add(() => keyspaces.close())
   const system = await keyspaces.open(systemNamespace)
   await keyspaces.open(firstObjectsNamespace)
   const lane = undefined
-  return { self, config, host, closers, startedMs, log, store, rpc, raft, keyspaces, system, lane }
+  const opened = { keyspaces, own, system, lane }
+  return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
 }
+
+/** `own`: over this node's groups. */
+type Opened = { readonly keyspaces: Keyspaces; readonly own: CoreKeyspaces | undefined }
 
 /** Over this node's groups, or over a cluster of etcd, in which case there are no groups. */
 async function openKeyspaces(
   config: NodeConfig,
   parts: Omit<KeyspaceDependencies, 'self' | 'session'>,
-): Promise<Keyspaces> {
+): Promise<Opened> {
   const { self, control } = config
   const { host } = parts
   if (control !== undefined) {
     const { createEtcdKeyspaces } = await import('../keyspace/etcd/index.ts')
-    return createEtcdKeyspaces(host, control)
+    return { keyspaces: createEtcdKeyspaces(host, control), own: undefined }
   }
   const founders = planFounders(config.founders)
   const isFirst = config.topology.db.some((db) => db.id === self && db.leader)
@@ -159,7 +167,8 @@ async function openKeyspaces(
     ...(config.listen.etcd === undefined ? [] : [etcdShape(shape)]),
   ]
   const session = { number: drawSession(host) }
-  return await createKeyspaces({ ...parts, self, session }, { namespaces })
+  const own = await createKeyspaces({ ...parts, self, session }, { namespaces })
+  return { keyspaces: own, own }
 }
 
 /**
@@ -263,6 +272,7 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
     self,
   })
   closers.add(async () => unfollow())
+  const namespaces = await openUserNamespaces(core, cluster)
   await announceAddresses(config, system)
   const lane = await loading
   await lane.serve()
@@ -272,8 +282,21 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
   })
   const status = (): Promise<ClusterStatus> => clusterStatus(core, { cluster, lane: core.lane })
   if (config.listen.admin !== undefined)
-    await serveAdmin(core, { status, lane, admin: config.listen.admin })
+    await serveAdmin(core, { status, lane, admin: config.listen.admin, namespaces })
   return { id: self, status, stop: () => closers.closeAll() }
+}
+
+async function openUserNamespaces(
+  { host, raft, rpc, system, own, self, closers }: Core,
+  cluster: Cluster,
+): Promise<UserNamespaces | undefined> {
+  if (own === undefined) return undefined
+  const members = (): readonly NodeId[] =>
+    cluster.allMembers().flatMap(({ id, state }) => (state === 'online' ? [id] : []))
+  const namespaces = new UserNamespaces({ host, raft, rpc, system, keyspaces: own, members, self })
+  closers.add(async () => namespaces.close())
+  await namespaces.start()
+  return namespaces
 }
 
 /** Ports of the servers for people may have moved since this member was recorded. */
@@ -295,12 +318,14 @@ async function serveAdmin(
     readonly admin: Address
     readonly status: () => Promise<ClusterStatus>
     readonly lane: Lane
+    readonly namespaces: UserNamespaces | undefined
   },
 ): Promise<void> {
   const actions = {
     status: serving.status,
     replaceMember: (old: NodeId) => replaceMember(system, old),
     scrub: () => serving.lane.scrub(),
+    ...(serving.namespaces === undefined ? {} : { raft: serving.namespaces }),
   }
   const handler = createAdminHandler({ host, actions }, { token: config.adminToken })
   const listener = await host.http.serve(serving.admin, {

@@ -8,6 +8,7 @@ export const controlMethod = {
   keyspaceRequest: 16,
   keyspaceReadIndex: 17,
   nodeStatus: 32,
+  namespaceTransfer: 33,
   meshFounding: 48,
   meshCommand: 49,
 } as const

@@ -6,6 +6,8 @@
 //   member/<id>             MemberRecord, decimal id
 //   bucket/<name>           BucketRecord
 //   credential/<access key> CredentialRecord
+//   counter/namespace       the last group number given to a user's namespace; written by every change of them
+//   namespace/<name>        NamespaceRecord
 //
 // Every value is: kind (1 byte), version (1 byte), Protocol Buffers body, CRC32C of all before
 // (4 bytes, big-endian). A higher version or a wrong sum is Fault 'corrupt' with the key's kind.
@@ -17,9 +19,12 @@ import {
   codecOf,
   crc32c,
   Fault,
+  type GroupId,
+  groupId,
   type MessageOf,
   message,
   nested,
+  type NodeId,
   nodeId,
   repeated,
   text,
@@ -34,6 +39,9 @@ export const systemNamespace = '/raft/system'
 export const clusterKey = utf8Encode('cluster')
 export const nodeCounterKey = utf8Encode('counter/node')
 export const bucketCounterKey = utf8Encode('counter/bucket')
+export const namespaceCounterKey = utf8Encode('counter/namespace')
+export const namespacePrefix = utf8Encode('namespace/')
+export const namespaceKey = (name: string): Uint8Array => utf8Encode(`namespace/${name}`)
 export const memberPrefix = utf8Encode('member/')
 export const bucketPrefix = utf8Encode('bucket/')
 export const memberKey = (id: number): Uint8Array => utf8Encode(`member/${id}`)
@@ -179,4 +187,38 @@ export const counterCodec: Codec<{ readonly value: number }> = sealed(
   'counter',
   5,
   codecOf(counterFields),
+)
+
+/** A namespace that users opened: its group, and the configuration that the group begins with. */
+export type NamespaceRecord = {
+  readonly name: string
+  readonly group: GroupId
+  readonly voters: readonly NodeId[]
+  readonly learners: readonly NodeId[]
+  readonly createdMs: number
+  /** Its contents are being deleted: nobody is served any more. */
+  readonly isClosing: boolean
+}
+
+const namespaceFields = message({
+  name: text(1),
+  group: uint(2),
+  voters: repeated(uint(3)),
+  learners: repeated(uint(4)),
+  createdMs: uint(5),
+  isClosing: bool(6),
+})
+export const namespaceCodec: Codec<NamespaceRecord> = sealed(
+  'namespace',
+  6,
+  mapped(
+    codecOf(namespaceFields),
+    (record: NamespaceRecord) => record,
+    (raw): NamespaceRecord => ({
+      ...raw,
+      group: groupId(raw.group),
+      voters: raw.voters.map(nodeId),
+      learners: raw.learners.map(nodeId),
+    }),
+  ),
 )

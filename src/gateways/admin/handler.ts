@@ -8,6 +8,8 @@
 //   POST /v1/members/replace   {"old": id} -> {"id", "replaces", "founders"}: gives the place of a member
 //                              whose disk is lost to a new identity
 //
+//   /raft/v1/...               namespaces and their commands: raft-api.ts
+//
 // A failure is {"error": {"code", "message", "next"}} with the HTTP status of its Fault.
 
 import {
@@ -21,11 +23,14 @@ import {
   utf8Decode,
   utf8Encode,
 } from '../../base/index.ts'
+import { answerRaft, isRaftPath, type RaftActions } from './raft-api.ts'
 import type { Host, HttpHandler, HttpRequest, HttpResponse } from '../../host/index.ts'
 
 export type AdminActions = {
   /** Plain JSON values. */
   status(): Promise<unknown>
+  /** Absent where the node has no groups of its own. */
+  readonly raft?: RaftActions
   scrub(): Promise<{ readonly verified: number; readonly damaged: number }>
   replaceMember(old: NodeId): Promise<{
     readonly id: NodeId
@@ -34,7 +39,8 @@ export type AdminActions = {
   }>
 }
 
-const bodyBytesMax = 64 * 1024
+/** A value of a namespace with what is around it; everything else is small. */
+const bodyBytesMax = 2 * 1024 * 1024
 
 export function createAdminHandler(
   deps: { readonly host: Host; readonly actions: AdminActions },
@@ -61,7 +67,7 @@ async function route(
   actions: AdminActions,
   expected: Uint8Array,
 ): Promise<HttpResponse> {
-  const path = request.target.split('?')[0]
+  const path = request.target.split('?')[0] ?? ''
   const name = `${request.method} ${path}`
   if (name === 'GET /health') return json(200, { status: 'ok' })
   requireToken(request, expected)
@@ -74,6 +80,19 @@ async function route(
     const old = readOld(await readBody(request))
     const { id, replaces, founders } = await actions.replaceMember(old)
     return json(200, { id, replaces, founders })
+  }
+  if (isRaftPath(path)) {
+    if (actions.raft === undefined) {
+      throw new Fault(
+        'unsupported',
+        'namespaces are groups of nodes, which another engine replaces',
+      )
+    }
+    const { method } = request
+    return json(
+      200,
+      await answerRaft(actions.raft, { method, path, body: () => readBody(request) }),
+    )
   }
   throw new Fault('not-found', `the admin API has no ${name}`)
 }

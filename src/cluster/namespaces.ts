@@ -1,0 +1,158 @@
+// Which namespaces users have opened: a map in '/raft/system' from name to group and founding members. Every change
+// is one transaction that also writes the counter, so that two changes never pass each other, the bound on their
+// number holds, and whoever follows the map looks at one key. A group number is never given twice: what an earlier
+// namespace of the same name left behind is never taken for the new one's.
+
+import { Fault, groupId, type NodeId, prefixEnd } from '../base/index.ts'
+import type { Compare, Keyspace } from '../keyspace/index.ts'
+import { planFounders } from './core/genesis.ts'
+import { checkUserNamespace } from './core/namespace-names.ts'
+import {
+  counterCodec,
+  namespaceCodec,
+  namespaceCounterKey,
+  namespaceKey,
+  namespacePrefix,
+  type NamespaceRecord,
+} from './core/records.ts'
+
+/** Each costs memory and a share of the ticks on every node. */
+export const userNamespacesMax = 4096
+/** Below are the groups of the product itself. */
+const firstGroup = 1000
+const attemptsMax = 64
+const pageRows = 1000
+
+const ends = { key: namespacePrefix, rangeEnd: prefixEnd(namespacePrefix) }
+
+/** Creates it once: asked again, the record that is there is the answer. Faults of checkUserNamespace, 'overloaded'. */
+export async function createNamespace(
+  system: Keyspace,
+  plan: { readonly name: string; readonly members: readonly NodeId[]; readonly createdMs: number },
+): Promise<NamespaceRecord> {
+  const { name, members, createdMs } = plan
+  checkUserNamespace(name)
+  const key = namespaceKey(name)
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const found = await findNamespace(system, name)
+    if (found?.isClosing === true) {
+      throw new Fault('conflict', `${name} is being deleted`, { next: 'try again soon' })
+    }
+    if (found !== undefined) return found
+    const counter = await readCounter(system)
+    const { count } = await system.range({ ...ends, countOnly: true })
+    if (count >= userNamespacesMax) {
+      throw new Fault('overloaded', `there are ${count} namespaces, and at most that many`, {
+        next: 'delete one that is not needed',
+      })
+    }
+    const group = groupId(counter.value + 1)
+    const { voters, learners } = planFounders(members)
+    const record = { name, group, voters, learners, createdMs, isClosing: false }
+    const { succeeded } = await system.txn({
+      compares: [counter.compare, { key, target: 'create', result: 'equal', operand: 0 }],
+      success: [putCounter(group), { kind: 'put', key, value: namespaceCodec.encode(record) }],
+      failure: [],
+    })
+    if (succeeded) return record
+  }
+  throw new Fault('conflict', `too many change namespaces at the same time as ${name}`)
+}
+
+/** From then on nobody is served; its contents may be deleted. Fault 'not-found'. */
+export async function beginClosing(system: Keyspace, name: string): Promise<NamespaceRecord> {
+  const record = await findNamespace(system, name)
+  if (record === undefined) throw missing(name)
+  if (record.isClosing) return record
+  const closing = { ...record, isClosing: true }
+  await replace(system, record, closing)
+  return closing
+}
+
+/** After its contents: the name is free again. */
+export function dropNamespace(system: Keyspace, record: NamespaceRecord): Promise<void> {
+  return replace(system, record, undefined)
+}
+
+/** Linearizable. */
+export async function findNamespace(
+  system: Keyspace,
+  name: string,
+): Promise<NamespaceRecord | undefined> {
+  checkUserNamespace(name)
+  const value = (await system.range({ key: namespaceKey(name) })).kvs[0]?.value
+  return value === undefined ? undefined : namespaceCodec.decode(value)
+}
+
+/** In order of name. `isSerializable`: as this node's replica has it. */
+export async function listNamespaces(
+  system: Keyspace,
+  options: { readonly isSerializable: boolean },
+): Promise<readonly NamespaceRecord[]> {
+  const records: NamespaceRecord[] = []
+  let { key } = ends
+  for (;;) {
+    const { rangeEnd } = ends
+    const page = await system.range({ key, rangeEnd, limit: pageRows, ...options })
+    for (const kv of page.kvs) records.push(namespaceCodec.decode(kv.value))
+    const last = page.kvs.at(-1)
+    if (!page.more || last === undefined) return records
+    key = Uint8Array.from([...last.key, 0])
+  }
+}
+
+/** Changes with every change of the map, as this node's replica has it. */
+export async function readMapVersion(system: Keyspace): Promise<number> {
+  const found = await system.range({
+    key: namespaceCounterKey,
+    isSerializable: true,
+    keysOnly: true,
+  })
+  return found.kvs[0]?.modRevision ?? 0
+}
+
+async function replace(
+  system: Keyspace,
+  before: NamespaceRecord,
+  after: NamespaceRecord | undefined,
+): Promise<void> {
+  const key = namespaceKey(before.name)
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const counter = await readCounter(system)
+    const operand = namespaceCodec.encode(before)
+    const isAsSeen: Compare = { key, target: 'value', result: 'equal', operand }
+    const change =
+      after === undefined
+        ? ({ kind: 'delete', key } as const)
+        : ({ kind: 'put', key, value: namespaceCodec.encode(after) } as const)
+    const { succeeded, results } = await system.txn({
+      compares: [counter.compare, isAsSeen],
+      success: [putCounter(counter.value), change],
+      failure: [{ kind: 'range', request: { key } }],
+    })
+    if (succeeded) return
+    const [now] = results
+    if (now?.kind === 'range' && now.response.kvs.length === 0) throw missing(before.name)
+  }
+  throw new Fault('conflict', `too many change namespaces at the same time as ${before.name}`)
+}
+
+async function readCounter(
+  system: Keyspace,
+): Promise<{ readonly value: number; readonly compare: Compare }> {
+  const key = namespaceCounterKey
+  const kv = (await system.range({ key })).kvs[0]
+  const value = kv === undefined ? firstGroup - 1 : counterCodec.decode(kv.value).value
+  const operand = kv?.modRevision ?? 0
+  return { value, compare: { key, target: 'mod', result: 'equal', operand } }
+}
+
+function putCounter(value: number) {
+  return { kind: 'put', key: namespaceCounterKey, value: counterCodec.encode({ value }) } as const
+}
+
+function missing(name: string): Fault {
+  return new Fault('not-found', `there is no namespace ${name}`, {
+    next: `create it: atoll raft create ${name}`,
+  })
+}
