@@ -9,7 +9,8 @@ const benches: Record<string, () => Promise<{ run(args: readonly string[]): Prom
   etcd: () => import('./etcd.ts'),
   tick: () => import('./tick.ts'),
   idle: () => import('./idle.ts'),
-  'idle-groups': () => import('./idle-groups.ts'),
+  'idle-groups': () => import('./idle-user-namespaces.ts'),
+  'idle-rafts': () => import('./idle-groups.ts'),
   'idle-namespaces': () => import('./idle-namespaces.ts'),
 }
 

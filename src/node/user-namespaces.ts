@@ -64,6 +64,8 @@ const deletedAtOnce = 1000
 export class UserNamespaces {
   readonly #deps: Deps
   readonly #open = new Map<string, Open>()
+  /** Creations of this node follow one another: each writes the counter, and they would only refuse each other. */
+  #changing: Promise<unknown> = Promise.resolve()
   #version = -1
   #timer: Timer | undefined
   #unlisten: () => void = () => undefined
@@ -96,7 +98,10 @@ export class UserNamespaces {
   async create(name: string): Promise<NamespaceStatus> {
     const { system, host } = this.#deps
     const createdMs = Math.max(0, Math.floor(host.clock.wallMs()))
-    const record = await createNamespace(system, { name, members: this.#deps.members(), createdMs })
+    const members = this.#deps.members()
+    const made = this.#changing.then(() => createNamespace(system, { name, members, createdMs }))
+    this.#changing = made.catch(() => undefined)
+    const record = await made
     await this.#ensure(record)
     return this.#statusOf(record.name, record.group)
   }

@@ -39,8 +39,9 @@ export type AdminActions = {
   }>
 }
 
-/** A value of a namespace with what is around it; everything else is small. */
-const bodyBytesMax = 2 * 1024 * 1024
+const bodyBytesMax = 64 * 1024
+/** A value of a namespace, in base64, with what is around it. */
+const valueBytesMax = 2 * 1024 * 1024 + 64 * 1024
 
 export function createAdminHandler(
   deps: { readonly host: Host; readonly actions: AdminActions },
@@ -91,7 +92,11 @@ async function route(
     const { method } = request
     return json(
       200,
-      await answerRaft(actions.raft, { method, path, body: () => readBody(request) }),
+      await answerRaft(actions.raft, {
+        method,
+        path,
+        body: () => readBody(request, valueBytesMax),
+      }),
     )
   }
   throw new Fault('not-found', `the admin API has no ${name}`)
@@ -106,12 +111,12 @@ function requireToken(request: HttpRequest, expected: Uint8Array): void {
   })
 }
 
-async function readBody(request: HttpRequest): Promise<unknown> {
+async function readBody(request: HttpRequest, bytesMax = bodyBytesMax): Promise<unknown> {
   const parts: Uint8Array[] = []
   let bytes = 0
   for await (const slice of request.body) {
     bytes += slice.length
-    if (bytes > bodyBytesMax) throw new Fault('too-large', `more than ${bodyBytesMax} bytes`)
+    if (bytes > bytesMax) throw new Fault('too-large', `more than ${bytesMax} bytes`)
     parts.push(slice.slice())
   }
   const whole = new Uint8Array(bytes)

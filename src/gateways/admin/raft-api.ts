@@ -16,7 +16,15 @@
 //
 // Texts are UTF-8. For other bytes "keyBase64" and "valueBase64" stand for "key" and "value", in both directions.
 
-import { Fault, nodeId, type NodeId, prefixEnd, utf8Decode, utf8Encode } from '../../base/index.ts'
+import {
+  equalBytes,
+  Fault,
+  nodeId,
+  type NodeId,
+  prefixEnd,
+  utf8Decode,
+  utf8Encode,
+} from '../../base/index.ts'
 import type { Keyspace, KeyValue } from '../../keyspace/index.ts'
 import { base64Decode, base64Encode } from '../s3/core/text.ts'
 
@@ -151,9 +159,6 @@ function shown(name: string, bytes: Uint8Array): Record<string, string> {
 
 /** Undefined for what is no UTF-8. */
 function textOf(bytes: Uint8Array): string | undefined {
-  try {
-    return utf8Decode(bytes)
-  } catch {
-    return undefined
-  }
+  const text = utf8Decode(bytes)
+  return equalBytes(utf8Encode(text), bytes) ? text : undefined
 }

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Fault, isFault, revision, utf8Encode } from '../../base/index.ts'
+import type { Keyspace, RangeRequest } from '../../keyspace/index.ts'
+import { answerRaft, isRaftPath, type RaftActions } from './raft-api.ts'
+
+const asked: RangeRequest[] = []
+const written: unknown[] = []
+const kv = (key: Uint8Array, value: Uint8Array) => ({
+  key,
+  value,
+  createRevision: revision(2),
+  modRevision: revision(3),
+  version: 1,
+  lease: 0,
+})
+
+const keyspace = {
+  async range(request: RangeRequest) {
+    asked.push(request)
+    const bytes = request.key[0] === 0xff ? Uint8Array.of(0xff, 1) : utf8Encode('väl')
+    const isMissing = Buffer.from(request.key).toString() === 'none'
+    const kvs = isMissing ? [] : [kv(request.key, bytes)]
+    return { revision: revision(9), kvs, more: false, count: 1 }
+  },
+  async put(key: Uint8Array, value: Uint8Array) {
+    written.push([key, value])
+    return revision(7)
+  },
+  delete: async () => 1,
+} as unknown as Keyspace
+
+const status = { name: '/raft/a', leader: 2, voters: [1, 2, 3], learners: [] }
+const actions: RaftActions = {
+  list: async () => [status],
+  create: async (name) => ({ ...status, name }),
+  drop: async (name) => void written.push(['drop', name]),
+  status: async () => status,
+  async keyspace(name) {
+    if (name === '/raft/none') throw new Fault('not-found', 'none')
+    return keyspace
+  },
+  transfer: async (name, to) => void written.push(['transfer', name, to]),
+}
+
+const ask = (method: string, path: string, body: unknown = {}) =>
+  answerRaft(actions, { method, path, body: async () => body })
+const post = (body: unknown, path = '/raft/v1/raft/a') => ask('POST', path, body)
+
+test('paths name the namespace behind the version', async () => {
+  assert.ok(isRaftPath('/raft/v1') && isRaftPath('/raft/v1/raft/a') && !isRaftPath('/raft/v10'))
+  assert.deepEqual(await ask('GET', '/raft/v1'), { namespaces: [status] })
+  assert.deepEqual(await ask('GET', '/raft/v1/raft/a'), status)
+  assert.deepEqual(await ask('DELETE', '/raft/v1/raft/a'), { dropped: '/raft/a' })
+  assert.deepEqual(written.pop(), ['drop', '/raft/a'])
+  for (const [method, path] of [
+    ['POST', '/raft/v1'],
+    ['PUT', '/raft/v1/raft/a'],
+  ] as const) {
+    await assert.rejects(ask(method, path), { code: 'not-found' })
+  }
+})
+
+test('commands', async () => {
+  assert.deepEqual(await post({ command: 'create' }), status)
+  assert.deepEqual(await post({ command: 'set', key: 'k', value: 'v' }), { revision: 7 })
+  assert.deepEqual(written.pop(), [utf8Encode('k'), utf8Encode('v')])
+  const found = { found: true, key: 'k', value: 'väl', revision: 3 }
+  assert.deepEqual(await post({ command: 'get', key: 'k' }), found)
+  assert.equal(asked.at(-1)?.isSerializable, false)
+  assert.deepEqual(await post({ command: 'get', key: 'k', barrier: false }), found)
+  assert.equal(asked.at(-1)?.isSerializable, true)
+  assert.deepEqual(await post({ command: 'get', key: 'none' }), { found: false, key: 'none' })
+  assert.deepEqual(await post({ command: 'delete', key: 'k' }), { deleted: 1 })
+  assert.deepEqual(await post({ command: 'members' }), {
+    leader: 2,
+    voters: [1, 2, 3],
+    learners: [],
+  })
+  assert.deepEqual(await post({ command: 'transferLeadership', to: 3 }), { leader: 3 })
+  assert.deepEqual(written.pop(), ['transfer', '/raft/a', 3])
+  assert.deepEqual(await post({ command: 'keys', prefix: 'p', limit: 5 }), {
+    keys: ['p'],
+    more: false,
+  })
+  assert.equal(asked.at(-1)?.limit, 5)
+})
+
+test('bytes that are no text travel in base64', async () => {
+  const answer = await post({ command: 'get', keyBase64: '/w==' })
+  assert.deepEqual(answer, { found: true, keyBase64: '/w==', valueBase64: '/wE=', revision: 3 })
+  await post({ command: 'set', key: 'k', valueBase64: '/wE=' })
+  assert.deepEqual(written.pop(), [utf8Encode('k'), Uint8Array.of(0xff, 1)])
+})
+
+test('what makes no sense is refused', async () => {
+  const wrong: readonly unknown[] = [
+    null,
+    7,
+    [],
+    {},
+    { command: 'nothing' },
+    { command: 'set', key: 'k' },
+    { command: 'set', value: 'v' },
+    { command: 'get', key: 7 },
+    { command: 'get', keyBase64: 'not base64' },
+    { command: 'keys', limit: 0 },
+    { command: 'keys', limit: 1001 },
+    { command: 'transferLeadership', to: 'two' },
+    { command: 'transferLeadership', to: -1 },
+  ]
+  for (const body of wrong) {
+    await assert.rejects(post(body), (error) => isFault(error, 'invalid'), JSON.stringify(body))
+  }
+  const none = post({ command: 'get', key: 'k' }, '/raft/v1/raft/none')
+  await assert.rejects(none, { code: 'not-found' })
+})
