@@ -9,7 +9,7 @@ import { cpuMs, residentMebibytes } from './load.ts'
 import { startOurs } from './ours.ts'
 
 const settleMs = 8_000
-const atOnce = 32
+const atOnce = 16
 const writeMsMax = 60_000
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -132,7 +132,7 @@ class Admin {
     }
     const options = { method, path, host: hostname, port, agent: this.#agent, headers }
     return new Promise((resolve, reject) => {
-      const asked = request({ ...options, timeout: 20_000 }, (response) => {
+      const asked = request({ ...options, timeout: 120_000 }, (response) => {
         let text = ''
         response.on('data', (part: Buffer) => {
           text += part.toString()

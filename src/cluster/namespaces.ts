@@ -4,7 +4,7 @@
 // namespace of the same name left behind is never taken for the new one's.
 
 import { Fault, groupId, type NodeId, prefixEnd } from '../base/index.ts'
-import type { Compare, Keyspace } from '../keyspace/index.ts'
+import type { Compare, Keyspace, KeyValue, RangeRequest } from '../keyspace/index.ts'
 import { planFounders } from './core/genesis.ts'
 import { checkUserNamespace } from './core/namespace-names.ts'
 import {
@@ -34,13 +34,11 @@ export async function createNamespace(
   checkUserNamespace(name)
   const key = namespaceKey(name)
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const found = await findNamespace(system, name)
+    const { found, counter, count } = await readForCreation(system, key)
     if (found?.isClosing === true) {
       throw new Fault('conflict', `${name} is being deleted`, { next: 'try again soon' })
     }
     if (found !== undefined) return found
-    const counter = await readCounter(system)
-    const { count } = await system.range({ ...ends, countOnly: true })
     if (count >= userNamespacesMax) {
       throw new Fault('overloaded', `there are ${count} namespaces, and at most that many`, {
         next: 'delete one that is not needed',
@@ -137,14 +135,42 @@ async function replace(
   throw new Fault('conflict', `too many change namespaces at the same time as ${before.name}`)
 }
 
-async function readCounter(
-  system: Keyspace,
-): Promise<{ readonly value: number; readonly compare: Compare }> {
-  const key = namespaceCounterKey
-  const kv = (await system.range({ key })).kvs[0]
+type Counter = { readonly value: number; readonly compare: Compare }
+
+/** In one round, so that few others change the map in between. */
+async function readForCreation(system: Keyspace, key: Uint8Array) {
+  const read = (request: RangeRequest) => ({ kind: 'range', request }) as const
+  const { results } = await system.txn({
+    compares: [],
+    success: [
+      read({ key }),
+      read({ key: namespaceCounterKey }),
+      read({ ...ends, countOnly: true }),
+    ],
+    failure: [],
+  })
+  const [own, last, all] = results.flatMap((result) =>
+    result.kind === 'range' ? [result.response] : [],
+  )
+  const value = own?.kvs[0]?.value
+  return {
+    found: value === undefined ? undefined : namespaceCodec.decode(value),
+    counter: counterOf(last?.kvs[0]),
+    count: all?.count ?? 0,
+  }
+}
+
+async function readCounter(system: Keyspace): Promise<Counter> {
+  return counterOf((await system.range({ key: namespaceCounterKey })).kvs[0])
+}
+
+function counterOf(kv: KeyValue | undefined): Counter {
   const value = kv === undefined ? firstGroup - 1 : counterCodec.decode(kv.value).value
   const operand = kv?.modRevision ?? 0
-  return { value, compare: { key, target: 'mod', result: 'equal', operand } }
+  return {
+    value,
+    compare: { key: namespaceCounterKey, target: 'mod', result: 'equal', operand },
+  }
 }
 
 function putCounter(value: number) {

@@ -8,6 +8,7 @@ import type {
   Keyspace,
   KeyValue,
   Operation,
+  OperationResult,
   RangeRequest,
   RangeResponse,
   TxnRequest,
@@ -59,10 +60,12 @@ export class MemoryKeyspace implements Keyspace {
     const succeeded = request.compares.every((compare) => holds(compare, now))
     const operations = succeeded ? request.success : request.failure
     const next = this.#history.length
-    for (const operation of operations) apply(operation, now, next)
-    if (operations.length > 0) this.#history.push(now)
-    for (const changed of this.#listeners) changed()
-    return { revision: revision(this.#history.length - 1), succeeded, results: [] }
+    const results = operations.map((operation) => this.#run(operation, now, next))
+    if (operations.some(({ kind }) => kind !== 'range')) {
+      this.#history.push(now)
+      for (const changed of this.#listeners) changed()
+    }
+    return { revision: revision(this.#history.length - 1), succeeded, results }
   }
 
   async put(key: Uint8Array, value: Uint8Array): Promise<Revision> {
@@ -74,6 +77,18 @@ export class MemoryKeyspace implements Keyspace {
     const success = [{ kind: 'delete', key }] as const
     await this.txn({ compares: [], success, failure: [] })
     return 1
+  }
+
+  #run(operation: Operation, now: Map<string, KeyValue>, next: number): OperationResult {
+    if (operation.kind === 'range') {
+      const kvs = this.#select(now, operation.request)
+      const at = revision(this.#history.length - 1)
+      return { kind: 'range', response: { revision: at, kvs, more: false, count: kvs.length } }
+    }
+    apply(operation, now, next)
+    return operation.kind === 'delete'
+      ? { kind: 'delete', deleted: 1, previous: [] }
+      : { kind: 'put' }
   }
 
   #requireLeader(): void {
