@@ -13,7 +13,13 @@ import {
   type Random,
 } from '../../src/base/index.ts'
 import type { Address, NodeIdentity } from '../../src/host/index.ts'
-import { createRaft, type Group, type Raft, raftTable } from '../../src/raft/index.ts'
+import {
+  createRaft,
+  type Group,
+  type Raft,
+  type RaftOptions,
+  raftTable,
+} from '../../src/raft/index.ts'
 import { createRpc, type Rpc } from '../../src/rpc/index.ts'
 import { openLog, openStore, type Store } from '../../src/storage/index.ts'
 import { Agreement } from '../checkers/agreement.ts'
@@ -54,6 +60,7 @@ export const raftPromises: readonly string[] = [
   'snapshots sent',
   'nodes with a full log',
   'writes acknowledged',
+  'turns with reads by lease',
   'writes unknown',
   'reads',
 ]
@@ -78,12 +85,15 @@ class RaftWorkload {
   readonly #history: Recorded[] = []
   readonly #founders: readonly NodeId[]
   readonly #churn: Churn
+  /** Half of the seeds read by leases; no clock of theirs is skewed by more than leases allow for. */
+  readonly #reading: Pick<RaftOptions, 'readLease'>
   #nextValue = 1
   #isOver = false
 
   constructor(world: World, options: RaftWorkloadOptions) {
     this.#world = world
     this.#options = options
+    this.#reading = world.drawRandom().chance(0.5) ? { readLease: { clockDriftRatio: 0.005 } } : {}
     const numbers = Array.from({ length: options.nodes }, (_, i) => i + 1)
     this.#founders = numbers.map(nodeId)
     this.#churn = new Churn(numbers, [options.nodes + 1], {
@@ -102,7 +112,10 @@ class RaftWorkload {
     const { mayFlip, drawNode } = this.#churn.flips
     const faults = new Faults(this.#world, {
       nodes: this.#nodes,
-      kinds: [...nodeFaultKinds, 'flipped bit'],
+      // Leases promise by the clock: who reads by them is spared clocks that run at another rate.
+      kinds: [...nodeFaultKinds, 'flipped bit' as const].filter(
+        (kind) => kind !== 'clock skew' || this.#reading.readLease === undefined,
+      ),
       restart: (node) => this.#start(node),
       everyMs: 1_000,
       mayFlip,
@@ -153,7 +166,7 @@ class RaftWorkload {
     const onFatal = (fault: Fault): void => host.journal.fatal('raft.failed', fault)
     const raft = createRaft(
       { host, log, store, rpc, onFatal },
-      { self, logBytesMax: 96 * 1024, snapshots },
+      { self, logBytesMax: 96 * 1024, snapshots, ...this.#reading },
     )
     const groups: Group[] = []
     for (let number = 1; number <= groupCount; number++) {
@@ -316,6 +329,9 @@ class RaftWorkload {
   #check(): void {
     countJournals(this.#world)
     this.#world.count('indices compared', this.#agreement.count)
+    for (const { raft } of this.#running.values()) {
+      this.#world.count('turns with reads by lease', raft.statistics().leaseReads ?? 0)
+    }
     for (const key of keys) {
       const history = this.#history.filter((one) => one.key === key)
       if (!isLinearizable(history)) {

@@ -70,6 +70,7 @@ class RaftDriver implements Raft {
     snapshotsSent: 0,
     snapshotsInstalled: 0,
     membershipChanges: 0,
+    leaseReads: 0,
   }
   readonly #diskWatch: DiskWatch
   #isTurnDue = false

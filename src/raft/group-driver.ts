@@ -65,6 +65,7 @@ export type RaftCounts = {
   snapshotsSent: number
   snapshotsInstalled: number
   membershipChanges: number
+  leaseReads: number
 }
 
 /** Committed entries of one group, to be applied in the turn's transaction. */
@@ -211,8 +212,6 @@ export class GroupDriver implements Group {
       this.#reads.hasArrived
     )
   }
-
-  // ---- for the owner of the group ----
 
   propose(payload: Uint8Array): Promise<Uint8Array> {
     if (payload.length === 0) return reject(new Fault('invalid', 'an entry is not empty'))
@@ -514,8 +513,10 @@ export class GroupDriver implements Group {
 
   #askReads(): void {
     const index = this.#reads.hasArrived ? this.#lease.index() : undefined
-    if (index !== undefined) this.#reads.answerArrived(index, this.appliedState.index)
-    else this.#reads.ask(this.#tick, (context) => this.#node.readIndex(context))
+    if (index !== undefined) {
+      this.#ends.counts.leaseReads++
+      this.#reads.answerArrived(index, this.appliedState.index)
+    } else this.#reads.ask(this.#tick, (context) => this.#node.readIndex(context))
   }
 
   #heardMs(peer: number): number {

@@ -175,6 +175,8 @@ export type RaftStatistics = {
   readonly snapshotsSent: number
   readonly snapshotsInstalled: number
   readonly membershipChanges: number
+  /** Turns in which readers were answered by the lease. */
+  readonly leaseReads?: number
   /** Messages and streams of other clusters or generations. */
   readonly foreignRefused?: number
   /** Lateness of the last ticks: how late the loop ran them. */

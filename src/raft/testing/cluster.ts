@@ -43,9 +43,10 @@ export class TestCluster {
   readonly nodes = new Map<number, TestNode>()
   readonly #options: Partial<RaftOptions>
   readonly #groupCount: number
-  #seed = 1
+  #seed: number
 
-  constructor(options: Partial<RaftOptions> = {}, groupCount = 1) {
+  constructor(options: Partial<RaftOptions> = {}, groupCount = 1, seed = 1) {
+    this.#seed = seed
     this.#options = options
     this.#groupCount = groupCount
   }
