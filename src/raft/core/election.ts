@@ -3,6 +3,7 @@
 
 import { assert, equalBytes, utf8Encode } from '../../base/index.ts'
 import { allVoters } from './confchange.ts'
+import { observe } from './observing.ts'
 import { draft, formatMessageType } from './messages.ts'
 import {
   becomeCandidate,
@@ -174,6 +175,7 @@ function becomeLeader(replica: Replica): void {
   ) {
     replica.heldUntil = replica.log.lastIndex
   }
+  observe(replica, 'BecomeLeader')
   assert(appendAsLeader(replica, [emptyProposal]), 'an empty entry is never refused')
   replica.trace(`INFO ${nameOf(replica.id)} became leader at term ${replica.term}`)
 }

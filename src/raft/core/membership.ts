@@ -11,6 +11,7 @@ import {
 import { becomeFollower, nameOf, type Replica } from './replica.ts'
 import { broadcastAppend, maybeCommit, maybeSendAppend, sendTimeoutNow } from './sending.ts'
 import { type ConfChange, type ConfState, none, type Snapshot } from './types.ts'
+import { observe } from './observing.ts'
 
 type Changed = Extract<Reconfiguration, { kind: 'changed' }>
 
@@ -73,6 +74,7 @@ export function restoreSnapshot(replica: Replica, snapshot: Snapshot): boolean {
 function switchTo(replica: Replica, next: Changed): ConfState {
   const { tracker, log, id } = replica
   const { membership } = next
+  observe(replica, 'ApplyConfChange', { newVoters: membership.voters })
   tracker.adopt(next, log.lastIndex)
   replica.trace(`INFO ${nameOf(id)} switched to configuration ${formatMembership(membership)}`)
   const own = tracker.get(id)

@@ -5,6 +5,7 @@
 
 import { decodeConfChange } from './confchange-codec.ts'
 import { allVoters, formatMembership, isJoint, reconfigure } from './confchange.ts'
+import { observeChange } from './observing.ts'
 import { nameOf, type Replica } from './replica.ts'
 import { appendAsLeader, broadcastAppend, emptyProposal, type Proposal } from './sending.ts'
 import { type ConfChange, none } from './types.ts'
@@ -36,6 +37,7 @@ export function proposeAsLeader(
       : checkChange(replica, change, pending)
     if (failed === undefined) {
       pending = replica.log.lastIndex + i + 1
+      observeChange(replica, change)
       continue
     }
     replica.trace(

@@ -9,6 +9,7 @@ import { encodeConfChange } from './confchange-codec.ts'
 import { entriesSize } from './entries.ts'
 import { applyConfChange, loadMembership } from './membership.ts'
 import { draft, type Draft, isAcceptable, isLocalTarget, isResponse } from './messages.ts'
+import { observe } from './observing.ts'
 import type { PeerProgress } from './progress.ts'
 import {
   becomeFollower,
@@ -331,11 +332,13 @@ class CoreNode implements RawNode {
     replica.messages = []
     replica.messagesAfterAppend = []
     replica.log.unstable.acceptInProgress()
+    observe(replica, 'Ready')
   }
 }
 
 function startReplica(config: CoreConfig): Replica {
   const replica = createReplica(config)
+  observe(replica, 'InitState')
   const { log, tracker } = replica
   const { hardState, confState } = config.storage.initialState()
   loadMembership(replica, confState)

@@ -8,6 +8,7 @@ import { assert } from '../../base/index.ts'
 import type { Membership } from './confchange.ts'
 import { RaftLog } from './log.ts'
 import { type Draft, isSentAfterAppend, isVoteMessage } from './messages.ts'
+import { observe, observeSend } from './observing.ts'
 import { ReadQueue } from './read-queue.ts'
 import { Tracker } from './tracker.ts'
 import {
@@ -129,6 +130,7 @@ export function send(replica: Replica, message: Draft): void {
   } else {
     message.term = replica.term
   }
+  observeSend(replica, message)
   if (isSentAfterAppend(message.type)) {
     replica.messagesAfterAppend.push(message)
     return
@@ -142,6 +144,7 @@ export function becomeFollower(replica: Replica, term: number, leader: number): 
   replica.leader = leader
   replica.role = 'follower'
   replica.trace(`INFO ${nameOf(replica.id)} became follower at term ${replica.term}`)
+  observe(replica, 'BecomeFollower')
 }
 
 export function becomeCandidate(replica: Replica): void {
@@ -150,6 +153,7 @@ export function becomeCandidate(replica: Replica): void {
   replica.vote = replica.id
   replica.role = 'candidate'
   replica.trace(`INFO ${nameOf(replica.id)} became candidate at term ${replica.term}`)
+  observe(replica, 'BecomeCandidate')
 }
 
 /** Changes neither term nor vote: a pre-vote leaves no trace when it fails (thesis 9.6). */

@@ -3,6 +3,7 @@
 import { assert } from '../../base/index.ts'
 import { payloadsSize } from './entries.ts'
 import { draft } from './messages.ts'
+import { observe } from './observing.ts'
 import { formatProgress, type PeerProgress } from './progress.ts'
 import { nameOf, type Replica, send } from './replica.ts'
 import type { Entry, EntryKind } from './types.ts'
@@ -35,6 +36,7 @@ export function appendAsLeader(replica: Replica, proposals: readonly Proposal[])
     index++
     entries.push({ term, index, kind, payload })
   }
+  for (const { kind } of entries) if (kind === 'normal') observe(replica, 'Replicate')
   log.append(entries)
   // The leader's own acknowledgement counts only once the entries are on its disk, hence a message.
   const response = draft('append-response', replica.id)
@@ -119,7 +121,9 @@ export function broadcastHeartbeat(replica: Replica): void {
 
 /** Moves the commit index to what a quorum holds; true when it moved. */
 export function maybeCommit(replica: Replica): boolean {
-  return replica.log.maybeCommit(replica.tracker.committed(), replica.term)
+  const hasMoved = replica.log.maybeCommit(replica.tracker.committed(), replica.term)
+  observe(replica, 'Commit')
+  return hasMoved
 }
 
 export function sendTimeoutNow(replica: Replica, to: number): void {

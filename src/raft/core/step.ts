@@ -11,6 +11,7 @@ import {
 import { entriesSize, payloadsSize } from './entries.ts'
 import { receiveAppend, receiveHeartbeat, receiveSnapshot } from './following.ts'
 import { draft, formatMessageType } from './messages.ts'
+import { observeReceive } from './observing.ts'
 import { appliedSnapshot, appliedTo, proposeAsLeader, reduceUncommitted } from './proposals.ts'
 import { receiveReadIndex, receiveReadIndexResponse } from './reads.ts'
 import { becomeFollower, isPromotable, nameOf, type Replica, send } from './replica.ts'
@@ -28,6 +29,7 @@ import { type Message, none } from './types.ts'
 export type StepOutcome = 'ok' | 'dropped'
 
 export function step(replica: Replica, m: Message): StepOutcome {
+  observeReceive(replica, m)
   if (m.term > replica.term) {
     const isVote = m.type === 'vote' || m.type === 'prevote'
     if (isVote && isWithinLease(replica, m)) return 'ok'

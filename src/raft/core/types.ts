@@ -137,6 +137,57 @@ export type CoreStorage = {
   snapshot(): Snapshot | 'unavailable'
 }
 
+/** Names of etcd's trace specification. */
+export type CoreEventName =
+  | 'InitState'
+  | 'BecomeCandidate'
+  | 'BecomeFollower'
+  | 'BecomeLeader'
+  | 'Commit'
+  | 'Replicate'
+  | 'ChangeConf'
+  | 'ApplyConfChange'
+  | 'Ready'
+  | 'SendAppendEntriesRequest'
+  | 'ReceiveAppendEntriesRequest'
+  | 'SendAppendEntriesResponse'
+  | 'ReceiveAppendEntriesResponse'
+  | 'SendRequestVoteRequest'
+  | 'ReceiveRequestVoteRequest'
+  | 'SendRequestVoteResponse'
+  | 'ReceiveRequestVoteResponse'
+
+/** A transition, with the state of the replica: before it for Receive, Replicate and the two of a change. */
+export type CoreEvent = {
+  readonly name: CoreEventName
+  readonly id: number
+  readonly term: number
+  readonly vote: number
+  readonly commit: number
+  readonly role: CoreRole
+  readonly lastIndex: number
+  readonly voters: readonly number[]
+  readonly votersOutgoing: readonly number[]
+  /** The leader's own. */
+  readonly progress: { readonly match: number; readonly next: number } | undefined
+  readonly message?: {
+    readonly type: string
+    readonly term: number
+    readonly from: number
+    readonly to: number
+    /** Of a snapshot: its index. */
+    readonly entries: number
+    readonly logTerm: number
+    readonly index: number
+    readonly commit: number
+    readonly vote: number
+    readonly reject: boolean
+    readonly rejectHint: number
+  }
+  readonly change?: ConfChange
+  readonly newVoters?: readonly number[]
+}
+
 export type CoreConfig = {
   readonly id: number
   readonly electionTicks: number
@@ -177,6 +228,8 @@ export type CoreConfig = {
   readonly holdsVoteAfterStart?: boolean
   /** Draws the election timeout: uniform in [0, limit). Seeded by the driver. */
   readonly random: { integer(limit: number): number }
+  /** Told of every transition (observing.ts). */
+  readonly observe?: (event: CoreEvent) => void
   /** Free logging; the script runner prints it, the driver drops it. */
   readonly trace: (line: string) => void
 }
