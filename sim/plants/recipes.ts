@@ -22,7 +22,7 @@ const leasePlants: readonly Plant[] = [
     name: 'lease-time-outlives-the-lead',
     does: 'who leads again counts on from when it led before, whatever others promised meanwhile',
     workload: 'lease',
-    seedsMax: 200,
+    seedsMax: 60,
     edits: [
       {
         file: 'src/keyspace/lessor.ts',
@@ -38,7 +38,7 @@ const watchPlants: readonly Plant[] = [
     name: 'watch-event-skipped-after-compaction',
     does: 'a watch behind the compacted revision goes on behind it, instead of ending',
     workload: 'keyspace',
-    seedsMax: 200,
+    seedsMax: 60,
     edits: [
       {
         file: 'src/keyspace/watch-source.ts',
@@ -52,7 +52,7 @@ const watchPlants: readonly Plant[] = [
     name: 'watch-told-before-its-start',
     does: 'a watch that begins beyond its node is told how far the node is',
     workload: 'keyspace',
-    seedsMax: 100,
+    seedsMax: 60,
     edits: [
       {
         file: 'src/keyspace/watch-fan.ts',
@@ -70,7 +70,7 @@ const watchPlants: readonly Plant[] = [
     name: 'watch-joins-behind-the-feed',
     does: 'a watch joins its feed wherever the feed is',
     workload: 'keyspace',
-    seedsMax: 200,
+    seedsMax: 60,
     edits: [
       {
         file: 'src/keyspace/watch-feed.ts',
@@ -178,19 +178,6 @@ const holdPlants: readonly Plant[] = [
     ],
   },
   {
-    name: 'session-trusts-its-timers',
-    does: 'an owner that was paused believes in its session until a keepalive tells it',
-    workload: 'lock',
-    seedsMax: 100,
-    edits: [
-      {
-        file: `${recipes}/session.ts`,
-        find: 'if (this.leftMs() > 0) return true',
-        replace: 'if (!this.signal.aborted) return true',
-      },
-    ],
-  },
-  {
     name: 'one-permit-too-many',
     does: 'the first of the line takes a permit when all are held',
     workload: 'semaphore',
@@ -259,20 +246,15 @@ const workPlants: readonly Plant[] = [
     ],
   },
   {
-    name: 'tick-ended-without-its-run',
-    does: 'the end of a tick is recorded by whoever believes to lead, run or no run',
+    name: 'dead-tick-still-runs',
+    does: 'a tick that became a dead letter is tried again by the next leader',
     workload: 'schedule',
-    seedsMax: 60,
+    seedsMax: 10,
     edits: [
       {
         file: `${recipes}/schedule.ts`,
-        find: 'await this.#write([this.#isUnchanged(run)], [this.#dropRun(run), ...result])',
-        replace: 'await this.#write([], [this.#dropRun(run), ...result])',
-      },
-      {
-        file: `${recipes}/schedule.ts`,
-        find: 'compares: [leadership.guard(), ...compares], success',
-        replace: 'compares: [...compares], success',
+        find: '[this.#dropRun(run), put, ...room]',
+        replace: '[put, ...room]',
       },
     ],
   },

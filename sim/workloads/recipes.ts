@@ -1,5 +1,5 @@
 // Recipes under faults: their owners run on the nodes of a namespace, are paused, cut off and killed with them, and are
-// born again when a node starts. Each exercise has its own judge (recipes/*.ts); a run plays one of them.
+// born again when a node starts; members change meanwhile. Each exercise has its own judge (recipes/*.ts); a run plays one of them.
 //
 // An exercise goes on for a while after the heal, then ends in order; what must hold is then checked on what
 // its owners saw and on what is left in the keyspace.
@@ -48,9 +48,7 @@ const durationFactor = 2
 const calmMs = 8_000
 const endMs = 6_000
 
-export const recipePromises: readonly string[] = nodePromises.filter(
-  (kind) => kind !== 'configuration changes',
-)
+export const recipePromises: readonly string[] = [...nodePromises, 'fault stalled disk']
 
 export async function runExercise(
   world: World,
@@ -59,6 +57,7 @@ export async function runExercise(
 ): Promise<void> {
   const cluster = new KeyspaceCluster(world, {
     founders: options.nodes,
+    hasSpare: true,
     historyRevisionsMax,
     historyMs,
     opened: (node) => exercise.opened(node),
@@ -69,12 +68,14 @@ export async function runExercise(
   for (const node of cluster.nodes) cluster.start(node)
   const faults = new Faults(world, {
     nodes: cluster.nodes,
-    kinds: kind.faults ?? nodeFaultKinds,
+    kinds: [...(kind.faults ?? nodeFaultKinds), 'stalled disk'],
     restart: (node) => cluster.start(node),
     everyMs: 1_000,
   })
+  const operator = cluster.changeMembers(() => stage.healedMs > 0)
   await faults.run(options.durationMs * durationFactor)
   stage.healedMs = world.nowMs
+  await operator
   await world.sleep(calmMs)
   stage.isOver = true
   await world.sleep(endMs)

@@ -213,6 +213,21 @@ describe('once only', () => {
       assert.equal(bench.machine.state.record.revision, 2)
     }))
 
+  it('remembers a refusal like any other answer', () =>
+    inBench(async (bench) => {
+      const request: TxnRequest = {
+        compares: [],
+        success: [{ kind: 'put', key: text('k'), value: text(''), ignoreValue: true }],
+        failure: [],
+      }
+      const first = bench.applyTxn(request, { sequence: 1, lowestOpen: 1 })
+      assert.throws(() => decodeAnswer(first), /key not found/)
+      bench.applyTxn(put('now it is there'), { sequence: 2, lowestOpen: 1 })
+      bench.machine.state.reload()
+      assert.deepEqual(bench.applyTxn(request, { sequence: 1, lowestOpen: 1 }), first)
+      assert.equal(bench.machine.state.record.revision, 2)
+    }))
+
   it('refuses another request under the same id, and one that was closed', () =>
     inBench(async (bench) => {
       bench.applyTxn(put('1'), { sequence: 1, lowestOpen: 1 })

@@ -24,6 +24,7 @@ import {
   formatViolation,
   type History,
   HistoryRecorder,
+  type Operation,
   type QueueInput,
   queueModel,
   type QueueOutput,
@@ -59,6 +60,8 @@ type Received = {
   readonly attempt: number
   readonly token: Revision
   readonly returnedMs: number
+  /** Of the recorder. */
+  readonly at: number
   /** Nobody else has it before: what the receiver was told, by the world's time. */
   readonly endsMs: number
   /** Given back or forgotten on purpose: others may have it before its time is over. */
@@ -137,7 +140,7 @@ class Queues implements Exercise {
       const { attempt, token } = delivery
       const known = this.#received.get(body) ?? []
       this.#received.set(body, known)
-      known.push({ attempt, token, ...timesOf(delivery, world.nowMs), isReleased: false })
+      known.push({ attempt, token, ...this.#timesOf(delivery), isReleased: false })
       world.count(attempt === 1 ? 'messages delivered' : 'messages delivered again')
       // Only first deliveries are in order; the others take nothing from the queue of those.
       if (attempt === 1) this.#recorder.returned(call, { value: body })
@@ -151,6 +154,12 @@ class Queues implements Exercise {
     } finally {
       timer.cancel()
     }
+  }
+
+  #timesOf(delivery: Delivery) {
+    const { nowMs } = this.#stage.world
+    const endsMs = nowMs + delivery.leftMs() * caution
+    return { returnedMs: nowMs, endsMs, at: this.#recorder.moment() }
   }
 
   async #work(node: RunningNode, delivery: Delivery, random: Random): Promise<void> {
@@ -205,7 +214,6 @@ class Queues implements Exercise {
   }
 
   async #drainOne(node: RunningNode, queue: Queue, random: Random): Promise<void> {
-    const { world } = this.#stage
     const call = this.#recorder.called(node.host.node, { kind: 'dequeue', queue: name })
     const delivery = await queue.tryReceive().catch((error: unknown) => {
       this.#recorder.lost(call)
@@ -219,7 +227,7 @@ class Queues implements Exercise {
     const { attempt, token } = delivery
     const known = this.#received.get(body) ?? []
     this.#received.set(body, known)
-    known.push({ attempt, token, ...timesOf(delivery, world.nowMs), isReleased: false })
+    known.push({ attempt, token, ...this.#timesOf(delivery), isReleased: false })
     if (attempt === 1) this.#recorder.returned(call, { value: body })
     else this.#recorder.refused(call)
     await this.#work(node, delivery, random)
@@ -263,25 +271,51 @@ class Queues implements Exercise {
       }
     }
     for (const [body, deliveries] of this.#received) this.#checkDeliveries(body, deliveries)
-    const verdict = check(this.#firstDeliveries(), queueModel, { stepsMax: 3_000_000 })
+    const verdict = check(this.#firstDeliveries(), queueModel, { stepsMax: 600_000 })
     this.#stage.world.count('operations judged', verdict.operations)
     if (verdict.kind === 'violated') throw new WorldFailure(formatViolation(verdict, queueModel))
     // Long queues are hard for any search: order is then judged by tokens alone.
+    this.#checkOrder()
     if (verdict.kind === 'unknown') this.#stage.world.count('queues too wide to judge')
   }
 
+  /** Of two messages that were enqueued one after the other, the first has the lower token of first deliveries. */
+  #checkOrder(): void {
+    const firsts = this.#recorder.history().flatMap(({ input, output, calledAt, returnedAt }) => {
+      if (input.kind !== 'enqueue' || output === undefined) return []
+      const first = this.#received.get(input.value)?.find(({ attempt }) => attempt === 1)
+      return first === undefined ? [] : [{ ...input, token: first.token, calledAt, returnedAt }]
+    })
+    for (const one of firsts) {
+      const late = firsts.find(({ calledAt, token }) => {
+        return calledAt > one.returnedAt && token < one.token
+      })
+      if (late !== undefined) throw new WorldFailure(`${late.value} overtook ${one.value}`)
+    }
+  }
+
   /**
-   * A receive without an answer may have been a first delivery that nobody saw: only where there is a message
-   * whose first delivery was not seen.
+   * Enqueues and first deliveries as a queue would have done them. At the end everything that was ever in was delivered
+   * or is dead, so every operation is known to have happened or not: a first delivery that nobody saw was made
+   * between its enqueue and the sight of a later one; a receive without an answer that took nothing first is left out.
    */
   #firstDeliveries(): History<QueueInput, QueueOutput> {
-    const history = this.#recorder.history()
-    const isUnseen = [...this.#sent.keys()].some((body) => {
-      const deliveries = this.#received.get(body) ?? []
-      return !deliveries.some(({ attempt }) => attempt === 1)
-    })
-    if (isUnseen) return history
-    return history.filter(({ input, output }) => input.kind === 'enqueue' || output !== undefined)
+    const end = this.#recorder.moment()
+    const complete: Operation<QueueInput, QueueOutput>[] = []
+    for (const operation of this.#recorder.history()) {
+      const { input, output, calledAt } = operation
+      if (output !== undefined) complete.push(operation)
+      if (input.kind !== 'enqueue') continue
+      const deliveries = this.#received.get(input.value) ?? []
+      if (deliveries.length === 0 && !this.#dead.has(input.value)) continue
+      const seenAt = Math.min(end, ...deliveries.map(({ at }) => at))
+      if (output === undefined) complete.push({ ...operation, output: {}, returnedAt: seenAt })
+      if (deliveries.some(({ attempt }) => attempt === 1)) continue
+      const first = { kind: 'dequeue', queue: name } as const
+      const taken = { output: { value: input.value }, calledAt, returnedAt: seenAt }
+      complete.push({ client: -1, input: first, ...taken })
+    }
+    return complete
   }
 
   #checkDeliveries(body: string, deliveries: Received[]): void {
@@ -301,8 +335,4 @@ class Queues implements Exercise {
       }
     }
   }
-}
-
-function timesOf(delivery: Delivery, nowMs: number) {
-  return { returnedMs: nowMs, endsMs: nowMs + delivery.leftMs() * caution }
 }
