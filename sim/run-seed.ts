@@ -29,8 +29,6 @@ const exercises: readonly (readonly [string, LoadExercise])[] = [
   ],
 ]
 
-export const exerciseNames: readonly string[] = exercises.map(([name]) => name)
-
 /** Each seed plays one of them. */
 async function loadRecipes(): Promise<Workload> {
   const kinds = await Promise.all(exercises.map(([, load]) => load()))
