@@ -30,6 +30,8 @@ export type FaultsOptions = {
   readonly mayFlip?: (path: string) => boolean
   /** Who may be hit now. Default: one node of the run, while no other fault was yet. */
   readonly drawFlipped?: () => number | undefined
+  /** Every other node has the bytes whole: they may flip beside other faults. */
+  readonly isReplicated?: boolean
   /** Time between two faults, drawn in [0, 2 * everyMs). */
   readonly everyMs: number
 }
@@ -181,7 +183,7 @@ export class Faults {
    * shard: rot beside a missing shard is more than 2+1 promises to survive.
    */
   #flip(): boolean {
-    const { mayFlip, drawFlipped } = this.#options
+    const { mayFlip, drawFlipped, isReplicated = false } = this.#options
     if (mayFlip === undefined) return false
     if (drawFlipped !== undefined) {
       const node = drawFlipped()
@@ -191,7 +193,7 @@ export class Faults {
       this.#later(4_000, () => this.#restart(node))
       return true
     }
-    if (this.#mayBeShort) return false
+    if (this.#mayBeShort && !isReplicated) return false
     this.#flippedNode ??= this.#pick(this.#options.nodes)
     return this.#world.disk(this.#flippedNode).flipBit(mayFlip)
   }

@@ -34,6 +34,8 @@ import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
 /** What a batch of seeds must have seen at least once. */
 export const keyspacePromises: readonly string[] = [
   ...nodePromises,
+  'fault flipped bit',
+  'values recovered',
   'reads',
   'writes acknowledged',
   'compares that failed',
@@ -98,7 +100,9 @@ class KeyspaceWorkload {
     for (const node of this.#nodes) this.#cluster.start(node)
     const faults = new Faults(this.#world, {
       nodes: this.#nodes,
-      kinds: nodeFaultKinds,
+      kinds: [...nodeFaultKinds, 'flipped bit', 'flipped bit'],
+      mayFlip: (path) => path.startsWith('db/values'),
+      isReplicated: true,
       restart: (node) => this.#cluster.start(node),
       everyMs: 1_000,
     })
@@ -238,6 +242,8 @@ class KeyspaceWorkload {
 
   #check(): void {
     countJournals(this.#world)
+    const recovered = this.#world.counts.get('journal keyspace.value_recovered') ?? 0
+    this.#world.count('values recovered', recovered)
     const verdict = check(this.#recorder.history(), registerModel)
     this.#world.count('operations judged', verdict.operations)
     if (verdict.kind === 'violated') throw new WorldFailure(formatViolation(verdict, registerModel))

@@ -58,6 +58,24 @@ describe('routing', () => {
       assert.deepEqual(result.previous?.value, value)
     }))
 
+  it('gets a value that rots here from a member whose bytes have the right digest', () =>
+    inWorld(async (world) => {
+      const value = new Uint8Array(5_000).fill(7)
+      await world.at(1).put(key, value)
+      for (const id of [1, 2, 3]) await world.machineAt(id).sync()
+      const [[id, object] = []] = world.segmentsAt(2).objects
+      assert.ok(id !== undefined && object !== undefined)
+      const wrong = { ...object, bytes: new Uint8Array(5_000).fill(8) }
+      world.segmentsAt(2).objects.delete(id)
+      world.segmentsAt(1).objects.set(id, wrong)
+      const read = async () => (await world.at(2).range({ key })).kvs[0]?.value
+      assert.deepEqual(await read(), value)
+      assert.deepEqual(world.segmentsAt(2).objects.get(id)?.bytes, value, 'it was put back')
+      for (const node of [1, 2]) world.segmentsAt(node).objects.delete(id)
+      world.network.down.add(nodeId(3))
+      await assert.rejects(read(), { code: 'corrupt' })
+    }))
+
   it('finds the leader again after it moved', () =>
     inWorld(async (world) => {
       await world.at(4).put(key, text('a'))

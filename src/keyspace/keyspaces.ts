@@ -15,6 +15,7 @@ import { Comparison } from './comparison.ts'
 import { createMachine, type KeyspaceMachine } from './machine.ts'
 import { Replica } from './replica.ts'
 import { Router } from './router.ts'
+import { recoverFrom } from './value-recovery.ts'
 import { ValueShelf } from './values.ts'
 import { answerPull } from './watch-feed.ts'
 import { WatchSource } from './watch-source.ts'
@@ -136,6 +137,7 @@ class NodeKeyspaces implements CoreKeyspaces {
       store,
       segments: values,
       onFatal: (error) => this.#stop(error),
+      recover: recoverFrom({ ...dependencies, groupOf: (id) => dependencies.raft.group(id) }),
     })
     rpc.serve(controlMethod.keyspaceRequest, (call) => this.#answer(call))
     const window = {

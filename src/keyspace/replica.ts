@@ -11,6 +11,7 @@ import {
   encodeStatusAnswer,
   encodeUpkeepAnswer,
 } from './core/calls.ts'
+import { decodeVersionAt } from './value-recovery.ts'
 import { checkRange } from './core/check.ts'
 import {
   alarms,
@@ -138,6 +139,8 @@ export class Replica {
     if (kind === 'mark') return this.#readMark(body, signal)
     if (this.isDiverged) throw divergedFault()
     switch (kind) {
+      case 'value':
+        return this.#values.readHere(versionKey(this.machine.state.space, decodeVersionAt(body)))
       case 'hash':
         return this.#readHash(body)
       case 'keepalive':

@@ -35,11 +35,15 @@ const moveAfterMs = 1000
 /** With a full disk, writes are refused beyond this. */
 const pendingBytesMax = 64 * 1024 * 1024
 
+/** The bytes of a long value from another replica, checked against its digest; undefined: nobody gave them. */
+export type Recover = (key: Uint8Array) => Promise<Uint8Array | undefined>
+
 export class ValueShelf {
   readonly #host: Host
   readonly #store: Store
   readonly #segments: Segments
   readonly #onFatal: (error: unknown) => void
+  readonly #recover: Recover
   #pendingBytes: number
   #moving: Promise<void> | undefined
   #isTimed = false
@@ -54,11 +58,14 @@ export class ValueShelf {
     readonly store: Store
     readonly segments: Segments
     readonly onFatal: (error: unknown) => void
+    /** Default: nobody else has it. */
+    readonly recover?: Recover
   }) {
     this.#host = dependencies.host
     this.#store = dependencies.store
     this.#segments = dependencies.segments
     this.#onFatal = dependencies.onFatal
+    this.#recover = dependencies.recover ?? (async () => undefined)
     this.#pendingBytes = this.#measurePending()
   }
 
@@ -79,8 +86,21 @@ export class ValueShelf {
     else this.#moveLater()
   }
 
-  /** The value of a version. Fault 'corrupt' when it is nowhere or damaged. */
+  /** The value of a version, of another replica when it rots here. Fault 'corrupt' when it is nowhere. */
   async read(key: Uint8Array): Promise<Uint8Array> {
+    try {
+      return await this.readHere(key)
+    } catch (error) {
+      if (!isFault(error, 'corrupt')) throw error
+      const value = await this.#recover(key)
+      if (value === undefined) throw error
+      await this.#putAgain(key, value)
+      return value
+    }
+  }
+
+  /** As read(), without asking anybody. */
+  async readHere(key: Uint8Array): Promise<Uint8Array> {
     const pending = this.#store.get('pending', key)
     if (pending !== undefined) return pending
     try {
@@ -175,6 +195,17 @@ export class ValueShelf {
   async close(): Promise<void> {
     this.#isClosed = true
     while (this.#moving !== undefined) await this.#moving
+  }
+
+  /** Of a value that is still named; with a full disk the next reader asks again. */
+  async #putAgain(key: Uint8Array, value: Uint8Array): Promise<void> {
+    if (this.#store.get('history', key) === undefined) return
+    this.#host.journal.event('warning', 'keyspace.value_recovered', { bytes: value.length })
+    try {
+      await this.#segments.put(key, value)
+    } catch (error) {
+      if (!isFault(error)) throw error
+    }
   }
 
   #moveLater(): void {

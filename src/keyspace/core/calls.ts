@@ -66,7 +66,10 @@ const callFields = message({
   isSerializable: bool(3),
   body: bytes(4),
 })
-/** Numbers of kinds are for ever: new ones go to the end. write: a WriteRequest of any kind. */
+/**
+ * Numbers of kinds are for ever: new ones go to the end. write: a WriteRequest of any kind. value: the revision and
+ * sub of a version (as in the keys of its rows), for the bytes of its long value as this replica has them.
+ */
 const callKinds = [
   'range',
   'read',
@@ -80,6 +83,7 @@ const callKinds = [
   'mark',
   'session',
   'guard',
+  'value',
 ] as const
 export type CallKind = (typeof callKinds)[number]
 

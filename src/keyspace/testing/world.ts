@@ -34,6 +34,7 @@ export class World {
     readonly keyspaces: CoreKeyspaces
     readonly keyspace: FullKeyspace
     readonly store: Store
+    readonly values: TestSegments
   }[] = []
 
   constructor(host: Host, options: WorldOptions = {}) {
@@ -63,6 +64,10 @@ export class World {
     return this.#node(id).store
   }
 
+  segmentsAt(id: number): TestSegments {
+    return this.#node(id).values
+  }
+
   async close(): Promise<void> {
     for (const { keyspaces } of this.#nodes) await keyspaces.close()
   }
@@ -80,18 +85,19 @@ export class World {
     const raft = testRaft(host, this.consensus, { self, store })
     const rpc = this.network.rpc(self)
     const founders = { voters: [1, 2, 3].map(nodeId) }
+    const values = new TestSegments()
     const keyspaces = await createKeyspaces(
       {
         host,
         raft,
         rpc,
         store,
-        values: new TestSegments(),
+        values,
         self,
         session: { number: 1000 + id },
       },
       { namespaces: [{ name, group: testGroup, founders, ...this.#options.namespace }] },
     )
-    this.#nodes.push({ keyspaces, keyspace: await keyspaces.open(name), store })
+    this.#nodes.push({ keyspaces, keyspace: await keyspaces.open(name), store, values })
   }
 }
