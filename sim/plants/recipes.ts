@@ -81,6 +81,22 @@ const watchPlants: readonly Plant[] = [
   },
 ]
 
+const valuePlants: readonly Plant[] = [
+  {
+    name: 'rotten-value-left-to-rot',
+    does: 'a value whose bytes are damaged on one node is asked of nobody else',
+    workload: 'keyspace',
+    seedsMax: 60,
+    edits: [
+      {
+        file: 'src/keyspace/value-recovery.ts',
+        find: 'if (value !== undefined && equalBytes(sha256(value), digest)) return value',
+        replace: 'if (value !== undefined && value.length < 0) return value',
+      },
+    ],
+  },
+]
+
 const sessionPlants: readonly Plant[] = [
   {
     name: 'sessions-missing-from-the-snapshot',
@@ -263,6 +279,7 @@ const workPlants: readonly Plant[] = [
 export const recipePlants: readonly Plant[] = [
   ...leasePlants,
   ...watchPlants,
+  ...valuePlants,
   ...sessionPlants,
   ...holdPlants,
   ...workPlants,

@@ -127,7 +127,9 @@ class Once implements Exercise {
   async #ask(node: RunningNode, sender: Sender, random: Random): Promise<Numbered> {
     const sequence = sender.next++
     const list = lists[random.integer(lists.length)] as string
-    const isRefused = random.chance(0.15)
+    const length = this.#lengths.get(list) ?? 0
+    const isRefused = length >= elementsMax || random.chance(0.15)
+    if (!isRefused) this.#lengths.set(list, length + 1)
     const element = String(++this.#elements)
     const request = isRefused ? toBadTxn(element) : toAppend(list, element)
     const numbered: Numbered = {
@@ -136,9 +138,6 @@ class Once implements Exercise {
       body: encodeTxn(request),
       answer: undefined,
     }
-    const isFull = (this.#lengths.get(list) ?? 0) >= elementsMax
-    if (isFull) return numbered
-    this.#lengths.set(list, (this.#lengths.get(list) ?? 0) + 1)
     const call = isRefused
       ? undefined
       : this.#recorder.called(node.host.node, { kind: 'append', key: list, element })
