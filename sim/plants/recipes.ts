@@ -86,7 +86,7 @@ const valuePlants: readonly Plant[] = [
     name: 'rotten-value-left-to-rot',
     does: 'a value whose bytes are damaged on one node is asked of nobody else',
     workload: 'keyspace',
-    seedsMax: 60,
+    seedsMax: 150,
     edits: [
       {
         file: 'src/keyspace/value-recovery.ts',
