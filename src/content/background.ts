@@ -226,6 +226,7 @@ export class Background {
     let restored = 0
     for (const [name, { tag, id, shard }] of [...this.#damaged]) {
       let isDone = true
+      let isNeeded = false
       for (const namespace of this.#options.namespaces) {
         if (this.#isClosed || namespaceTag(namespace) !== tag) continue
         const keyspace = await this.#context.table.open(namespace)
@@ -235,7 +236,9 @@ export class Background {
           this.#damagedShards++
         }
         if (outcome === 'failed') isDone = false
+        if (outcome !== 'needless') isNeeded = true
       }
+      if (!isNeeded && !this.#isClosed) await this.#stored.deleteDamaged(shardKey({ tag, id, shard }))
       if (isDone) this.#damaged.delete(name)
     }
     this.#repairedShards += restored

@@ -167,6 +167,21 @@ describe('damage', () => {
     }
   })
 
+  it('of a shard that no chunk needs is reported once, and the shard deleted', async () => {
+    const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
+    const bytes = seededRandom(10).bytes(9_000)
+    const draft = await write(cluster, bytes, true)
+    const { content, segments } = cluster.node(1)
+    const [name] = [...segments.objects.keys()] as [string]
+    segments.damage(name, 7)
+    equal((await cluster.run(content.runScrub())).damaged, 1)
+    deepEqual(await cluster.run(content.runScrub()), { verified: 0, damaged: 0 })
+    const manifest = await cluster.name(draft)
+    equal(await cluster.repair(), 0)
+    equal(segments.objects.size, 1)
+    deepEqual(await cluster.load(2, manifest), bytes)
+  })
+
   it('is met with other shards when two are damaged in different stripes', async () => {
     const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
     const bytes = seededRandom(9).bytes(32_000)

@@ -86,6 +86,16 @@ export class StoredShards {
     return this.segments.verify(key)
   }
 
+  /**
+   * Deletes a shard that no chunk names, if it is damaged: nobody makes it again, and every scrub would report it until
+   * the sweep comes to it. A writer that names it yet has named a missing shard, which the audit makes good.
+   */
+  deleteDamaged(key: Uint8Array): Promise<void> {
+    return this.exclusive(async () => {
+      if ((await this.verify(key)) === 'damaged') await this.segments.delete([key])
+    })
+  }
+
   /** Runs alone among touches and sweeps of this node. */
   exclusive<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(run, run)
