@@ -17,6 +17,7 @@ function raftScripts(): Step | undefined {
 const { passed, failed } = await runSteps([
   ...checkSteps(),
   raftScripts(),
+  programStep('simulated seeds', 'tools/fixed-seeds.ts'),
   programStep('founding explored', 'sim/main.ts', ['--workload', 'founding', '--explore']),
   testStep('conformance', testFiles('test/conformance/**/*.test.ts'), true),
   testStep('end to end', testFiles('test/e2e/**/*.test.ts'), true),
