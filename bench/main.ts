@@ -12,6 +12,7 @@ const benches: Record<string, () => Promise<{ run(args: readonly string[]): Prom
   'idle-groups': () => import('./idle-user-namespaces.ts'),
   'idle-rafts': () => import('./idle-groups.ts'),
   'idle-namespaces': () => import('./idle-namespaces.ts'),
+  transport: () => import('./transport.ts'),
 }
 
 const [name = '', ...args] = argv.slice(2)

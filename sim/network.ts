@@ -1,7 +1,8 @@
 // The network between nodes: ordered byte connections with delay. A direction of a link can be blocked
 // (one-way partition): its bytes wait, as under a transport that retransmits, and arrive after the heal
-// if the connection still lives. Connections break at random when the faults say so. After kill -9 the
-// peers see the end of their connections; after loss of power they see nothing at all.
+// if the connection still lives. Connections break at random when the faults say so; a plain one may have
+// a bit flipped instead. After kill -9 the peers see the end of their connections; after loss of power they
+// see nothing at all.
 
 import { clusterId, Fault, type NodeId, nodeId, type Random } from '../src/base/index.ts'
 import type {
@@ -32,6 +33,7 @@ const bytesPerMs = 100_000
 
 export class SimNetwork {
   readonly random: Random
+  readonly #world: World
   readonly #listening = new Map<string, Listening>()
   readonly #blocked = new Set<string>()
   readonly #ends = new Set<SimEnd>()
@@ -39,6 +41,7 @@ export class SimNetwork {
   extraDelayMs = 0
 
   constructor(world: World) {
+    this.#world = world
     this.random = world.drawRandom()
   }
 
@@ -89,6 +92,12 @@ export class SimNetwork {
     const ends = [...this.#ends]
     const end = ends[this.random.integer(Math.max(1, ends.length))]
     if (end === undefined) return false
+    // A plain connection's transport must notice, and break it itself.
+    if (end.isPlain && this.random.chance(0.5)) {
+      this.#world.count('bits flipped on the wire')
+      end.flipsNext = true
+      return true
+    }
     end.breakDown(new Fault('unavailable', 'the connection was reset'))
     return true
   }
@@ -188,6 +197,9 @@ class SimEnd implements Connection {
   readonly peer: Connection['peer']
   readonly remoteAddress: string
   peerEnd: SimEnd | undefined
+  readonly isPlain: boolean
+  /** The next bytes from here arrive with one bit changed. */
+  flipsNext = false
   readonly #network: SimNetwork
   readonly #receiveBuffer: Uint8Array | undefined
   /** Bytes on the way from here to the peer, in order. */
@@ -215,6 +227,7 @@ class SimEnd implements Connection {
     this.#network = network
     this.host = host
     const { nodeId, clusterId } = options.identity ?? nobody
+    this.isPlain = options.identity === undefined
     this.peer = { nodeId, clusterId }
     this.remoteAddress = options.remoteAddress
     this.#receiveBuffer = options.receiveBuffer
@@ -296,6 +309,7 @@ class SimEnd implements Connection {
     if (peer.#arrivedBytes() > highWaterBytes) return
     this.#isPumping = true
     const bytes = this.#takeSome()
+    if (this.flipsNext) this.#flipBit(bytes)
     const delayMs = this.#network.delayMs() + bytes.length / bytesPerMs
     peer.host.schedule(delayMs, 'bytes', () => {
       this.#isPumping = false
@@ -316,6 +330,13 @@ class SimEnd implements Connection {
     if (limit === all.length) return all
     this.#onTheWay.unshift(all.subarray(limit))
     return all.subarray(0, limit)
+  }
+
+  #flipBit(bytes: Uint8Array): void {
+    this.flipsNext = false
+    const { random } = this.#network
+    const at = random.integer(bytes.length)
+    bytes[at] = (bytes[at] as number) ^ (1 << random.integer(8))
   }
 
   #maybeDrained(): void {

@@ -20,7 +20,7 @@ import {
   type RaftOptions,
   raftTable,
 } from '../../src/raft/index.ts'
-import { createRpc, type Rpc } from '../../src/rpc/index.ts'
+import { createKeyTransport, createRpc, type Rpc } from '../../src/rpc/index.ts'
 import { openLog, openStore, type Store } from '../../src/storage/index.ts'
 import { Agreement } from '../checkers/agreement.ts'
 import { isLinearizable, type RegisterOperation } from '../checkers/linearizability.ts'
@@ -37,6 +37,7 @@ import {
   readRegister,
   registersTable,
 } from './registers.ts'
+import { sharedKeyOf } from './shared-key.ts'
 
 type RunningNode = {
   readonly host: SimHost
@@ -57,6 +58,8 @@ export const raftPromises: readonly string[] = [
   ...nodePromises,
   'fault flipped bit',
   'damaged disks refused',
+  'nodes with a shared key',
+  'bits flipped on the wire',
   'snapshots sent',
   'nodes with a full log',
   'writes acknowledged',
@@ -159,8 +162,12 @@ class RaftWorkload {
     const tables = [raftTable, registersTable]
     const store = await openStore(host, { path: 'db/store', tables })
     const identity = identityOf(self)
+    const key = sharedKeyOf(this.#world)
     const rpc = createRpc(host, {
-      transport: host.network.secured(identity),
+      transport:
+        key === undefined
+          ? host.network.secured(identity)
+          : createKeyTransport(host, { self: identity, key }),
       listen: addressOf(host.node),
     })
     const onFatal = (fault: Fault): void => host.journal.fatal('raft.failed', fault)

@@ -27,6 +27,7 @@ import { WorldFailure } from '../failures.ts'
 import type { SimHost } from '../sim-host.ts'
 import type { World } from '../world.ts'
 import type { S3Key } from './s3-signing.ts'
+import { sharedKeyHexOf } from './shared-key.ts'
 
 export const bucket = 'simulated'
 export const region = 'sim-1'
@@ -260,9 +261,11 @@ export class S3Cluster {
     const self = this.#identities.get(place) as NodeId
     const pem = { authorityPem: '', certificatePem: '', privateKeyPem: '' }
     const identity: NodeIdentity = { nodeId: self, clusterId: cluster, ...pem }
+    const sharedKeyHex = sharedKeyHexOf(this.#world)
     return {
       self,
       identity,
+      ...(sharedKeyHex === undefined ? {} : { sharedKeyHex }),
       topology: this.#topology,
       founders: this.#founders,
       listen: {

@@ -4,7 +4,7 @@
 // The dialling side's proof is an empty sealed record, sent at once. Without it, a recorded hello that
 // somebody plays again would look like a member until its first real record fails.
 
-import { assert, Fault, isFault } from '../../base/index.ts'
+import { assert, concatBytes, Fault, isFault } from '../../base/index.ts'
 import type { ByteConnection, Clock, Connection, PeerIdentity, Timer } from '../../host/index.ts'
 import { answerGreeting, DialledGreeting, type GreetingOptions, otherKey } from './core/greeting.ts'
 import {
@@ -103,7 +103,7 @@ export class KeyConnection implements Connection {
     if (this.#isEnded || sealer === undefined) return false
     const sealed: Uint8Array[] = []
     sealAll(sealer, parts, sealed)
-    const hasRoom = this.#inner.send(sealed)
+    const hasRoom = this.#inner.send(joinSmall(sealed))
     onLeft?.()
     return hasRoom
   }
@@ -273,4 +273,27 @@ function sealAll(sealer: RecordSealer, parts: readonly Uint8Array[], target: Uin
     }
   }
   if (length > 0) sealer.seal(record, length, target)
+}
+
+const smallBytes = 1024
+
+/** Headers and tags beside one another leave as one part: a socket's write costs more than copying them. */
+function joinSmall(parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  const joined: Uint8Array[] = []
+  let small: Uint8Array[] = []
+  const flush = (): void => {
+    if (small.length > 0)
+      joined.push(small.length === 1 ? (small[0] as Uint8Array) : concatBytes(small))
+    small = []
+  }
+  for (const part of parts) {
+    if (part.length <= smallBytes) {
+      small.push(part)
+      continue
+    }
+    flush()
+    joined.push(part)
+  }
+  flush()
+  return joined
 }
