@@ -14,7 +14,7 @@ export function checkSteps(): readonly (Step | undefined)[] {
     `cli-${process.platform}-${process.arch}`,
     'biome',
   )
-  const sources = ['src', 'sim', 'test', 'tools', 'bench', 'examples']
+  const sources = ['src', 'sim', 'test', 'tools', 'bench', 'examples', 'adapters']
   return [
     { name: 'types', command: bin('tsc'), args: ['--noEmit', '-p', root] },
     { name: 'lint', command: biome, args: ['check', ...sources] },

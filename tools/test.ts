@@ -14,11 +14,20 @@ function raftScripts(): Step | undefined {
   return undefined
 }
 
+/** The adapter's packages are installed apart (`npm ci --prefix adapters/libp2p`); without them it is skipped. */
+function libp2pAdapter(): Step | undefined {
+  const place = join(root, 'adapters', 'libp2p', 'node_modules')
+  if (existsSync(place)) return testStep('libp2p adapter', testFiles('adapters/libp2p/*.test.ts'))
+  console.log(`libp2p adapter: skipped, ${place} is absent`)
+  return undefined
+}
+
 const { passed, failed } = await runSteps([
   ...checkSteps(),
   raftScripts(),
   programStep('simulated seeds', 'tools/fixed-seeds.ts'),
   programStep('founding explored', 'sim/main.ts', ['--workload', 'founding', '--explore']),
+  libp2pAdapter(),
   testStep('conformance', testFiles('test/conformance/**/*.test.ts'), true),
   testStep('end to end', testFiles('test/e2e/**/*.test.ts'), true),
 ])

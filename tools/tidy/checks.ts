@@ -88,8 +88,9 @@ export function checkNames({ file, code }: Source): readonly Problem[] {
     const bad = words.find((word) => bannedWords.includes(word) && !isWireWord(file, word))
     if (bad !== undefined) problems.push({ file, line, what: `"${bad}" in the name ${name}` })
     if (bannedNames.includes(name)) problems.push({ file, line, what: `"${name}" alone as a name` })
-    if (isFunction && bannedVerbs.includes(words[0] ?? '')) {
-      problems.push({ file, line, what: `"${words[0]}" as the verb of ${name}` })
+    const verb = words[0] ?? ''
+    if (isFunction && bannedVerbs.includes(verb) && !isWireWord(file, verb)) {
+      problems.push({ file, line, what: `"${verb}" as the verb of ${name}` })
     }
   }
   return problems

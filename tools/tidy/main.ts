@@ -6,7 +6,7 @@ import { join, relative } from 'node:path'
 import { checkAll, checkDocument, type Problem, readSource } from './checks.ts'
 
 const root = join(import.meta.dirname, '..', '..')
-const folders = ['src', 'sim', 'tools', 'test', 'bench', 'examples']
+const folders = ['src', 'sim', 'tools', 'test', 'bench', 'examples', 'adapters']
 /** Another language: compiled to WebAssembly, checked by its own compiler. */
 const otherLanguages = ['src/content/kernel/assembly/']
 
@@ -15,6 +15,7 @@ function listSources(): string[] {
     .filter((folder) => existsSync(join(root, folder)))
     .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .filter((entry) => !entry.parentPath.includes('node_modules'))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
     .filter((file) => !otherLanguages.some((place) => file.startsWith(place)))
     .sort()

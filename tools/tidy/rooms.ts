@@ -72,6 +72,7 @@ export const worldly: readonly string[] = [
   'test/',
   'bench/',
   'examples/',
+  'adapters/',
   'sim/main.ts',
   'sim/plants/planting.ts',
   'sim/plants/run-plants.ts',
@@ -110,10 +111,11 @@ export const bannedAmbient: Readonly<Record<string, string>> = {
   toLocaleString: 'a fixed format',
 }
 
-/** Words that a wire protocol uses itself (S3's CommonPrefixes, the service in a signature's scope). */
+/** Words that a wire protocol or a library uses itself (S3's CommonPrefixes, libp2p's handle). */
 export const wireWords: readonly { readonly place: string; readonly words: readonly string[] }[] = [
   { place: 'src/gateways/s3/', words: ['common', 'service'] },
   { place: 'src/objects/', words: ['common'] },
+  { place: 'adapters/libp2p/', words: ['handle'] },
 ]
 
 export const bannedWords = ['manager', 'service', 'helper', 'util', 'utils', 'common', 'misc']
