@@ -25,9 +25,9 @@ export type KeyConnectionOptions = {
   readonly isDialling: boolean
   readonly handshakeMsMax: number
   readonly rekey?: RekeyRule
-  /** Exactly one of these two is called, once. */
+  /** Exactly one of these two is called, once; perhaps before the constructor returns. */
   readonly onSecured: (connection: KeyConnection) => void
-  readonly onRefused: (fault: Fault) => void
+  readonly onRefused: (fault: Fault, connection: KeyConnection) => void
   /** A record that does not open, after the handshake: somebody touched the bytes. */
   readonly onForged: (fault: Fault) => void
 }
@@ -124,6 +124,16 @@ export class KeyConnection implements Connection {
   destroy(): void {
     this.#parser.stop()
     this.#inner.destroy()
+  }
+
+  /** Neither secured nor refused yet. */
+  get isUnderWay(): boolean {
+    return !this.#isSecured && !this.#isEnded
+  }
+
+  /** Ends a handshake that is under way. */
+  giveUp(fault: Fault): void {
+    if (!this.#isSecured) this.#refuse(fault)
   }
 
   // ---- receiving ----
@@ -236,7 +246,7 @@ export class KeyConnection implements Connection {
     this.#timer?.cancel()
     this.#parser.stop()
     this.#sealer = undefined
-    this.#options.onRefused(fault)
+    this.#options.onRefused(fault, this)
     const end = (): void => this.#inner.destroy()
     this.#inner.drained().then(end, end)
   }

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { after, test } from 'node:test'
-import { clusterId, Fault, nodeId, seededRandom, utf8Encode } from '../../base/index.ts'
+import { clusterId, Fault, isFault, nodeId, seededRandom, utf8Encode } from '../../base/index.ts'
 import { createRealHost } from '../../host/real/index.ts'
-import { createTestAuthority } from '../../host/testing/index.ts'
+import { createTestAuthority, settled } from '../../host/testing/index.ts'
 import { transportContract } from '../../host/testing/transport-contract.ts'
 import { connectPair, Receiver } from '../../host/testing/transport-world.ts'
 import { createKeyTransport } from './key-transport.ts'
@@ -186,6 +186,34 @@ test('a connection that was paused before anybody listened loses nothing', async
   await received.has(bytes.length)
   assert.deepEqual(received.bytes, bytes)
   await close()
+})
+
+test('strangers who say nothing do not keep members out', async () => {
+  const { plain } = newHost().network
+  let accepted = 0
+  const listener = await transportOf(1).listen(anywhere, { onConnection: () => accepted++ })
+  const mute: Receiver[] = []
+  for (let i = 0; i < 300; i++) {
+    mute.push(new Receiver(await plain.connect(listener.address, { timeoutMs: 5_000 })))
+  }
+  await Promise.all(mute.slice(0, 44).map(({ closed }) => closed))
+  const member = await transportOf(2).connect(listener.address, { timeoutMs: 5_000 })
+  assert.equal(member.peer.nodeId, 1)
+  await settled(() => accepted === 1)
+  assert.ok(mute.filter(({ isClosed }) => !isClosed).length <= 256)
+  await listener.close()
+})
+
+test('threads of one node share a port', async () => {
+  const one = transportOf(1)
+  const onConnection = (): void => undefined
+  const first = await one.listen(anywhere, { onConnection, sharesPort: 'first' })
+  const second = await one.listen(first.address, { onConnection, sharesPort: 'more' })
+  await assert.rejects(one.listen(first.address, { onConnection }), (error) => {
+    return isFault(error, 'exists')
+  })
+  await (await transportOf(2).connect(first.address, { timeoutMs: 5_000 })).destroy()
+  await Promise.all([first.close(), second.close()])
 })
 
 test('keys as people give them', () => {

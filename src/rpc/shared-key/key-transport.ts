@@ -29,6 +29,11 @@ export type KeyTransportOptions = {
 }
 
 const handshakeMsDefault = 10_000
+/**
+ * Handshakes of one listener under way; one more ends the oldest. So strangers who say nothing never fill the
+ * listener, whose bound on sockets is higher: a member's handshake takes one round trip.
+ */
+const handshakesMax = 256
 
 /**
  * Members are whoever knows the key: a node's id is claimed under it, not proved, so any member can pass for any
@@ -60,14 +65,26 @@ class KeyTransport implements Transport {
 
   listen(address: Address, options: TransportListenOptions) {
     const { onConnection, sharesPort, handshakeMsMax = handshakeMsDefault } = options
+    const underWay = new Set<KeyConnection>()
     return this.#host.network.plain.listen(address, {
       onConnection: (inner) => {
-        this.#secure(inner, {
+        const accepted = this.#secure(inner, {
           isDialling: false,
           handshakeMsMax,
-          onSecured: onConnection,
-          onRefused: (fault) => this.#refuse(inner.remoteAddress, fault.message),
+          onSecured: (secured) => {
+            underWay.delete(secured)
+            onConnection(secured)
+          },
+          onRefused: (fault, refused) => {
+            underWay.delete(refused)
+            this.#refuse(inner.remoteAddress, fault.message)
+          },
         })
+        if (accepted.isUnderWay) underWay.add(accepted)
+        const [oldest] = underWay
+        if (underWay.size > handshakesMax) {
+          oldest?.giveUp(new Fault('overloaded', 'is one of too many that do not say who they are'))
+        }
       },
       ...(sharesPort === undefined ? {} : { sharesPort }),
     })
@@ -95,12 +112,12 @@ class KeyTransport implements Transport {
     inner: ByteConnection,
     how: Pick<KeyConnectionOptions, 'isDialling' | 'handshakeMsMax' | 'onSecured' | 'onRefused'> &
       Pick<TransportConnectOptions, 'expected'>,
-  ): void {
+  ): KeyConnection {
     const { expected, ...rest } = how
     const { self, key, rekey } = this.#options
     const ephemeral = this.#host.random.bytes(x25519Bytes)
     const greeting = { self, psk: key, ephemeral, ...(expected === undefined ? {} : { expected }) }
-    new KeyConnection(inner, {
+    return new KeyConnection(inner, {
       clock: this.#host.clock,
       greeting,
       onForged: (fault) => this.#refuse(inner.remoteAddress, fault.message),

@@ -33,7 +33,7 @@ const version = 1
 const nodeIdMax = 0xffff_ffff
 
 /** Sent by nobody: two protocols that differ here never understand each other's handshake. */
-const prologue = utf8Encode('atoll shared key 1')
+export const prologue = utf8Encode('atoll shared key 1')
 
 export const otherKey = 'uses another key: all members must share one'
 
