@@ -18,6 +18,7 @@ import { etcdNamespace } from './namespaces.ts'
 
 const askEveryMs = 500
 const movingMax = 16
+const waitingMax = 1024
 /** Below what a request may take. */
 const roleMsMax = 5_000
 const lookEveryMs = 50
@@ -40,7 +41,10 @@ export class EtcdLink {
   #group: EtcdGroup = unknownGroup
   #requests = 0
   #timer: Timer | undefined
-  #onFirst: (() => void) | undefined
+  /** Questions and answers so far: the core answers in order. */
+  #asked = 0
+  #told = 0
+  #waiting: { readonly question: number; readonly settle: () => void }[] = []
 
   constructor(send: (message: LaneMessage) => void) {
     this.#send = send
@@ -50,23 +54,29 @@ export class EtcdLink {
     return this.#group
   }
 
-  /** Asks the core again, without waiting for the next half second. */
-  ask(): void {
+  #ask(): void {
+    this.#asked++
     this.#send({ kind: 'group-wanted' })
   }
 
   /** Settles once the core has told the group for the first time. */
   begin(host: Host): Promise<void> {
-    const ask = (): void => this.#send({ kind: 'group-wanted' })
-    this.#timer = host.clock.every(askEveryMs, ask)
+    this.#timer = host.clock.every(askEveryMs, () => this.#ask())
+    return this.refresh()
+  }
+
+  /** Settles when the core has answered a question of now; also when this ends. */
+  refresh(): Promise<void> {
+    if (this.#waiting.length >= waitingMax) throw new Fault('overloaded', 'too many ask for members')
     return new Promise((resolve) => {
-      this.#onFirst = resolve
-      ask()
+      this.#ask()
+      this.#waiting.push({ question: this.#asked, settle: resolve })
     })
   }
 
   end(): void {
     this.#timer?.cancel()
+    this.#settle(Number.POSITIVE_INFINITY)
     for (const settle of this.#moving.values())
       settle(new Fault('unavailable', 'the node is stopping'))
   }
@@ -75,14 +85,22 @@ export class EtcdLink {
   take(told: LaneMessage): boolean {
     if (told.kind === 'group') {
       this.#group = told.group
-      this.#onFirst?.()
-      this.#onFirst = undefined
+      this.#told++
+      this.#settle(this.#told)
       return true
     }
     if (told.kind !== 'leader-moved') return false
     this.#moving.get(told.request)?.(told.fault)
     this.#moving.delete(told.request)
     return true
+  }
+
+  #settle(upTo: number): void {
+    for (let next = this.#waiting[0]; next !== undefined && next.question <= upTo; ) {
+      this.#waiting.shift()
+      next.settle()
+      next = this.#waiting[0]
+    }
   }
 
   moveLeader(to: number): Promise<void> {
@@ -117,6 +135,7 @@ export async function serveEtcd(
     members: () => membersOf(config, view),
     isUp: (id) => view.isUp(nodeId(id)),
     group: () => link.group,
+    refresh: () => link.refresh(),
     moveLeader: (to) => link.moveLeader(to),
     setRole: (id, role) => setRole(host, { system, link }, { id, role }),
   }
@@ -172,8 +191,8 @@ async function setRole(
         outcome: 'unknown',
       })
     }
-    link.ask()
-    await host.clock.sleep(lookEveryMs)
+    await link.refresh()
+    if (!hasRole(link.group, id, role)) await host.clock.sleep(lookEveryMs)
   }
 }
 

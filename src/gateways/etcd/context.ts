@@ -41,6 +41,8 @@ export type EtcdCluster = {
   /** Whether this node reaches it now. */
   isUp(id: number): boolean
   group(): EtcdGroup
+  /** Settles when group() is what this node's replica knows now; otherwise it is up to half a second old. */
+  refresh(): Promise<void>
   /** Settles when the member leads. */
   moveLeader(to: number): Promise<void>
   /**

@@ -15,21 +15,27 @@ import {
 } from './core/messages.ts'
 
 const { failedPrecondition } = grpcCode
+/** Any key: what counts is the round that reading it takes. */
+const probe = Uint8Array.of(0)
 
 export const clusterMethods: readonly Method[] = [
   unary(
     'etcdserverpb.Cluster/MemberList',
     [memberListRequest, memberListResponse],
-    async (context) => listed(context),
+    async (context, { linearizable }, options) => {
+      if (linearizable) await context.keyspace.range({ key: probe, countOnly: true }, options)
+      return await listed(context)
+    },
   ),
   unary(
     'etcdserverpb.Cluster/MemberAdd',
     [memberAddRequest, memberAddResponse],
     async (context, { peerUrls, isLearner }) => {
       const node = nodeAt(context, checkUrls(peerUrls))
+      await context.cluster.refresh()
       if (isMember(context, node.id)) throw new EtcdRefusal(etcdErrors.peerUrlExists)
       await context.cluster.setRole(node.id, isLearner ? 'learner' : 'voter')
-      const { header, members } = listed(context)
+      const { header, members } = await listed(context)
       return { header, member: members.find(({ id }) => id === node.id), members }
     },
   ),
@@ -37,10 +43,11 @@ export const clusterMethods: readonly Method[] = [
     'etcdserverpb.Cluster/MemberRemove',
     [memberIdRequest, memberListResponse],
     async (context, { id }) => {
+      await context.cluster.refresh()
       requireMember(context, id)
       mayLeave(context, id)
       await context.cluster.setRole(id, 'absent')
-      return listed(context)
+      return await listed(context)
     },
   ),
   unary(
@@ -52,7 +59,7 @@ export const clusterMethods: readonly Method[] = [
       const isSame = ({ peerUrls: known }: { readonly peerUrls: readonly string[] }): boolean =>
         urls.every((url) => known.includes(url))
       const owner = context.cluster.members().find(isSame)
-      if (owner?.id === id) return listed(context)
+      if (owner?.id === id) return await listed(context)
       if (owner !== undefined) throw new EtcdRefusal(etcdErrors.peerUrlExists)
       const text = 'etcdserver: a node tells its address itself: move it in its cluster.toml'
       throw new EtcdRefusal({ code: failedPrecondition, text })
@@ -62,13 +69,14 @@ export const clusterMethods: readonly Method[] = [
     'etcdserverpb.Cluster/MemberPromote',
     [memberIdRequest, memberListResponse],
     async (context, { id }) => {
+      await context.cluster.refresh()
       requireMember(context, id)
       if (!context.cluster.group().learners.includes(id)) {
         throw new EtcdRefusal(etcdErrors.memberNotLearner)
       }
       if (!context.cluster.isUp(id)) throw new EtcdRefusal(etcdErrors.learnerNotReady)
       await context.cluster.setRole(id, 'voter')
-      return listed(context)
+      return await listed(context)
     },
   ),
 ]
@@ -83,7 +91,8 @@ export function membersOf({ cluster }: Context): readonly EtcdMemberMessage[] {
     .sort((a, b) => a.id - b.id)
 }
 
-function listed(context: Context) {
+async function listed(context: Context) {
+  await context.cluster.refresh()
   return { header: context.localHeader(), members: membersOf(context) }
 }
 

@@ -40,6 +40,17 @@ const leaderResponse = message({ header: nested(1, header), kv: nested(2, keyVal
 const proclaimRequest = message({ leader: nested(1, leaderKey), value: bytes(2) })
 const resignRequest = message({ leader: nested(1, leaderKey) })
 
+/** Names and messages, for clients that have no protocol files. */
+export const recipeMessages = {
+  lock: ['v3lockpb.Lock/Lock', lockRequest, lockResponse],
+  unlock: ['v3lockpb.Lock/Unlock', unlockRequest, headerOnly],
+  campaign: ['v3electionpb.Election/Campaign', campaignRequest, campaignResponse],
+  proclaim: ['v3electionpb.Election/Proclaim', proclaimRequest, headerOnly],
+  leaderOf: ['v3electionpb.Election/Leader', leaderRequest, leaderResponse],
+  observe: ['v3electionpb.Election/Observe', leaderRequest, leaderResponse],
+  resign: ['v3electionpb.Election/Resign', resignRequest, headerOnly],
+} as const
+
 /** Of a lease that the caller did not bring, as in etcd's client library. */
 const sessionSeconds = 60
 const none = new Uint8Array(0)

@@ -34,6 +34,7 @@ export class EtcdWorld {
           peerUrls: [`https://127.0.0.${id}:6660`],
           clientUrls: [`http://127.0.0.${id}:2379`],
         })),
+      refresh: async () => undefined,
       isUp: (id) => !this.down.has(id),
       group: () => ({
         term: 5,
