@@ -67,7 +67,8 @@ export class EtcdLink {
 
   /** Settles when the core has answered a question of now; also when this ends. */
   refresh(): Promise<void> {
-    if (this.#waiting.length >= waitingMax) throw new Fault('overloaded', 'too many ask for members')
+    if (this.#waiting.length >= waitingMax)
+      throw new Fault('overloaded', 'too many ask for members')
     return new Promise((resolve) => {
       this.#ask()
       this.#waiting.push({ question: this.#asked, settle: resolve })

@@ -117,14 +117,23 @@ describe('the npm client etcd3', () => {
       campaign.on('error', reject)
       campaign.on('elected', resolve)
     })
-    await client.lock('js-lock').ttl(30).do(async () => {
-      const killing = sleepUntil(() => seen.length > 20).then(killLeader)
-      for (let i = 0; i < 100; i++) await again(() => client.put(`js/n/${i}`).value(i))
-      await killing
-      await assert.rejects(again(() => client.lock('js-lock').ttl(30).acquire()), /lock/i)
-    })
+    await client
+      .lock('js-lock')
+      .ttl(30)
+      .do(async () => {
+        const killing = sleepUntil(() => seen.length > 20).then(killLeader)
+        for (let i = 0; i < 100; i++) await again(() => client.put(`js/n/${i}`).value(i))
+        await killing
+        await assert.rejects(
+          again(() => client.lock('js-lock').ttl(30).acquire()),
+          /lock/i,
+        )
+      })
     await all
-    assert.deepEqual(seen, Array.from({ length: 100 }, (_, i) => i))
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 100 }, (_, i) => i),
+    )
     assert.equal((await again(() => client.getAll().prefix('js/n/').keys())).length, 100)
     assert.equal(await again(() => election.leader()), 'me')
     await again(() => campaign.resign())
@@ -254,7 +263,8 @@ describe('Lock and Election over gRPC', () => {
         const value = new TextDecoder().decode(answer.kv?.value)
         if (seen.at(-1) !== value) seen.push(value)
         if (value === 'b') resolve()
-        else if (value === 'a') grpc.ask(proclaim, { leader: first.leader, value: text('a2') }).catch(assert.ifError)
+        else if (value === 'a')
+          grpc.ask(proclaim, { leader: first.leader, value: text('a2') }).catch(assert.ifError)
         else grpc.ask(resign, { leader: first.leader }).catch(assert.ifError)
       }),
     )
@@ -316,7 +326,10 @@ describe('etcdctl', { skip: noEtcdctl }, () => {
     assert.match(etcdctl(['member', 'list'], others), new RegExp(`^${id}, started, .* true$`, 'm'))
     assert.match(etcdctl(['member', 'promote', id], others), /promoted/)
     assert.doesNotMatch(etcdctl(['member', 'list'], others), /true$/m)
-    assert.equal(etcdctl(['get', 'without', '--print-value-only'], [addressOf(Number(id))]), `${id}\n`)
+    assert.equal(
+      etcdctl(['get', 'without', '--print-value-only'], [addressOf(Number(id))]),
+      `${id}\n`,
+    )
     const last = await leader()
     const next = [addressOf((last % 3) + 1)]
     assert.match(etcdctl(['member', 'remove', String(last)], next), /removed from cluster/)

@@ -2,7 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { type Message, type MessageOf, utf8Decode, utf8Encode } from '../../base/index.ts'
+import {
+  decodeBytes,
+  type Message,
+  type MessageOf,
+  sha256,
+  toHex,
+  utf8Decode,
+  utf8Encode,
+} from '../../base/index.ts'
 import type { HttpHandler } from '../../host/index.ts'
 import {
   alarmRequest,
@@ -12,6 +20,7 @@ import {
   deleteResponse,
   empty,
   headerOnly,
+  keyValue,
   leaseGrantRequest,
   leaseGrantResponse,
   leaseIdRequest,
@@ -44,6 +53,7 @@ import {
   StreamCall,
   statusOf,
 } from './testing/call.ts'
+import { readBolt } from './testing/bolt-reader.ts'
 import { EtcdWorld } from './testing/world.ts'
 
 const key = utf8Encode
@@ -440,10 +450,30 @@ describe('the rest', () => {
     ] as const)
     call.send({})
     call.end()
-    let bytes = 0
-    for (let part = await call.read(); part !== undefined; part = await call.read())
-      bytes += part.blob.length
-    assert.equal(bytes % 512, 32)
+    const blobs: Uint8Array[] = []
+    let remaining = -1
+    for (let part = await call.read(); part !== undefined; part = await call.read()) {
+      const { length } = part.blob
+      if (remaining >= 0 && part.remainingBytes > 0)
+        assert.equal(remaining, part.remainingBytes + length)
+      remaining = part.remainingBytes
+      blobs.push(part.blob)
+    }
+    const file = Buffer.concat(blobs)
+    assert.equal(file.length % 4096, 32)
+    assert.deepEqual(new Uint8Array(file.subarray(-32)), sha256(file.subarray(0, -32)))
+    const pairs = readBolt(file).get('key') ?? new Map()
+    const now = await ask(range, { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) })
+    const held = [...pairs.values()].map((value) => decodeBytes(keyValue, value))
+    assert.deepEqual(
+      held.map((kv) => toHex(kv.key)).sort(),
+      now.kvs.map((kv) => toHex(kv?.key ?? key(''))).sort(),
+    )
+    const order = held.map((kv) => kv.modRevision)
+    assert.deepEqual(
+      order,
+      [...order].sort((a, b) => a - b),
+    )
     assert.equal((await call.status()).code, 0)
   })
 

@@ -1,8 +1,8 @@
 // etcd's Maintenance, and gRPC's health protocol.
 
-import { keyAfter, type MessageOf, utf8Encode } from '../../base/index.ts'
+import { type MessageOf, utf8Encode } from '../../base/index.ts'
 import type { RequestOptions } from '../../keyspace/index.ts'
-import { type Context, type Method, type MessageStream, streaming, unary } from './context.ts'
+import { type Context, type Method, streaming, unary } from './context.ts'
 import { EtcdRefusal, etcdErrors, grpcCode } from './core/errors.ts'
 import {
   alarmRequest,
@@ -19,7 +19,7 @@ import {
   snapshotResponse,
   statusResponse,
 } from './core/messages.ts'
-import { SnapshotWriter } from './core/snapshot.ts'
+import { sendSnapshot } from './snapshot.ts'
 
 /** The release of etcd whose API this is: clients turn features on by it. */
 export const apiVersion = '3.5.13'
@@ -50,7 +50,9 @@ export const maintenanceMethods: readonly Method[] = [
       return { header: context.header(revision), hash, compactRevision: compacted, hashRevision }
     },
   ),
-  streaming('etcdserverpb.Maintenance/Snapshot', [empty, snapshotResponse], sendSnapshot),
+  streaming('etcdserverpb.Maintenance/Snapshot', [empty, snapshotResponse], (context, stream) =>
+    sendSnapshot(context, stream, apiVersion),
+  ),
   unary(
     'etcdserverpb.Maintenance/MoveLeader',
     [moveLeaderRequest, headerOnly],
@@ -115,40 +117,6 @@ async function answerAlarm(
       alarm: alarmTypes.indexOf(alarm === 'no-space' ? 'NOSPACE' : 'CORRUPT'),
     })),
   }
-}
-
-const snapshotPartPairs = 1000
-const snapshotMsMax = 60_000
-
-/** All pairs at one revision (core/snapshot.ts), read and sent part by part. */
-async function sendSnapshot(
-  context: Context,
-  stream: MessageStream<unknown, MessageOf<typeof snapshotResponse>>,
-): Promise<void> {
-  const { keyspace } = context
-  const writer = new SnapshotWriter()
-  let key: Uint8Array = Uint8Array.of(0)
-  let revision = 0
-  const send = async (blob: Uint8Array, remainingBytes: number): Promise<void> => {
-    const header = context.header(revision)
-    stream.send({ header, remainingBytes, blob, version: apiVersion })
-    await stream.drained()
-  }
-  for (let more = true; more; ) {
-    const part = await keyspace.range(
-      { key, rangeEnd: Uint8Array.of(0), revision, limit: snapshotPartPairs },
-      { deadlineMs: snapshotMsMax, signal: stream.signal },
-    )
-    if (revision === 0) {
-      revision = part.revision
-      await send(writer.begin(revision), 1)
-    }
-    await send(writer.add(part.kvs), 1)
-    const last = part.kvs.at(-1)
-    if (last !== undefined) key = keyAfter(last.key)
-    more = part.more && last !== undefined
-  }
-  await send(writer.finish(), 0)
 }
 
 export const healthMethods: readonly Method[] = [

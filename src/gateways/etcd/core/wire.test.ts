@@ -7,9 +7,7 @@ import {
   encodeBytes,
   Fault,
   isFault,
-  revision,
   seededRandom,
-  sha256,
   utf8Decode,
   utf8Encode,
 } from '../../../base/index.ts'
@@ -33,7 +31,6 @@ import {
   watchRequest,
   watchResponse,
 } from './messages.ts'
-import { SnapshotWriter } from './snapshot.ts'
 import { readTxn } from './translate.ts'
 
 test('frames come out whole, however they were cut', () => {
@@ -263,24 +260,4 @@ test('transactions are checked as etcd checks them', () => {
     etcdErrors.tooManyOperations.text,
   )
   assert.equal(refusal({ success: [put] }), '')
-})
-
-test('a snapshot is whole pages and their digest', () => {
-  const writer = new SnapshotWriter()
-  const kv = {
-    key: utf8Encode('k'),
-    createRevision: revision(2),
-    modRevision: revision(2),
-    version: 1,
-    value: utf8Encode('v'),
-    lease: 0,
-  }
-  const file = Buffer.concat([
-    writer.begin(7),
-    writer.add([kv, kv]),
-    writer.add([]),
-    writer.finish(),
-  ])
-  assert.equal(file.length % 512, 32)
-  assert.deepEqual(new Uint8Array(file.subarray(-32)), sha256(file.subarray(0, -32)))
 })
