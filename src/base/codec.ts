@@ -291,8 +291,9 @@ export class Writer {
   }
 
   /** Two's complement of 64 bits. */
-  signedVarint(value: number): void {
-    if (value >= 0) {
+  /** A bigint is a number of 64 bits, as signedInt64 reads them. */
+  signedVarint(value: number | bigint): void {
+    if (typeof value === 'number' && value >= 0) {
       this.varint(value)
       return
     }
@@ -409,6 +410,18 @@ export class Reader {
       if (byte < 0x80) return Number(BigInt.asIntN(64, long))
     }
     throw corrupt('a varint exceeds 64 bits')
+  }
+
+  /** A bigint where a number would not be exact. */
+  signedInt64(): number | bigint {
+    const start = this.#at
+    const value = this.signedVarint()
+    if (Number.isSafeInteger(value)) return value
+    let long = 0n
+    for (let at = start; at < this.#at; at++) {
+      long |= BigInt((this.#bytes[at] ?? 0) & 0x7f) << BigInt(7 * (at - start))
+    }
+    return BigInt.asIntN(64, long)
   }
 
   bytes(): Uint8Array {

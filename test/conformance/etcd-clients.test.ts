@@ -3,8 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { createInterface } from 'node:readline'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { after, before, describe, it } from 'node:test'
 import { Client, credentials } from '@grpc/grpc-js'
 import { type Election, Etcd3, isRecoverableError } from 'etcd3'
@@ -74,6 +77,59 @@ function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
   return new Promise((resolve) => child.once('exit', () => resolve()))
 }
+
+describe('one node, everything on one thread, with TLS for clients of an authority', () => {
+  it('serves etcdctl, and nobody without a certificate', { skip: noEtcdctl }, async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'atoll-etcd-tls-'))
+    const identity = join(dataDir, 'node-1', 'identity')
+    const authority = join(identity, 'authority.pem')
+    const endpoint = `--endpoints=https://127.0.0.1:${port + 500}`
+    const flags = ['--nodes', '1', '--data-threads', '0', '--etcd-port', String(port + 500)]
+    const alone = await startCluster({
+      portOffset: portOffset + 500,
+      dataDir,
+      args: [...flags, '--etcd-tls'],
+    })
+    const etcdctl = (args: readonly string[], isKnown = true): string => {
+      const known = ['--cert', join(identity, 'node.pem'), '--key', join(identity, 'node-key.pem')]
+      const all = [endpoint, '--cacert', authority, ...(isKnown ? known : []), ...args]
+      const options = { env: { ...process.env, ETCDCTL_API: '3' }, timeout: 20_000 }
+      const ran = spawnSync('etcdctl', ['--command-timeout=2s', ...all], options)
+      return `${ran.stdout}${ran.stderr}`
+    }
+    try {
+      assert.match(etcdctl(['put', 'tls', 'x'], false), /^OK/)
+      await alone.stop()
+      const mutual = [...flags, '--etcd-client-ca', authority]
+      const guarded = await startCluster({ portOffset: portOffset + 500, dataDir, args: mutual })
+      try {
+        assert.match(etcdctl(['get', 'tls']), /^tls\nx/)
+        assert.match(etcdctl(['lock', 'l', 'echo', 'held']), /held/)
+        assert.doesNotMatch(etcdctl(['get', 'tls'], false), /^tls/)
+      } finally {
+        await guarded.stop()
+      }
+    } finally {
+      await alone.stop()
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  })
+
+  it('names the flag that moves a taken port', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'atoll-etcd-port-'))
+    const taken = createServer().listen({ host: '127.0.0.1', port: port + 501, exclusive: true })
+    try {
+      const args = ['--nodes', '1', '--etcd-port', String(port + 501)]
+      await assert.rejects(
+        startCluster({ portOffset: portOffset + 500, dataDir, args }),
+        /is taken by another program; it is for etcd's API[^]*--etcd-port PORT/,
+      )
+    } finally {
+      await new Promise((resolve) => taken.close(resolve))
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  })
+})
 
 describe('the npm client etcd3', () => {
   /** What failed on the way is asked again, perhaps of another node: the client leaves that to its user. */

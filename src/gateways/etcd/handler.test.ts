@@ -418,6 +418,8 @@ describe('Lease', () => {
       text: 'etcdserver: requested lease not found',
     })
     assert.equal((await ask(timeToLive, { id: granted.id })).ttl, -1)
+    const wide = await ask(timeToLive, { id: 2n ** 63n - 1n })
+    assert.deepEqual([wide.id, wide.ttl], [2n ** 63n - 1n, -1])
     const taken = await ask(grant, { ttl: 60, id: 4242 })
     assert.equal(taken.id, 4242)
     assert.deepEqual(await refused(grant, { ttl: 60, id: 4242 }), {

@@ -54,7 +54,7 @@ export const leaseMethods: readonly Method[] = [
     'etcdserverpb.Lease/LeaseTimeToLive',
     [leaseTimeToLiveRequest, leaseTimeToLiveResponse],
     async (context, request, options) => {
-      if (request.id < 0 || !Number.isSafeInteger(request.id)) return noLease(context, request.id)
+      if (!isPossible(request.id)) return noLease(context, request.id)
       const asked = { ...options, withKeys: request.keys }
       const found = await context.keyspace.leases.timeToLive(request.id, asked)
       const { id, ttlSeconds, grantedTtlSeconds, keys, revision } = found
@@ -72,7 +72,12 @@ export const leaseMethods: readonly Method[] = [
   ),
 ]
 
-function noLease(context: Context, id: number) {
+/** Whether a keyspace can have granted it. */
+function isPossible(id: number | bigint): id is number {
+  return typeof id === 'number' && id >= 0
+}
+
+function noLease(context: Context, id: number | bigint) {
   return { header: context.localHeader(), id, ttl: -1, grantedTtl: 0, keys: [] }
 }
 
@@ -87,12 +92,11 @@ async function keepAlive(context: Context, stream: KeepAlive): Promise<void> {
 
 async function keepOne(
   context: Context,
-  id: number,
+  id: number | bigint,
   signal: AbortSignal,
 ): Promise<{ readonly revision: number; readonly ttl: number }> {
   const { keyspace } = context
-  const isPossible = id >= 0 && Number.isSafeInteger(id)
-  if (!isPossible) return { revision: keyspace.freshness().revision, ttl: 0 }
+  if (!isPossible(id)) return { revision: keyspace.freshness().revision, ttl: 0 }
   try {
     const { revision, ttlSeconds } = await keyspace.leases.keepAlive(id, { signal })
     return { revision, ttl: ttlSeconds }

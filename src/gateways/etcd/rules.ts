@@ -52,13 +52,13 @@ const rules: Readonly<Record<string, Rule>> = {
   'etcdserverpb.Lease/LeaseGrant': user,
   'etcdserverpb.Lease/LeaseKeepAlive': user,
   'etcdserverpb.Lease/LeaseLeases': user,
-  'etcdserverpb.Lease/LeaseRevoke': async (permit, request: { id: number }, asked) => {
+  'etcdserverpb.Lease/LeaseRevoke': async (permit, request: { id: number | bigint }, asked) => {
     permit.requireUser()
     await forKeysOf(request.id, asked, (key) => permit.requireWrite(key))
   },
   'etcdserverpb.Lease/LeaseTimeToLive': async (
     permit,
-    request: { id: number; keys: boolean },
+    request: { id: number | bigint; keys: boolean },
     asked,
   ) => {
     permit.requireUser()
@@ -149,11 +149,11 @@ async function checkOperation(
 
 /** None for a lease that does not exist: what is asked of it will say so. */
 async function forKeysOf(
-  id: number,
+  id: number | bigint,
   asked: Asked,
   check: (key: Uint8Array) => void,
 ): Promise<void> {
-  if (id <= 0 || !Number.isSafeInteger(id)) return
+  if (typeof id !== 'number' || id <= 0 || !Number.isSafeInteger(id)) return
   const { keyspace } = asked.context
   const { keys } = await keyspace.leases.timeToLive(id, { ...asked.options, withKeys: true })
   for (const key of keys) check(key)

@@ -85,7 +85,7 @@ export class EngineLeases implements Leases {
       const { channel } = this.#engine
       const answer = await channel.unary(etcdMethods.leaseTimeToLive, { id, keys }, attempt)
       return {
-        ...timeOf(answer.header?.revision ?? 0, answer),
+        ...timeOf(answer.header?.revision ?? 0, { id, ttl: answer.ttl }),
         grantedTtlSeconds: answer.grantedTtl,
         keys: answer.keys.flatMap((key) => this.#space.inner(key) ?? []).sort(compareBytes),
       }
@@ -140,13 +140,13 @@ export class EngineLeases implements Leases {
   }
 }
 
-/** Those of callers. */
+/** Those of callers; ids that etcd chose for others have up to 63 bits. */
 export function ownLeasesOf(
-  leases: readonly ({ readonly id: number } | undefined)[],
+  leases: readonly ({ readonly id: number | bigint } | undefined)[],
 ): readonly number[] {
   return leases.flatMap((lease) => {
     const id = lease?.id ?? 0
-    return id > 0 && id < sessionIdsFrom ? [id] : []
+    return typeof id === 'number' && id > 0 && id < sessionIdsFrom ? [id] : []
   })
 }
 

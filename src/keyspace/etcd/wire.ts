@@ -3,6 +3,7 @@ export {
   type AnySchema,
   bool,
   bytes,
+  echoed,
   enumeration,
   type EtcdField,
   int64,

@@ -4,6 +4,7 @@ export {
   type AnySchema,
   bool,
   bytes,
+  echoed,
   enumeration,
   type EtcdField,
   int64,

@@ -53,6 +53,7 @@ function isDefault(value: unknown): boolean {
 function shapeToJson(shape: JsonShape, value: unknown): unknown {
   switch (shape.kind) {
     case 'int64':
+    case 'wide':
       return String(value)
     case 'bytes':
       return base64Encode(value as Uint8Array)
@@ -72,6 +73,8 @@ function shapeFromJson(shape: JsonShape, json: unknown, depth: number): unknown 
     case 'int64':
     case 'uint32':
       return integerFromJson(json)
+    case 'wide':
+      return wideFromJson(json)
     case 'bytes':
       if (typeof json !== 'string') throw malformed('base64')
       return base64Decode(json) ?? refuse('base64')
@@ -94,6 +97,12 @@ function shapeFromJson(shape: JsonShape, json: unknown, depth: number): unknown 
       if (!Array.isArray(json) || json.length > listMax) throw malformed('a list')
       return json.map((one) => shapeFromJson(shape.of, one, depth))
   }
+}
+
+function wideFromJson(json: unknown): number | bigint {
+  const value = integerFromJson(json)
+  if (Number.isSafeInteger(value)) return value
+  return BigInt.asIntN(64, BigInt(typeof json === 'string' ? json : value))
 }
 
 function integerFromJson(json: unknown): number {

@@ -90,8 +90,8 @@ export function readPut(request: EtcdPut): Operation {
 }
 
 /** What no keyspace can have granted is not found. */
-export function readLease(id: number): number {
-  if (id >= 0 && Number.isSafeInteger(id)) return id
+export function readLease(id: number | bigint): number {
+  if (typeof id === 'number' && id >= 0 && Number.isSafeInteger(id)) return id
   throw new EtcdRefusal(etcdErrors.leaseNotFound)
 }
 
@@ -139,7 +139,20 @@ function readCompare(compare: EtcdCompare | undefined): Compare {
   }
   const operand = operands[target]
   const { key, rangeEnd } = compare
-  return { key, ...readRangeEnd(rangeEnd), target, result, operand }
+  return { key, ...readRangeEnd(rangeEnd), target, ...countable(result, operand) }
+}
+
+const never = Number.MAX_SAFE_INTEGER
+
+/** No key has a number below zero or beyond what a keyspace counts, so such a compare says what is always so. */
+function countable(
+  result: Compare['result'],
+  operand: number | Uint8Array,
+): Pick<Compare, 'result' | 'operand'> {
+  if (typeof operand !== 'number' || (operand >= 0 && operand < never)) return { result, operand }
+  if (operand > 0) return { result, operand: never }
+  const isTrue = result === 'greater' || result === 'not-equal'
+  return { result: isTrue ? 'not-equal' : 'equal', operand: never }
 }
 
 function readOperation(operation: EtcdOperation | undefined, budget: number): Operation {

@@ -21,7 +21,7 @@ import {
 export type AnySchema = Message<Record<string, any>>
 
 export type JsonShape =
-  | { readonly kind: 'int64' | 'uint32' | 'bytes' | 'text' | 'bool' }
+  | { readonly kind: 'int64' | 'wide' | 'uint32' | 'bytes' | 'text' | 'bool' }
   | { readonly kind: 'enum'; readonly names: readonly string[] }
   | { readonly kind: 'message'; readonly schema: () => AnySchema }
   | { readonly kind: 'list'; readonly of: JsonShape }
@@ -39,6 +39,22 @@ function shaped<T>(field: Field<T>, json: JsonShape, jsonName?: string): EtcdFie
 /** int64 and uint64: what is beyond 2^53-1 is no safe integer, and is refused where it is used. */
 export function int64(number: number, jsonName?: string): EtcdField<number> {
   return shaped(int(number), { kind: 'int64' }, jsonName)
+}
+
+/** int64 that is given back as it came, also where no number holds it: such an id names nothing here. */
+export function echoed(number: number, jsonName?: string): EtcdField<number | bigint> {
+  const field: Field<number | bigint> = {
+    number,
+    wireType: 0,
+    initial: () => 0,
+    write(writer, value) {
+      if (value === 0) return
+      writer.key(number, 0)
+      writer.signedVarint(value)
+    },
+    read: (reader) => reader.signedInt64(),
+  }
+  return shaped(field, { kind: 'wide' }, jsonName)
 }
 
 export function uint32(number: number, jsonName?: string): EtcdField<number> {

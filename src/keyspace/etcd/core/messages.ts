@@ -7,6 +7,7 @@ import {
   type AnySchema,
   bool,
   bytes,
+  echoed,
   type EtcdField,
   enumeration,
   int64,
@@ -217,22 +218,24 @@ export type EtcdWatchResponse = MessageOf<typeof watchResponse>
 // ---- Lease ----
 
 export const leaseGrantRequest = message({ ttl: int64(1, 'TTL'), id: int64(2, 'ID') })
+/** Of a lease that may be none of ours. */
+const anyLease = echoed(1, 'ID')
 export const leaseGrantResponse = message({
   header: nested(1, header),
   id: int64(2, 'ID'),
   ttl: int64(3, 'TTL'),
   error: text(4),
 })
-export const leaseIdRequest = message({ id: int64(1, 'ID') })
+export const leaseIdRequest = message({ id: anyLease })
 export const leaseKeepAliveResponse = message({
   header: nested(1, header),
-  id: int64(2, 'ID'),
+  id: echoed(2, 'ID'),
   ttl: int64(3, 'TTL'),
 })
-export const leaseTimeToLiveRequest = message({ id: int64(1, 'ID'), keys: bool(2) })
+export const leaseTimeToLiveRequest = message({ id: anyLease, keys: bool(2) })
 export const leaseTimeToLiveResponse = message({
   header: nested(1, header),
-  id: int64(2, 'ID'),
+  id: echoed(2, 'ID'),
   ttl: int64(3, 'TTL'),
   grantedTtl: int64(4, 'grantedTTL'),
   keys: repeated(bytes(5)),
@@ -278,11 +281,11 @@ export const memberListResponse = message({
 export const alarmTypes = ['NONE', 'NOSPACE', 'CORRUPT'] as const
 export const alarmRequest = message({
   action: enumeration(1, ['GET', 'ACTIVATE', 'DEACTIVATE']),
-  memberId: int64(2, 'memberID'),
+  memberId: echoed(2, 'memberID'),
   alarm: enumeration(3, alarmTypes),
 })
 const alarmMember = message({
-  memberId: int64(1, 'memberID'),
+  memberId: echoed(1, 'memberID'),
   alarm: enumeration(2, alarmTypes),
 })
 export const alarmResponse = message({
