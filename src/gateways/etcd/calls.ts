@@ -10,7 +10,8 @@ import { checkRule } from './rules.ts'
 export function tokenOf(request: HttpRequest): string | undefined {
   const named = (wanted: string): string | undefined =>
     request.headers.find(([name]) => name === wanted)?.[1]
-  return named('token') ?? named('authorization') ?? named('grpc-metadata-token')
+  const token = named('token') ?? named('authorization') ?? named('grpc-metadata-token')
+  return token?.replace(/^Bearer /i, '')
 }
 
 export function runUnary(
@@ -27,7 +28,9 @@ export function runUnary(
   if (run.kind !== 'unary') throw new Fault('internal', `${method.name} is a stream`)
   return context.gate.run(token, async (permit) => {
     const guarded = { ...options, guard: permit.guard, permit }
-    await checkRule(method, permit, { context, request, options: guarded })
+    if (permit.state.isEnabled) {
+      await checkRule(method, permit, { context, request, options: guarded })
+    }
     return run.call(context, request, guarded)
   })
 }

@@ -111,7 +111,7 @@ export class Gate {
 
   /** Runs `attempt`, perhaps several times; what it asks of the keyspace names `permit.guard`. */
   async run<T>(token: string | undefined, attempt: (permit: Permit) => Promise<T>): Promise<T> {
-    await this.ready()
+    if (this.#known === undefined) await this.ready()
     for (let left = attemptsMax; left > 0; left--) {
       const guard = this.#guard
       try {

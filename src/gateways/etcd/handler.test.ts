@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import {
   decodeBytes,
   type Message,
@@ -105,7 +106,7 @@ async function ask<Q extends Fields, A extends Fields>(
   message: Partial<MessageOf<Message<Q>>>,
 ): Promise<MessageOf<Message<A>>> {
   const answer = await callUnary(handler, method, message)
-  assert.ok(!('code' in answer), JSON.stringify(answer))
+  assert.ok(!('code' in answer), inspect(answer))
   return answer as MessageOf<Message<A>>
 }
 
