@@ -60,7 +60,7 @@ export async function sendSnapshot(
   )
   const source = { context, revision, signal: stream.signal }
   const leases = await readLeases(source)
-  const leaseTree = await growLeases(leases)
+  const leaseTree = growLeases(leases)
   const keyTree = await growKeys(source, leaseTree.endPage)
   const trees = [
     { name: 'key', root: keyTree.root },
@@ -69,9 +69,9 @@ export async function sendSnapshot(
   const front = encodeBoltFront(keyTree.endPage, trees, [metaBucket(source), ...emptyOnes()])
   const totalBytes = keyTree.endPage * boltPageBytes
   const out = new Blobs(stream, { totalBytes, header: () => context.header(revision), version })
-  await out.add(front)
-  await growLeases(leases, (page) => out.add(page))
-  await growKeys(source, leaseTree.endPage, (page) => out.add(page))
+  out.add(front)
+  growLeases(leases, (page) => out.add(page))
+  await growKeys(source, leaseTree.endPage, out)
   await out.finish()
 }
 
@@ -97,16 +97,20 @@ class Blobs {
     this.#about = about
   }
 
-  async add(page: Uint8Array): Promise<void> {
+  add(page: Uint8Array): void {
     this.#digest.update(page)
     this.#parts.push(page)
     this.#bytes += page.length
-    if (this.#bytes >= blobBytes) await this.#flush()
   }
 
   async finish(): Promise<void> {
     await this.#flush()
     await this.#send(this.#digest.digest(), 0)
+  }
+
+  /** Sends what makes a message of some size; settles when the client takes more. */
+  async maybeFlush(): Promise<void> {
+    if (this.#bytes >= blobBytes) await this.#flush()
   }
 
   async #flush(): Promise<void> {
@@ -125,19 +129,16 @@ class Blobs {
   }
 }
 
-async function growKeys(
-  source: Source,
-  firstPage: number,
-  emit?: (page: Uint8Array) => Promise<void>,
-) {
-  const tree = new BoltTree(firstPage, emit)
+async function growKeys(source: Source, firstPage: number, out?: Blobs) {
+  const tree = new BoltTree(firstPage, out === undefined ? undefined : (page) => out.add(page))
   let last = 0
   let sub = 0
   for await (const pairs of pairsByRevision(source)) {
     for (const kv of pairs) {
       sub = kv.modRevision === last ? sub + 1 : 0
       last = kv.modRevision
-      await tree.add(versionKey(kv.modRevision, sub), encodeBytes(keyValue, kv))
+      tree.add(versionKey(kv.modRevision, sub), encodeBytes(keyValue, kv))
+      await out?.maybeFlush()
     }
   }
   return tree.finish()
@@ -197,10 +198,10 @@ async function readLeases({ context, signal }: Source): Promise<readonly LeaseRo
   return rows
 }
 
-async function growLeases(leases: readonly LeaseRow[], emit?: (page: Uint8Array) => Promise<void>) {
+function growLeases(leases: readonly LeaseRow[], emit?: (page: Uint8Array) => void) {
   const tree = new BoltTree(firstTreePage, emit)
   for (const { id, ttl } of leases) {
-    await tree.add(uint64Bytes(id), encodeBytes(leaseFields, { id, ttl, remainingTtl: 0 }))
+    tree.add(uint64Bytes(id), encodeBytes(leaseFields, { id, ttl, remainingTtl: 0 }))
   }
   return tree.finish()
 }

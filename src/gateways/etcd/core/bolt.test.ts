@@ -6,25 +6,28 @@ import { seededRandom, toHex, uint64Bytes } from '../../../base/index.ts'
 import { readBolt } from '../testing/bolt-reader.ts'
 import { BoltTree, encodeBoltFront, firstTreePage } from './bolt.ts'
 
-test('trees of any size come back as they were given', async () => {
+test('trees of any size come back as they were given', () => {
   const random = seededRandom(11)
   for (const count of [0, 1, 30, 500, 20_000]) {
     const pairs = Array.from({ length: count }, (_, i) => {
       const isLong = random.chance(0.002)
       return [uint64Bytes(i * 3 + 1), random.bytes(random.integer(isLong ? 20_000 : 60))] as const
     })
-    const grow = async (emit?: (page: Uint8Array) => void) => {
+    const grow = (emit?: (page: Uint8Array) => void) => {
       const tree = new BoltTree(firstTreePage, emit)
-      for (const [key, value] of pairs) await tree.add(key, value)
+      for (const [key, value] of pairs) tree.add(key, value)
       return tree.finish()
     }
-    const { root, endPage } = await grow()
+    const { root, endPage } = grow()
     const small = [
       { name: 'few', pairs: [[uint64Bytes(1), uint64Bytes(2)]] as const },
       { name: 'none', pairs: [] },
     ]
     const parts = [encodeBoltFront(endPage, [{ name: 'tree', root }], small)]
-    assert.deepEqual(await grow((page) => void parts.push(page)), { root, endPage })
+    assert.deepEqual(
+      grow((page) => void parts.push(page)),
+      { root, endPage },
+    )
     const buckets = readBolt(Buffer.concat(parts))
     assert.deepEqual([...buckets.keys()], ['few', 'none', 'tree'])
     assert.deepEqual([buckets.get('few')?.size, buckets.get('none')?.size], [1, 0])

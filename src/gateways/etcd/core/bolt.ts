@@ -29,7 +29,7 @@ const rootPage = 3
 /** Before it stand two metas, the freelist and the leaf of buckets. */
 export const firstTreePage = 4
 
-type Emit = (bytes: Uint8Array) => void | Promise<void>
+type Emit = (bytes: Uint8Array) => void
 type Leaf = { readonly key: Uint8Array; readonly value: Uint8Array; readonly flags: number }
 type Branch = { readonly key: Uint8Array; readonly page: number }
 type Level = { children: Branch[]; bytes: number }
@@ -52,20 +52,20 @@ export class BoltTree {
   }
 
   /** Keys come in order, none twice. */
-  async add(key: Uint8Array, value: Uint8Array): Promise<void> {
+  add(key: Uint8Array, value: Uint8Array): void {
     if (compareBytes(key, this.#last) <= 0)
       throw new Fault('internal', 'keys of a tree out of order')
     this.#last = key
     const bytes = elementBytes + key.length + value.length
     const isFull = this.#leafBytes + bytes > boltPageBytes || this.#leaves.length >= elementsMax
-    if (isFull && this.#leaves.length > 0) await this.#endLeaf()
+    if (isFull && this.#leaves.length > 0) this.#endLeaf()
     this.#leaves.push({ key, value, flags: 0 })
     this.#leafBytes += bytes
   }
 
   /** The root, and the page behind the tree. */
-  async finish(): Promise<{ readonly root: number; readonly endPage: number }> {
-    if (this.#leaves.length > 0 || this.#nextPage === this.#firstPage) await this.#endLeaf()
+  finish(): { readonly root: number; readonly endPage: number } {
+    if (this.#leaves.length > 0 || this.#nextPage === this.#firstPage) this.#endLeaf()
     for (let at = 0; ; at++) {
       const level = this.#levels[at]
       if (level === undefined) throw new Fault('internal', 'a tree without a root')
@@ -74,44 +74,44 @@ export class BoltTree {
       if (isTop && level.children.length === 1 && only !== undefined) {
         return { root: only.page, endPage: this.#nextPage }
       }
-      if (level.children.length > 0) await this.#endBranch(at)
+      if (level.children.length > 0) this.#endBranch(at)
     }
   }
 
-  async #endLeaf(): Promise<void> {
+  #endLeaf(): void {
     const leaves = this.#leaves
     const first = leaves[0]?.key ?? emptyBytes
     this.#leaves = []
     const bytes = this.#leafBytes
     this.#leafBytes = headBytes
-    const page = await this.#give(bytes, (id) => encodeLeaf(id, leaves))
-    await this.#addChild(0, { key: first, page })
+    const page = this.#give(bytes, (id) => encodeLeaf(id, leaves))
+    this.#addChild(0, { key: first, page })
   }
 
-  async #addChild(at: number, child: Branch): Promise<void> {
+  #addChild(at: number, child: Branch): void {
     const level = this.#levels[at] ?? { children: [], bytes: headBytes }
     this.#levels[at] = level
     const bytes = elementBytes + child.key.length
-    if (level.bytes + bytes > boltPageBytes) await this.#endBranch(at)
+    if (level.bytes + bytes > boltPageBytes) this.#endBranch(at)
     level.children.push(child)
     level.bytes += bytes
   }
 
-  async #endBranch(at: number): Promise<void> {
+  #endBranch(at: number): void {
     const level = this.#levels[at]
     const first = level?.children[0]
     if (level === undefined || first === undefined) return
     const { children, bytes } = level
     level.children = []
     level.bytes = headBytes
-    const page = await this.#give(bytes, (id) => encodeBranch(id, children))
-    await this.#addChild(at + 1, { key: first.key, page })
+    const page = this.#give(bytes, (id) => encodeBranch(id, children))
+    this.#addChild(at + 1, { key: first.key, page })
   }
 
-  async #give(bytes: number, encode: (id: number) => Uint8Array): Promise<number> {
+  #give(bytes: number, encode: (id: number) => Uint8Array): number {
     const id = this.#nextPage
     this.#nextPage += Math.ceil(bytes / boltPageBytes)
-    if (this.#emit !== undefined) await this.#emit(encode(id))
+    if (this.#emit !== undefined) this.#emit(encode(id))
     return id
   }
 }
@@ -207,15 +207,15 @@ function encodeLeaf(
   if (isInline) writeHead(page, { id: 0, ...head, overflow: 0 })
   const view = new DataView(page.buffer)
   let at = headBytes
-  let data = headBytes + leaves.length * elementBytes
+  let payload = headBytes + leaves.length * elementBytes
   for (const { key, value, flags } of leaves) {
     view.setUint32(at, flags, true)
-    view.setUint32(at + 4, data - at, true)
+    view.setUint32(at + 4, payload - at, true)
     view.setUint32(at + 8, key.length, true)
     view.setUint32(at + 12, value.length, true)
-    page.set(key, data)
-    page.set(value, data + key.length)
-    data += key.length + value.length
+    page.set(key, payload)
+    page.set(value, payload + key.length)
+    payload += key.length + value.length
     at += elementBytes
   }
   return page
@@ -226,13 +226,13 @@ function encodeBranch(id: number, children: readonly Branch[]): Uint8Array {
   const page = startPage(id, { flags: branchFlag, count: children.length, bytes })
   const view = new DataView(page.buffer)
   let at = headBytes
-  let data = headBytes + children.length * elementBytes
+  let payload = headBytes + children.length * elementBytes
   for (const { key, page: child } of children) {
-    view.setUint32(at, data - at, true)
+    view.setUint32(at, payload - at, true)
     view.setUint32(at + 4, key.length, true)
     view.setBigUint64(at + 8, BigInt(child), true)
-    page.set(key, data)
-    data += key.length
+    page.set(key, payload)
+    payload += key.length
     at += elementBytes
   }
   return page
