@@ -17,7 +17,7 @@ export const storagePlants: readonly Plant[] = [
     ],
   },
   {
-    name: 'committed-truncated',
+    name: 'last-record-cut',
     does: 'recovery takes the last whole record of the log for a torn one and cuts it off',
     workload: 'raft',
     seedsMax: 10,

@@ -238,7 +238,8 @@ export class Background {
         if (outcome === 'failed') isDone = false
         if (outcome !== 'needless') isNeeded = true
       }
-      if (!isNeeded && !this.#isClosed) await this.#stored.deleteDamaged(shardKey({ tag, id, shard }))
+      if (!isNeeded && !this.#isClosed)
+        await this.#stored.deleteDamaged(shardKey({ tag, id, shard }))
       if (isDone) this.#damaged.delete(name)
     }
     this.#repairedShards += restored

@@ -122,7 +122,7 @@ describe('one node, everything on one thread, with TLS for clients of an authori
       const args = ['--nodes', '1', '--etcd-port', String(port + 501)]
       await assert.rejects(
         startCluster({ portOffset: portOffset + 500, dataDir, args }),
-        /is taken by another program; it is for etcd's API[^]*--etcd-port PORT/,
+        /is taken by another program; it is for etcd's API[\s\S]*--etcd-port PORT/,
       )
     } finally {
       await new Promise((resolve) => taken.close(resolve))
