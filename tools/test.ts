@@ -14,15 +14,10 @@ function raftScripts(): Step | undefined {
   return undefined
 }
 
-/**
- * The adapter's packages are installed apart (`npm ci --prefix adapters/libp2p`). Without them it is skipped, or fails
- * where the environment says that peers are required.
- */
+/** The adapter's packages are installed apart (`npm ci` in adapters/libp2p), because the project does not depend on them. */
 function libp2pAdapter(): Step | undefined {
   const place = join(root, 'adapters', 'libp2p', 'node_modules')
-  const isRequired = process.env.ATOLL_REQUIRE_PEERS === '1'
-  if (isRequired || existsSync(place))
-    return testStep('libp2p adapter', testFiles('adapters/libp2p/*.test.ts'))
+  if (existsSync(place)) return testStep('libp2p adapter', testFiles('adapters/libp2p/*.test.ts'))
   console.log(`libp2p adapter: skipped, ${place} is absent`)
   return undefined
 }

@@ -44,9 +44,10 @@ async function leaderOf(servers: readonly Server[]): Promise<Server> {
   }
 }
 
-test('servers find each other by the namespace, are its voters, and survive the loss of one', async () => {
+test('servers find each other by the namespace, are its voters, and survive the loss of one', async (t) => {
   // The host's timers do not keep a process alive.
   const awake = setInterval(() => undefined, 1_000)
+  t.after(() => clearInterval(awake))
   const first = await startServer('first', [])
   const second = await startServer('second', first.place.entrances)
   const third = await startServer('third', first.place.entrances)
@@ -70,5 +71,4 @@ test('servers find each other by the namespace, are its voters, and survive the 
   assert.equal(utf8Decode((await next.cluster.get('next-run')) ?? new Uint8Array()), '10:00')
   await next.cluster.set('next-run', utf8Encode('11:00'))
   await Promise.all(left.map(stopServer))
-  clearInterval(awake)
 })
