@@ -124,6 +124,7 @@ describe('routing', () => {
       await world.at(1).put(key, text('w'))
       world.consensus.fates.push('applied-then-lost')
       const write = world.at(1).put(key, text('x'), { deadlineMs: 40 })
+      while (world.consensus.fates.length > 0) await new Promise(setImmediate)
       world.consensus.elect(undefined)
       await assert.rejects(write, (error: Fault) => {
         return error.code === 'deadline' && error.outcome === 'unknown'

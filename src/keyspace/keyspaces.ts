@@ -1,14 +1,15 @@
 // All namespaces of a node, on its core thread: opens their groups, serves other nodes' requests, and
 // lets leaders propose compactions.
 
-import { assert, Fault, type GroupId, isFault, type NodeId } from '../base/index.ts'
+import { assert, Fault, type GroupId, isFault, type NodeId, toFault } from '../base/index.ts'
 import type { Host, Port, Timer } from '../host/index.ts'
 import type { Foreign, Raft } from '../raft/index.ts'
 import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
 import type { Segments, Store } from '../storage/index.ts'
 import { checkName, createKeyspace, type Transport } from './client.ts'
-import { decodeCall } from './core/calls.ts'
+import { decodeCall, encodeOutcome } from './core/calls.ts'
 import { quotaBytesDefault } from './core/limits.ts'
+import { decodeParts, encodeParts } from './core/parts.ts'
 import type { FullKeyspace, FullKeyspaces, Keyspaces } from './keyspace.ts'
 import { LaneServer } from './lane-server.ts'
 import { Comparison } from './comparison.ts'
@@ -291,6 +292,7 @@ class NodeKeyspaces implements CoreKeyspaces {
       throw notLeader('the replica of this node differs from most others', String(leader ?? ''))
     }
     if (kind === 'write') return replica.write(body)
+    if (kind === 'writes') return writeAll(replica, body)
     if (kind !== 'events') return replica.read(kind, body, { isSerializable, signal: call.signal })
     const wait = (ms: number): Promise<void> => this.#waitForMore(namespace, ms, call.signal)
     return answerPull(source, body, { wait, bytesMax: pullBytesMax })
@@ -330,6 +332,13 @@ class NodeKeyspaces implements CoreKeyspaces {
   #stop(error: unknown): void {
     this.#dependencies.host.journal.fatal('keyspace.replica_damaged', error)
   }
+}
+
+async function writeAll(replica: Replica, writes: Uint8Array): Promise<Uint8Array> {
+  const outcomes = decodeParts(writes).map((write) =>
+    replica.write(write).then(encodeOutcome, (error: unknown) => encodeOutcome(toFault(error))),
+  )
+  return encodeParts(await Promise.all(outcomes))
 }
 
 function notLeader(what: string, leader: string): Fault {

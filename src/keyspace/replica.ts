@@ -29,6 +29,7 @@ import { EntryClock } from './core/entry-clock.ts'
 import { checkGuard } from './core/guard.ts'
 import { HashScan, hashOf } from './core/hash.ts'
 import { responseBytesMax } from './core/limits.ts'
+import { decodeParts, encodeParts } from './core/parts.ts'
 import { type Space, versionKey } from './core/rows.ts'
 import { checkRevision, RangeScan } from './core/scan.ts'
 import { readTxn } from './core/txn.ts'
@@ -49,6 +50,7 @@ import type {
   OperationResult,
   TxnResponse,
 } from './keyspace.ts'
+import { Gatherer } from './gatherer.ts'
 import { Lessor } from './lessor.ts'
 import type { KeyspaceMachine } from './machine.ts'
 import type { ValueShelf } from './values.ts'
@@ -58,6 +60,7 @@ const scanRowsPerTurn = 512
 const seedLimit = 0x1_0000_0000
 /** The alarm of the quota ends when this share of it is used at most. */
 const quotaRecovery = 0.95
+const entryBytesWanted = 256 * 1024
 const emptyBytes = new Uint8Array(0)
 
 export type ReadOptions = {
@@ -74,6 +77,8 @@ export class Replica {
   readonly #values: ValueShelf
   readonly #quotaBytes: number
   readonly #clock = new EntryClock()
+  /** Writes of one turn become one entry. */
+  readonly #writes: Gatherer
   /** An entry about the alarm of the quota is on its way. */
   #isAlarming = false
 
@@ -91,6 +96,10 @@ export class Replica {
     this.#quotaBytes = dependencies.quotaBytes
     this.group = dependencies.group
     this.machine = dependencies.machine
+    this.#writes = new Gatherer(dependencies.host.clock, {
+      bytesMax: entryBytesWanted,
+      send: (writes) => this.#proposeWrites(writes),
+    })
     this.lessor = new Lessor({
       host: dependencies.host,
       group: dependencies.group,
@@ -116,7 +125,7 @@ export class Replica {
     }
     const { kind, body } = decodeWrite(write)
     this.#maybeAlarm()
-    const answer = await this.#propose('write', write)
+    const answer = await this.#writes.add(write)
     if (kind === 'compact' && decodeUpkeep(body).isPhysical) await this.#sweepAfter(answer)
     return this.complete(answer)
   }
@@ -130,7 +139,7 @@ export class Replica {
 
   /** Answers everything that is no write and no watch. */
   async read(
-    kind: Exclude<CallKind, 'write' | 'events'>,
+    kind: Exclude<CallKind, 'write' | 'writes' | 'events'>,
     body: Uint8Array,
     options: ReadOptions,
   ): Promise<Uint8Array> {
@@ -221,6 +230,12 @@ export class Replica {
   #lead(isLeading: boolean): void {
     this.#clock.restart()
     this.lessor.lead(isLeading)
+  }
+
+  async #proposeWrites(writes: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
+    const [only] = writes
+    if (writes.length === 1 && only !== undefined) return [await this.#propose('write', only)]
+    return decodeParts(await this.#propose('writes', encodeParts(writes)))
   }
 
   /** A diverged replica answers nothing: what it would say may be wrong. */

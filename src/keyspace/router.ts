@@ -18,6 +18,7 @@ import { controlMethod, type Rpc } from '../rpc/index.ts'
 import type { Transport, TransportOptions } from './client.ts'
 import {
   callKindOf,
+  decodeOutcome,
   decodeUpkeepAnswer,
   encodeCall,
   isLeaderKind,
@@ -25,8 +26,10 @@ import {
   type RequestKind,
 } from './core/calls.ts'
 import { encodeWrite, type WriteKind } from './core/entry.ts'
+import { decodeParts, encodeParts } from './core/parts.ts'
 import { readSessionExpired } from './core/sessions.ts'
 import { readFaultAnswer } from './core/wire.ts'
+import { Gatherer, type SendParts } from './gatherer.ts'
 import type { Keyspace } from './keyspace.ts'
 import type { Replica } from './replica.ts'
 import { type FeedLink, type FeedReceiver, RemoteFeed, WatchFeed } from './watch-feed.ts'
@@ -43,6 +46,8 @@ const jitterLimit = 1000
 /** So long after it last heard of a leader a replica is passed over by requests, and by watches. */
 const strandedMs = 1_500
 const strandedFeedMs = 10_000
+/** Of writes that share a call; a longer one has a call of its own. */
+const callBytesWanted = 512 * 1024
 const noBytes = new Uint8Array(0)
 const pullOptions = { deadlineMs: 10_000, isSerializable: true, signal: undefined }
 /** What may pass by itself soon. A full disk or a conflict is the asker's to hear of at once. */
@@ -95,6 +100,7 @@ export class Router implements Transport {
   readonly #revisionListeners = new Set<() => void>()
   readonly #source: WatchSource | undefined
   readonly #feeds = new Map<FeedLink, FeedReceiver>()
+  readonly #forwards = new Map<NodeId, Gatherer>()
   #leader: NodeId | undefined
   #inFlight = 0
   #turn = 0
@@ -360,18 +366,43 @@ export class Router implements Transport {
       return this.#settle(this.#attemptHere(call, body), call, { ms: leftMs, isRemote: false })
     }
     const ms = Math.min(leftMs, attemptMsMax)
-    const request = encodeCall({
-      group: this.#group,
-      kind: callKindOf(call.kind),
-      isSerializable: call.options.isSerializable,
-      body,
-    })
-    const { signal } = call.options
+    if (isWriteKind(call.kind)) {
+      return this.#settle(this.#forward(target, body), call, { ms, isRemote: true })
+    }
+    const { signal, isSerializable } = call.options
+    const { kind } = call
+    const request = encodeCall({ group: this.#group, kind: callKindOf(kind), isSerializable, body })
     const answer = this.#rpc.call(target, controlMethod.keyspaceRequest, request, {
       deadlineMs: Math.max(1, ms),
       ...(signal === undefined ? {} : { signal }),
     })
     return this.#settle(answer, call, { ms, isRemote: true })
+  }
+
+  /** Writes for one node that come in one turn share a call. */
+  #forward(target: NodeId, write: Uint8Array): Promise<Uint8Array> {
+    let forwards = this.#forwards.get(target)
+    if (forwards === undefined) {
+      const send: SendParts<Uint8Array | Fault> = (writes) => this.#callWrites(target, writes)
+      forwards = new Gatherer(this.#host.clock, { bytesMax: callBytesWanted, send })
+      this.#forwards.set(target, forwards)
+    }
+    return forwards.add(write)
+  }
+
+  async #callWrites(
+    target: NodeId,
+    writes: readonly Uint8Array[],
+  ): Promise<readonly (Uint8Array | Fault)[]> {
+    const [only] = writes
+    const isOne = writes.length === 1 && only !== undefined
+    const call = isOne
+      ? { kind: 'write' as const, body: only }
+      : { kind: 'writes' as const, body: encodeParts(writes) }
+    const request = encodeCall({ ...call, group: this.#group, isSerializable: false })
+    const options = { deadlineMs: attemptMsMax }
+    const answer = await this.#rpc.call(target, controlMethod.keyspaceRequest, request, options)
+    return isOne ? [answer] : decodeParts(answer).map(decodeOutcome)
   }
 
   async #attemptHere(call: Call, body: Uint8Array): Promise<Uint8Array> {

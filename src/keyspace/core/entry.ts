@@ -67,11 +67,20 @@ export function decodeWrite(encoded: Uint8Array): WriteRequest {
 }
 
 /**
- * write: a WriteRequest. compact: revision 8. expire: lease ids, 8 each. alarm: number 1, isOn 1.
+ * write: a WriteRequest. writes: several as parts (parts.ts), applied one after the other; the answer has as many
+ * parts. compact: revision 8. expire: lease ids, 8 each. alarm: number 1, isOn 1.
  * mark: nothing; every replica keeps its digest at the entry's index. verdict: index 8, the digest that
  * most replicas had there.
  */
-export const entryKinds = ['write', 'compact', 'expire', 'alarm', 'mark', 'verdict'] as const
+export const entryKinds = [
+  'write',
+  'compact',
+  'expire',
+  'alarm',
+  'mark',
+  'verdict',
+  'writes',
+] as const
 export type Entry = {
   readonly kind: (typeof entryKinds)[number]
   readonly timeMs: number

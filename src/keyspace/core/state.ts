@@ -45,6 +45,7 @@ import {
   seal,
   unseal,
 } from './records.ts'
+import { decodeParts, encodeParts } from './parts.ts'
 import { latestKey, type RowReader, type Rows, type Space, spaceOf } from './rows.ts'
 import { checkRevision, compactedFault } from './scan.ts'
 import { SessionTable } from './sessions.ts'
@@ -188,7 +189,9 @@ export class KeyspaceState {
       this.#record.timeMs = Math.max(this.#record.timeMs, entry.timeMs)
       switch (entry.kind) {
         case 'write':
-          return this.#applyWrite(entry)
+          return this.#applyWrite(entry.body, entry)
+        case 'writes':
+          return this.#applyWrites(entry)
         case 'compact':
           return this.#compactWindow(entry)
         case 'expire':
@@ -247,8 +250,20 @@ export class KeyspaceState {
     return emptyBytes
   }
 
-  #applyWrite(entry: Entry): Uint8Array {
-    const write = decodeWrite(entry.body)
+  /** The seed of each is its own: two leases that are granted in one entry get different ids. */
+  #applyWrites(entry: Entry): Uint8Array {
+    const answers = decodeParts(entry.body).map((body, i) => {
+      try {
+        return this.#applyWrite(body, { ...entry, seed: (entry.seed + i) % 2 ** 32 })
+      } catch (error) {
+        return answerFault(error)
+      }
+    })
+    return encodeParts(answers)
+  }
+
+  #applyWrite(encoded: Uint8Array, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array {
+    const write = decodeWrite(encoded)
     const requestCrc = crc32c(write.body) >>> 0
     const duplicate = this.#sessions.find(this.#rows, write, this.#record.timeMs)
     if (duplicate !== undefined) {
@@ -263,7 +278,7 @@ export class KeyspaceState {
     return answer
   }
 
-  #run(write: WriteRequest, entry: Entry): Uint8Array {
+  #run(write: WriteRequest, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array {
     try {
       switch (write.kind) {
         case 'txn':
@@ -307,7 +322,7 @@ export class KeyspaceState {
     this.pendingBytes += outcome.pendingBytes
   }
 
-  #grantLease(write: WriteRequest, entry: Entry): Uint8Array {
+  #grantLease(write: WriteRequest, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array {
     checkAlarms(this.#record.alarms, true)
     const { id, ttlSeconds } = this.#openUpkeep(write)
     const seed = entry.seed * 2 ** 20 + (entry.timeMs % 2 ** 20) + 1
