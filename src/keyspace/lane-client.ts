@@ -10,6 +10,7 @@ import {
   encodeLaneRequests,
   encodeName,
   type LaneAnswer,
+  type LaneFeed,
   type LaneFreshness,
   type LaneKind,
   type LaneRequest,
@@ -32,6 +33,13 @@ type Waiting = {
   readonly resolve: (answer: LaneAnswer) => void
   readonly reject: (fault: Fault) => void
 }
+/** Watches of a namespace, until their feed ends; what they open next has a higher number. */
+type Feed = {
+  readonly number: number
+  readonly receiver: FeedReceiver
+  /** Ids of pulls that wait for their answer. */
+  readonly pulls: Set<number>
+}
 type Told = Omit<LaneFreshness, 'namespace'> & { readonly atMs: number }
 
 class LaneKeyspaces implements FullKeyspaces {
@@ -40,11 +48,12 @@ class LaneKeyspaces implements FullKeyspaces {
   readonly #waiting = new Map<number, Waiting>()
   readonly #freshness = new Map<number, Told>()
   readonly #revisionListeners = new Map<number, Set<() => void>>()
-  readonly #feeds = new Map<number, FeedReceiver>()
+  readonly #feeds = new Map<number, Feed>()
   readonly #opened = new Map<string, Promise<FullKeyspace>>()
   #requests: LaneRequest[] = []
   #requestBytes = 0
   #nextId = 1
+  #nextFeed = 1
   /** Requests, without the pulls of watches, which the number of watches bounds. */
   #inFlight = 0
   #isFlushing = false
@@ -91,10 +100,12 @@ class LaneKeyspaces implements FullKeyspaces {
 
   /** One per namespace: what watches of this thread share. */
   #openFeed(namespace: number, receiver: FeedReceiver): FeedLink {
-    this.#feeds.set(namespace, receiver)
+    const feed: Feed = { number: this.#nextFeed++, receiver, pulls: new Set() }
+    this.#feeds.set(namespace, feed)
     if (this.#isClosed) this.#host.clock.soon(() => receiver.ended(closedFault('failed')))
+    const asked = { ...feedRequest, namespace, feed: feed.number }
     const tell = (kind: LaneKind, body: Uint8Array): void => {
-      this.#push({ ...feedRequest, id: 0, kind, namespace, body })
+      this.#push({ ...asked, id: 0, kind, body })
     }
     return {
       pull: (body, reply) => {
@@ -103,23 +114,38 @@ class LaneKeyspaces implements FullKeyspaces {
           return
         }
         const id = this.#nextId++
-        this.#waiting.set(id, {
-          resolve: (answer) => {
-            this.#waiting.delete(id)
-            reply(answer.body)
-          },
-          reject: (fault) => {
-            this.#waiting.delete(id)
-            reply(fault)
-          },
-        })
-        this.#push({ ...feedRequest, id, kind: 'events', namespace, body })
+        const end = (answer: Uint8Array | Fault): void => {
+          this.#waiting.delete(id)
+          feed.pulls.delete(id)
+          reply(answer)
+        }
+        this.#waiting.set(id, { resolve: (answer) => end(answer.body), reject: end })
+        feed.pulls.add(id)
+        this.#push({ ...asked, id, kind: 'events', body })
       },
       leave: (interest) => tell('leave', interest),
       askProgress: () => tell('progress', emptyBytes),
       grant: (bytes) => tell('grant', encodeNumbers([bytes])),
-      close: () => this.#feeds.delete(namespace),
+      close: () => this.#forget(namespace, feed),
     }
+  }
+
+  #takeFeed({ namespace, feed: number, chunk, fault }: LaneFeed): void {
+    const feed = this.#feeds.get(namespace)
+    if (feed?.number !== number) return
+    if (fault.length === 0) {
+      feed.receiver.receive(chunk)
+      return
+    }
+    this.#forget(namespace, feed)
+    feed.receiver.ended(faultCodec.decode(fault))
+  }
+
+  /** What it has not answered it never will. */
+  #forget(namespace: number, feed: Feed): void {
+    for (const id of feed.pulls) this.#waiting.delete(id)
+    feed.pulls.clear()
+    if (this.#feeds.get(namespace) === feed) this.#feeds.delete(namespace)
   }
 
   #freshnessOf(namespace: number): ReturnType<FullKeyspace['freshness']> {
@@ -177,7 +203,7 @@ class LaneKeyspaces implements FullKeyspaces {
         },
       })
       signal?.addEventListener('abort', onAbort)
-      this.#push({ id, kind, namespace, deadlineMs, isSerializable, body })
+      this.#push({ id, kind, namespace, deadlineMs, isSerializable, body, feed: 0 })
     })
   }
 
@@ -218,14 +244,14 @@ class LaneKeyspaces implements FullKeyspaces {
       if (answer.fault.length > 0) waiting.reject(faultCodec.decode(answer.fault))
       else waiting.resolve(answer)
     }
-    for (const { namespace, chunk } of news.feeds) this.#feeds.get(namespace)?.receive(chunk)
+    for (const feed of news.feeds) this.#takeFeed(feed)
     if (!news.isClosed) return
     this.#isClosed = true
     this.#failAll()
   }
 
   #failAll(): void {
-    for (const receiver of [...this.#feeds.values()]) receiver.ended(closedFault('failed'))
+    for (const { receiver } of [...this.#feeds.values()]) receiver.ended(closedFault('failed'))
     for (const waiting of [...this.#waiting.values()]) waiting.reject(closedFault('unknown'))
   }
 }
@@ -238,6 +264,7 @@ const cancelRequest = {
   deadlineMs: 1,
   isSerializable: false,
   body: emptyBytes,
+  feed: 0,
 } as const
 
 function closedFault(outcome: 'failed' | 'unknown'): Fault {

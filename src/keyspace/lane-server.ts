@@ -30,8 +30,10 @@ const feedKinds: ReadonlySet<string> = new Set(['events', 'leave', 'progress', '
 type LaneNamespace = {
   readonly name: string
   readonly transport: Transport
-  feed: FeedLink | undefined
+  feed: NumberedFeed | undefined
 }
+/** The last feed that the thread has opened. `link` is undefined once it has ended. */
+type NumberedFeed = { readonly number: number; link: FeedLink | undefined }
 
 export class LaneServer {
   readonly #host: Host
@@ -66,7 +68,7 @@ export class LaneServer {
     this.#timer.cancel()
     this.#tellSoon?.cancel()
     for (const unlisten of this.#unlisten) unlisten()
-    for (const { feed } of this.#namespaces) feed?.close()
+    for (const { feed } of this.#namespaces) feed?.link?.close()
     const answers = this.#answers
     this.#answers = []
     this.#port.send(encodeLaneNews({ answers, feeds: [], freshness: [], isClosed: true }))
@@ -81,21 +83,46 @@ export class LaneServer {
   }
 
   /** What watches of the thread ask of their namespace's feed, which is opened with the first. */
-  #feed({ id, kind, namespace: number, body }: LaneRequest): void {
-    const namespace = this.#namespaces[number - 1]
+  #feed(request: LaneRequest): void {
+    const { id, kind, body } = request
+    const namespace = this.#namespaces[request.namespace - 1]
     if (namespace === undefined) {
       if (kind === 'events') this.#fail(id, new Fault('invalid', 'the namespace was not opened'))
       return
     }
-    namespace.feed ??= namespace.transport.openFeed({
-      receive: (chunk) => this.#send({ namespace: number, chunk }),
-      ended: () => {},
-    })
-    const { feed } = namespace
+    // Of one that has ended nobody waits for anything: the thread is told, and opens the next.
+    const feed = this.#feedOf(namespace, request)
+    if (feed === undefined) return
     if (kind === 'leave') feed.leave(body)
     else if (kind === 'progress') feed.askProgress()
     else if (kind === 'grant') feed.grant(decodeNumbers(body)[0] ?? 0)
     else feed.pull(body, (answer) => this.#reply(id, answer))
+  }
+
+  /**
+   * Numbers tell feeds apart that follow one another. Without them: (1) a feed ends; (2) a pull that was on its way
+   * opens the next one and joins it; (3) the thread closes its watches, and nobody ever takes what that feed sends.
+   */
+  #feedOf(
+    namespace: LaneNamespace,
+    { namespace: place, feed: number }: LaneRequest,
+  ): FeedLink | undefined {
+    const before = namespace.feed
+    if (before !== undefined && number <= before.number) {
+      return number === before.number ? before.link : undefined
+    }
+    before?.link?.close()
+    const feed: NumberedFeed = { number, link: undefined }
+    namespace.feed = feed
+    const named = { namespace: place, feed: number }
+    feed.link = namespace.transport.openFeed({
+      receive: (chunk) => this.#send({ ...named, chunk, fault: emptyBytes }),
+      ended: (fault) => {
+        feed.link = undefined
+        this.#send({ ...named, chunk: emptyBytes, fault: faultCodec.encode(fault) })
+      },
+    })
+    return feed.link
   }
 
   #reply(id: number, answer: Uint8Array | Fault): void {

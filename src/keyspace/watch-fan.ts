@@ -145,19 +145,27 @@ export class WatchFan {
 
   /** The thread's way to the keyspace ended, and every watch with it. */
   #close(fault: Fault): void {
-    for (const group of [...this.#groups.values()]) {
-      for (const watching of [...group.all]) this.#end(watching, fault)
-    }
-    this.#link?.close()
+    const link = this.#link
+    // Whoever opens another watch when it hears of the end gets another link.
     this.#link = undefined
+    const ending = [...this.#groups.values()].flatMap(({ all }) => [...all])
+    for (const watching of ending) this.#takeOff(watching)
+    link?.close()
+    for (const watching of ending) this.#end(watching, fault)
   }
 
   #stopLive(watching: Watching): void {
+    if (this.#takeOff(watching)) this.#link?.leave(this.#pullOf(watching))
+  }
+
+  /** True when it was live; the feed is not told. */
+  #takeOff(watching: Watching): boolean {
     this.#asking.delete(watching)
     this.#holding.delete(watching)
-    if (watching.state !== 'live') return
+    if (watching.state !== 'live') return false
     watching.group.live.delete(watching)
-    this.#link?.leave(this.#pullOf(watching))
+    watching.state = 'pulling'
+    return true
   }
 
   #resume(watching: Watching): void {

@@ -233,6 +233,63 @@ describe('a watch', () => {
       await late.until(() => late.fault !== undefined)
     }))
 
+  it('goes elsewhere while its replica hears no leader, and comes back, on every thread', () =>
+    inWorld(async ({ world, lane }) => {
+      const keyspaces = [lane, world.at(2)]
+      const begin = async (startRevision: number): Promise<readonly Taker[]> => {
+        const takers = keyspaces.map((keyspace) => new Taker(keyspace, { key, startRevision }))
+        for (const taker of takers) await taker.until(() => taker.opened !== undefined)
+        return takers
+      }
+      const isGiven = async (takers: readonly Taker[], count: number): Promise<void> => {
+        for (const taker of takers) {
+          await taker.until(() => taker.events.length >= count || taker.fault !== undefined)
+          assert.equal(taker.fault, undefined)
+        }
+      }
+      const areEnded = async (takers: readonly Taker[]): Promise<void> => {
+        for (const taker of takers) await taker.until(() => taker.fault !== undefined)
+        assert.deepEqual(
+          takers.map(({ fault }) => fault?.code),
+          ['unavailable', 'unavailable'],
+        )
+      }
+      const revision = await put(world.at(1), 'a')
+      const before = await begin(revision)
+      await isGiven(before, 1)
+      world.consensus.refuseBarriers(2)
+      await areEnded(before)
+      const elsewhere = await begin(revision)
+      await put(world.at(1), 'b')
+      await isGiven(elsewhere, 2)
+      world.consensus.rejoin(2)
+      await areEnded(elsewhere)
+      const after = await begin(revision)
+      await put(world.at(1), 'c')
+      await isGiven(after, 3)
+    }))
+
+  it('opened by who hears that one has ended is another one', () =>
+    inWorld(async ({ world, lane }) => {
+      const startRevision = await put(world.at(1), 'a')
+      for (const keyspace of [lane, world.at(2)]) {
+        const watch = (onEnded: () => void): Promise<void> => {
+          return new Promise((resolve) => {
+            const receiver = { onOpened: () => resolve(), onResponse: () => true, onEnded }
+            keyspace.watch({ key, startRevision }, receiver)
+          })
+        }
+        let hear = (): void => {}
+        const again = new Promise<void>((resolve) => {
+          hear = () => resolve(watch(() => {}))
+        })
+        await watch(() => hear())
+        world.consensus.refuseBarriers(2)
+        await again
+        world.consensus.rejoin(2)
+      }
+    }))
+
   it('of ten thousand on one key shares every response', () =>
     inWorld(async ({ world, lane }) => {
       const seen = new Set<readonly WatchEvent[]>()

@@ -87,6 +87,12 @@ export async function currentRevision(place: NodePlace): Promise<number | undefi
   return asked.kind === 'answered' ? Number(asked.answer.header.revision ?? 0) : undefined
 }
 
+/** How far the node's own replica is. */
+export async function localRevision(place: NodePlace): Promise<number | undefined> {
+  const asked = await post<{ readonly header: JsonHeader }>(place, '/v3/maintenance/status', {})
+  return asked.kind === 'answered' ? Number(asked.answer.header.revision ?? 0) : undefined
+}
+
 /** A sum over everything that the node's replica holds at a revision. */
 export async function hashAt(place: NodePlace, revision: number): Promise<string | undefined> {
   const path = '/v3/maintenance/hashkv'

@@ -12,7 +12,15 @@ import {
   type WatchedWrite,
   type WatchRecord,
 } from '../../sim/histories/index.ts'
-import { type Compare, currentRevision, range, txn, type Txn, watch } from './etcd-client.ts'
+import {
+  type Compare,
+  currentRevision,
+  localRevision,
+  range,
+  txn,
+  type Txn,
+  watch,
+} from './etcd-client.ts'
 import type { Outcome } from './http.ts'
 import { count, type Epoch, insist, type Load, pick, sleep } from './load.ts'
 import type { NodePlace } from './machines.ts'
@@ -214,7 +222,11 @@ class RegisterLoad implements Load {
     for (const place of this.#epoch.places) {
       while ((this.#next.get(place.id) ?? 0) <= revision) {
         if (Date.now() > endMs) {
-          this.#problems.push(`the watch on node ${place.id} does not reach ${revision}`)
+          const reached = (this.#next.get(place.id) ?? 0) - 1
+          const own = await localRevision(place)
+          this.#problems.push(
+            `the watch on node ${place.id} stays at ${reached} and does not reach ${revision}; the node has ${own}`,
+          )
           return
         }
         await sleep(50)

@@ -30,6 +30,8 @@ export type LaneRequest = {
   readonly isSerializable: boolean
   /** A name (open), an encoded request, a WatchPull (events, leave), bytes (grant), or nothing. */
   readonly body: Uint8Array
+  /** Which of the thread's feeds, one after the other, an events, leave, progress or grant is for; else 0. */
+  readonly feed: number
 }
 
 export type LaneAnswer = {
@@ -49,8 +51,14 @@ export type LaneFreshness = {
   readonly heardMsAgo: number
 }
 
-/** A chunk of events for the watches of a thread. */
-export type LaneFeed = { readonly namespace: number; readonly chunk: Uint8Array }
+/** A chunk of events for the watches of a thread, or the end of their feed. */
+export type LaneFeed = {
+  readonly namespace: number
+  readonly feed: number
+  readonly chunk: Uint8Array
+  /** Encoded Fault: the feed has ended with it. Empty for a chunk. */
+  readonly fault: Uint8Array
+}
 
 export type LaneNews = {
   /** Count before the feeds of the same message: a watch joins before it is sent anything. */
@@ -68,6 +76,7 @@ const requestFields = message({
   deadlineMs: uint(4),
   isSerializable: bool(5),
   body: bytes(6),
+  feed: uint(7),
 })
 const requestsFields = message({ requests: many(nested(1, requestFields)) })
 const answerFields = message({ id: uint(1), fault: bytes(2), body: bytes(3), namespace: uint(4) })
@@ -78,7 +87,7 @@ const freshnessFields = message({
   hasReplica: bool(4),
   guard: uint(5),
 })
-const feedFields = message({ namespace: uint(1), chunk: bytes(2) })
+const feedFields = message({ namespace: uint(1), chunk: bytes(2), feed: uint(3), fault: bytes(4) })
 const newsFields = message({
   answers: many<LaneAnswer>(nested(1, answerFields)),
   freshness: many(nested(2, freshnessFields)),

@@ -280,13 +280,29 @@ describe('entries and calls', () => {
   it('messages of data threads', () => {
     const random = seededRandom(13)
     const requests = [
-      { id: 1, kind: 'open', namespace: 0, deadlineMs: 9, isSerializable: false, body: key },
-      { id: 2, kind: 'lease-grant', namespace: 1, deadlineMs: 5, isSerializable: true, body: key },
+      {
+        id: 1,
+        kind: 'open',
+        namespace: 0,
+        deadlineMs: 9,
+        isSerializable: false,
+        body: key,
+        feed: 0,
+      },
+      {
+        id: 2,
+        kind: 'lease-grant',
+        namespace: 1,
+        deadlineMs: 5,
+        isSerializable: true,
+        body: key,
+        feed: 3,
+      },
     ] as const
     assert.deepEqual(decodeLaneRequests(encodeLaneRequests(requests)), requests)
     const news = {
       answers: [{ id: 2, fault: key, body: key, namespace: 1 }],
-      feeds: [{ namespace: 1, chunk: key }],
+      feeds: [{ namespace: 1, feed: 4, chunk: key, fault: key }],
       freshness: [
         { namespace: 1, revision: 3, guard: 2, heardMsAgo: 12 },
         { namespace: 2, revision: 0, guard: 0, heardMsAgo: Number.POSITIVE_INFINITY },

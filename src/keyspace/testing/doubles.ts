@@ -131,6 +131,10 @@ export class TestConsensus {
     this.#cutOff.add(nodeId(id))
   }
 
+  rejoin(id: number): void {
+    this.#cutOff.delete(nodeId(id))
+  }
+
   isCutOff(id: NodeId): boolean {
     return this.#cutOff.has(id)
   }
