@@ -1,5 +1,6 @@
 // etcd's API under load beside running etcd clusters, each row of all servers in one run: writes (as `etcdctl check
-// perf` makes them: many clients, new keys, 256 random bytes), linearizable reads of one key each, and watchers of one key.
+// perf` makes them: many clients, new keys, 256 random bytes), linearizable reads of one key each, the same writes over
+// our library's own client, and watchers of one key.
 //
 //   npm run bench -- etcd
 //   npm run bench -- etcd --peer 'name=etcd;endpoints=http://127.0.0.1:12379,http://127.0.0.2:12379;pids=1,2,3'
@@ -18,6 +19,7 @@ import {
   watchWatch,
 } from './grpc-client.ts'
 import { cpuMs, residentMebibytes, threadCpuMs } from './load.ts'
+import { startNative } from './native.ts'
 import { startOurs } from './ours.ts'
 
 const etcdPort = 2379
@@ -49,7 +51,7 @@ export async function run(args: readonly string[]): Promise<void> {
       clients: { type: 'string', default: '500' },
       connections: { type: 'string', default: '24' },
       watchers: { type: 'string', default: '10000' },
-      rows: { type: 'string', default: 'put,get,watch' },
+      rows: { type: 'string', default: 'put,get,native,watch' },
       'data-threads': { type: 'string' },
       threads: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -57,7 +59,7 @@ export async function run(args: readonly string[]): Promise<void> {
   })
   if (values.help) {
     console.log(
-      'options: --seconds N, --warm N, --clients N, --connections N, --watchers N, --rows put,get,watch, --data-threads 0|1, --threads, --peer SPEC (repeatable)',
+      'options: --seconds N, --warm N, --clients N, --connections N, --watchers N, --rows put,get,native,watch, --data-threads 0|1, --threads, --peer SPEC (repeatable)',
     )
     return
   }
@@ -87,6 +89,7 @@ export async function run(args: readonly string[]): Promise<void> {
     if (chosen.includes('get')) {
       await runRow('linearizable GET', targets, load, (_, n) => [kvRange, rangeRequest(keyOf(n))])
     }
+    if (chosen.includes('native')) await runNative(targets.slice(1), load)
     if (chosen.includes('watch')) await runWatch(targets, Number(values.watchers))
   } finally {
     await ours.cluster.stop()
@@ -113,6 +116,8 @@ type Load = {
   readonly warmSeconds: number
   readonly showsThreads: boolean
 }
+/** True when it succeeded. */
+type Operate = (client: number, n: number) => Promise<boolean>
 type Call = (client: number, n: number) => readonly [string, Buffer]
 
 /** Numbers go on from row to row, so that puts are of new keys and gets of keys that are there. */
@@ -125,15 +130,45 @@ async function runRow(
   const figures: Figures[] = []
   for (const target of targets) {
     const connections = connect(target, load.connections)
-    const counter = { next: 0 }
-    await measure(target, connections, { ...load, seconds: load.warmSeconds, call, counter })
-    const before = load.showsThreads ? threadCpuMs(target.pids) : undefined
-    const figure = await measure(target, connections, { ...load, call, counter })
-    if (before !== undefined) printThreads(before, threadCpuMs(target.pids), figure, load.seconds)
-    figures.push(figure)
+    const operate = async (client: number, n: number): Promise<boolean> => {
+      const [path, request] = call(client, n)
+      return (await connections[client % connections.length]?.call(path, request)) !== undefined
+    }
+    figures.push(await measureWarm(target, load, operate))
     for (const connection of connections) connection.close()
   }
   print(`${name}, ${load.clients} clients`, targets, figures)
+}
+
+/** Puts of new keys over the library's own client, beside those over gRPC of the others. */
+async function runNative(peers: readonly Target[], load: Load): Promise<void> {
+  const native = await startNative()
+  const own: Target = { name: 'atoll/raft', endpoints: [], pids: native.pids }
+  const figures: Figures[] = []
+  try {
+    figures.push(await measureWarm(own, load, (_, n) => native.set(keyOf(n).toString(), value)))
+  } finally {
+    await native.stop()
+  }
+  for (const target of peers) {
+    const connections = connect(target, load.connections)
+    const put = async (client: number, n: number): Promise<boolean> => {
+      const connection = connections[client % connections.length]
+      return (await connection?.call(kvPut, putOf(n))) !== undefined
+    }
+    figures.push(await measureWarm(target, load, put))
+    for (const connection of connections) connection.close()
+  }
+  print(`PUT over the native client, ${load.clients} at once`, [own, ...peers], figures)
+}
+
+async function measureWarm(target: Target, load: Load, operate: Operate): Promise<Figures> {
+  const counter = { next: 0 }
+  await measure(target, { ...load, seconds: load.warmSeconds, operate, counter })
+  const before = load.showsThreads ? threadCpuMs(target.pids) : undefined
+  const figure = await measure(target, { ...load, operate, counter })
+  if (before !== undefined) printThreads(before, threadCpuMs(target.pids), figure, load.seconds)
+  return figure
 }
 
 function connect(target: Target, count: number): GrpcConnection[] {
@@ -145,11 +180,10 @@ function connect(target: Target, count: number): GrpcConnection[] {
 
 async function measure(
   target: Target,
-  connections: readonly GrpcConnection[],
   load: {
     readonly clients: number
     readonly seconds: number
-    readonly call: Call
+    readonly operate: Operate
     readonly counter: { next: number }
   },
 ): Promise<Figures> {
@@ -159,13 +193,11 @@ async function measure(
   const startedMs = performance.now()
   const endMs = startedMs + load.seconds * 1000
   const client = async (number: number): Promise<void> => {
-    const connection = connections[number % connections.length]
-    while (connection !== undefined && performance.now() < endMs) {
-      const [path, request] = load.call(number, load.counter.next++)
+    while (performance.now() < endMs) {
       const beganMs = performance.now()
-      const answer = await connection.call(path, request)
-      if (answer === undefined) failures++
-      else latencies.push(performance.now() - beganMs)
+      if (await load.operate(number, load.counter.next++)) {
+        latencies.push(performance.now() - beganMs)
+      } else failures++
     }
   }
   await Promise.all(Array.from({ length: load.clients }, (_, number) => client(number)))

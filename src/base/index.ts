@@ -82,4 +82,5 @@ export {
   type Term,
   term,
 } from './ids.ts'
+export { decodeOutcome, decodeParts, encodeOutcome, encodeParts, partsMax } from './parts.ts'
 export { type Random, seededRandom } from './random.ts'

@@ -1,15 +1,24 @@
 // All namespaces of a node, on its core thread: opens their groups, serves other nodes' requests, and
 // lets leaders propose compactions.
 
-import { assert, Fault, type GroupId, isFault, type NodeId, toFault } from '../base/index.ts'
+import {
+  assert,
+  decodeParts,
+  encodeOutcome,
+  encodeParts,
+  Fault,
+  type GroupId,
+  isFault,
+  type NodeId,
+  toFault,
+} from '../base/index.ts'
 import type { Host, Port, Timer } from '../host/index.ts'
 import type { Foreign, Raft } from '../raft/index.ts'
 import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
 import type { Segments, Store } from '../storage/index.ts'
 import { checkName, createKeyspace, type Transport } from './client.ts'
-import { decodeCall, encodeOutcome } from './core/calls.ts'
+import { decodeCall } from './core/calls.ts'
 import { quotaBytesDefault } from './core/limits.ts'
-import { decodeParts, encodeParts } from './core/parts.ts'
 import type { FullKeyspace, FullKeyspaces, Keyspaces } from './keyspace.ts'
 import { LaneServer } from './lane-server.ts'
 import { Comparison } from './comparison.ts'

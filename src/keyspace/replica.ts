@@ -1,9 +1,17 @@
 // One namespace's replica on this node: proposes writes when it leads, answers reads from its rows, and
 // gives answers their long values. Retries and routing are the router's.
 
-import { Fault, isFault, type NodeId, revision as toRevision } from '../base/index.ts'
+import {
+  decodeParts,
+  encodeParts,
+  Fault,
+  isFault,
+  type NodeId,
+  revision as toRevision,
+} from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Group } from '../raft/index.ts'
+import { Gatherer } from '../rpc/index.ts'
 import type { Store } from '../storage/index.ts'
 import {
   type CallKind,
@@ -29,7 +37,6 @@ import { EntryClock } from './core/entry-clock.ts'
 import { checkGuard } from './core/guard.ts'
 import { HashScan, hashOf } from './core/hash.ts'
 import { responseBytesMax } from './core/limits.ts'
-import { decodeParts, encodeParts } from './core/parts.ts'
 import { type Space, versionKey } from './core/rows.ts'
 import { checkRevision, RangeScan } from './core/scan.ts'
 import { readTxn } from './core/txn.ts'
@@ -50,7 +57,6 @@ import type {
   OperationResult,
   TxnResponse,
 } from './keyspace.ts'
-import { Gatherer } from './gatherer.ts'
 import { Lessor } from './lessor.ts'
 import type { KeyspaceMachine } from './machine.ts'
 import type { ValueShelf } from './values.ts'

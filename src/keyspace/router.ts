@@ -4,6 +4,9 @@
 // closed when its asker has the answer or has given up.
 
 import {
+  decodeOutcome,
+  decodeParts,
+  encodeParts,
   Fault,
   type FaultCode,
   type GroupId,
@@ -14,11 +17,10 @@ import {
   toFault,
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
-import { controlMethod, type Rpc } from '../rpc/index.ts'
+import { controlMethod, Gatherer, type Rpc, type SendParts } from '../rpc/index.ts'
 import type { Transport, TransportOptions } from './client.ts'
 import {
   callKindOf,
-  decodeOutcome,
   decodeUpkeepAnswer,
   encodeCall,
   isLeaderKind,
@@ -26,10 +28,8 @@ import {
   type RequestKind,
 } from './core/calls.ts'
 import { encodeWrite, type WriteKind } from './core/entry.ts'
-import { decodeParts, encodeParts } from './core/parts.ts'
 import { readSessionExpired } from './core/sessions.ts'
 import { readFaultAnswer } from './core/wire.ts'
-import { Gatherer, type SendParts } from './gatherer.ts'
 import type { Keyspace } from './keyspace.ts'
 import type { Replica } from './replica.ts'
 import { type FeedLink, type FeedReceiver, RemoteFeed, WatchFeed } from './watch-feed.ts'

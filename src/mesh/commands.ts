@@ -1,9 +1,26 @@
 // The command API of the namespaces that are open here: serves other nodes' requests and asks other nodes. What only
 // the leader can do is passed on to it, once; a request that was passed on is answered or refused.
 
-import { Fault, isFault, type NodeId, utf8Decode, utf8Encode } from '../base/index.ts'
+import {
+  decodeOutcome,
+  decodeParts,
+  encodeOutcome,
+  encodeParts,
+  Fault,
+  isFault,
+  type NodeId,
+  toFault,
+  utf8Decode,
+  utf8Encode,
+} from '../base/index.ts'
 import type { Host } from '../host/index.ts'
-import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
+import {
+  controlMethod,
+  Gatherer,
+  type IncomingCall,
+  type Rpc,
+  type SendParts,
+} from '../rpc/index.ts'
 import { namespaceOfApi } from './core/names.ts'
 import {
   type Answer,
@@ -18,6 +35,7 @@ import {
   type WireMember,
 } from './core/wire.ts'
 import type { Directory } from './directory.ts'
+import { within } from './timeouts.ts'
 
 /** What an open namespace answers commands with. */
 export type Served = {
@@ -46,15 +64,21 @@ export type CommandEnds = {
 
 /** Of requests that name no timeout, or too long a one. */
 const timeoutMsMax = 600_000
+/** Of writes that share a call; a longer one has a call of its own. */
+const callBytesWanted = 512 * 1024
+/** Who waits longer has a call of its own. */
+const sharedMsMax = 60_000
 
 export type Ask = Pick<Request, 'api' | 'command' | 'timeoutMs'> & Partial<Request>
 
 export class Commands {
   readonly #ends: CommandEnds
+  readonly #writes = new Map<NodeId, Gatherer>()
 
   constructor(ends: CommandEnds) {
     this.#ends = ends
-    ends.rpc.serve(controlMethod.meshCommand, (call) => this.#serve(call))
+    ends.rpc.serve(controlMethod.meshCommand, (call) => this.#serve(call.request, call.deadlineMs))
+    ends.rpc.serve(controlMethod.meshCommands, (call) => this.#serveAll(call))
   }
 
   /** Asks a node, or this one. Faults of the command; 'unavailable' when the node is not connected. */
@@ -62,13 +86,52 @@ export class Commands {
     const { self, rpc } = this.#ends
     const frame = encodeRequest(request)
     if (to === self) return decodeAnswer(await this.#answer(decodeRequest(frame)))
+    if (isShared(request))
+      return decodeAnswer(await this.#gather(to, { frame, ...request }, signal))
     const options = { deadlineMs: request.timeoutMs, ...(signal === undefined ? {} : { signal }) }
     return decodeAnswer(await rpc.call(to, controlMethod.meshCommand, frame, options))
   }
 
-  #serve(call: IncomingCall): Promise<Uint8Array> {
-    const request = decodeRequest(call.request)
-    const timeoutMs = Math.max(1, Math.min(request.timeoutMs, call.deadlineMs, timeoutMsMax))
+  /** Writes to one node that come in one turn share a call; each waits no longer than it may. */
+  #gather(
+    to: NodeId,
+    { frame, timeoutMs }: { readonly frame: Uint8Array; readonly timeoutMs: number },
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    let gathered = this.#writes.get(to)
+    if (gathered === undefined) {
+      const send: SendParts<Uint8Array | Fault> = (frames) => this.#callAll(to, frames)
+      gathered = new Gatherer(this.#ends.host.clock, { bytesMax: callBytesWanted, send })
+      this.#writes.set(to, gathered)
+    }
+    const late = (): Fault => new Fault('deadline', 'no answer in time', { outcome: 'unknown' })
+    return within(this.#ends.host.clock, gathered.add(frame), { ms: timeoutMs, late, signal })
+  }
+
+  async #callAll(
+    to: NodeId,
+    frames: readonly Uint8Array[],
+  ): Promise<readonly (Uint8Array | Fault)[]> {
+    const { rpc } = this.#ends
+    const options = { deadlineMs: sharedMsMax }
+    const answer = await rpc.call(to, controlMethod.meshCommands, encodeParts(frames), options)
+    return decodeParts(answer).map(decodeOutcome)
+  }
+
+  async #serveAll(call: IncomingCall): Promise<Uint8Array> {
+    const outcomes = decodeParts(call.request).map(async (request) => {
+      try {
+        return encodeOutcome(await this.#serve(request, call.deadlineMs))
+      } catch (error) {
+        return encodeOutcome(toFault(error))
+      }
+    })
+    return encodeParts(await Promise.all(outcomes))
+  }
+
+  #serve(frame: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
+    const request = decodeRequest(frame)
+    const timeoutMs = Math.max(1, Math.min(request.timeoutMs, deadlineMs, timeoutMsMax))
     return this.#answer({ ...request, timeoutMs })
   }
 
@@ -146,4 +209,8 @@ export class Commands {
     this.#ends.directory.hear([request.join])
     return encodeAnswer({ isVoter: await served.admit(request.join) })
   }
+}
+
+function isShared({ command: number, timeoutMs }: Ask): boolean {
+  return (number === command.set || number === command.delete) && timeoutMs <= sharedMsMax
 }

@@ -15,21 +15,33 @@ export function timeoutOf(options: { readonly timeoutMs?: number } | undefined):
   return ms
 }
 
-/** Settles as the promise does, or fails with what late() makes. The work itself goes on. */
+/** Settles as the promise does, or fails with what late() makes, or as cancelled. The work itself goes on. */
 export function within<T>(
   clock: Clock,
   work: Promise<T>,
-  limit: { readonly ms: number; readonly late: () => Fault },
+  limit: {
+    readonly ms: number
+    readonly late: () => Fault
+    readonly signal?: AbortSignal | undefined
+  },
 ): Promise<T> {
+  const { ms, late, signal } = limit
   return new Promise((resolve, reject) => {
-    const timer = clock.after(limit.ms, () => reject(limit.late()))
+    const onAbort = (): void =>
+      reject(new Fault('cancelled', 'the request was cancelled', { outcome: 'unknown' }))
+    const timer = clock.after(ms, () => reject(late()))
+    const end = (): void => {
+      timer.cancel()
+      signal?.removeEventListener('abort', onAbort)
+    }
+    signal?.addEventListener('abort', onAbort)
     work.then(
       (value) => {
-        timer.cancel()
+        end()
         resolve(value)
       },
       (error: unknown) => {
-        timer.cancel()
+        end()
         reject(error)
       },
     )

@@ -1,3 +1,4 @@
+export { Gatherer, type SendParts } from './gatherer.ts'
 export { identify } from './identify.ts'
 export { bulkMethod, controlMethod } from './methods.ts'
 export type {

@@ -11,6 +11,7 @@ export const controlMethod = {
   namespaceTransfer: 33,
   meshFounding: 48,
   meshCommand: 49,
+  meshCommands: 50,
 } as const
 
 /** Bulk port (9991). */

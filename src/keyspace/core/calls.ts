@@ -69,7 +69,7 @@ const callFields = message({
 /**
  * Numbers of kinds are for ever: new ones go to the end. write: a WriteRequest of any kind. value: the revision and
  * sub of a version (as in the keys of its rows), for the bytes of its long value as this replica has them. writes:
- * several WriteRequests as parts; the answer has a part for each: 0 and the answer, or 1 and a Fault.
+ * several WriteRequests as parts; the answer has the outcome of each as a part.
  */
 const callKinds = [
   'range',
@@ -110,22 +110,6 @@ export function decodeCall(encoded: Uint8Array): KeyspaceCall {
   const kind = callKinds[fields.kind - 1]
   if (kind === undefined) throw new Fault('unsupported', 'a keyspace call of an unknown kind')
   return { ...fields, kind }
-}
-
-/** A part of the answer to 'writes'. */
-export function encodeOutcome(outcome: Uint8Array | Fault): Uint8Array {
-  const body = outcome instanceof Fault ? faultCodec.encode(outcome) : outcome
-  const encoded = new Uint8Array(1 + body.length)
-  encoded[0] = outcome instanceof Fault ? 1 : 0
-  encoded.set(body, 1)
-  return encoded
-}
-
-export function decodeOutcome(encoded: Uint8Array): Uint8Array | Fault {
-  const body = encoded.subarray(1)
-  if (encoded[0] === 0) return body
-  if (encoded[0] === 1) return faultCodec.decode(body)
-  throw new Fault('corrupt', 'malformed message: an outcome of an unknown kind')
 }
 
 // ---- answers ----

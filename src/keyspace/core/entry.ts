@@ -67,7 +67,7 @@ export function decodeWrite(encoded: Uint8Array): WriteRequest {
 }
 
 /**
- * write: a WriteRequest. writes: several as parts (parts.ts), applied one after the other; the answer has as many
+ * write: a WriteRequest. writes: several as parts (base/parts.ts), applied one after the other; the answer has as many
  * parts. compact: revision 8. expire: lease ids, 8 each. alarm: number 1, isOn 1.
  * mark: nothing; every replica keeps its digest at the entry's index. verdict: index 8, the digest that
  * most replicas had there.

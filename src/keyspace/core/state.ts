@@ -8,6 +8,8 @@
 
 import {
   crc32c,
+  decodeParts,
+  encodeParts,
   equalBytes,
   Fault,
   type GroupId,
@@ -45,7 +47,6 @@ import {
   seal,
   unseal,
 } from './records.ts'
-import { decodeParts, encodeParts } from './parts.ts'
 import { latestKey, type RowReader, type Rows, type Space, spaceOf } from './rows.ts'
 import { checkRevision, compactedFault } from './scan.ts'
 import { SessionTable } from './sessions.ts'

@@ -2,9 +2,8 @@
 // each asker gets its own answer. It makes the cost of what carries them (an entry of the log, a call between nodes)
 // one per turn instead of one per request, and holds nobody up: a turn ends when the loop has nothing else to run.
 
-import { assert, toFault } from '../base/index.ts'
+import { assert, partsMax, toFault } from '../base/index.ts'
 import type { Clock } from '../host/index.ts'
-import { partsMax } from './core/parts.ts'
 
 type Waiting = {
   readonly resolve: (answer: Uint8Array) => void
