@@ -42,8 +42,11 @@ export class SimClock implements Clock {
 
   /** A fault: so many of its milliseconds pass per millisecond from now on. */
   run(rate: number): void {
+    const world = this.#world
+    world.clockRateMin = Math.min(world.clockRateMin, rate)
+    world.clockRateMax = Math.max(world.clockRateMax, rate)
     this.#monotonicMs = this.monotonicMs()
-    this.#sinceMs = this.#world.nowMs
+    this.#sinceMs = world.nowMs
     this.#rate = rate * this.#drift
   }
 

@@ -48,6 +48,9 @@ export class World {
   readonly network: SimNetwork
   readonly http: HttpServers
   readonly counts = new Map<string, number>()
+  /** The rates of skewed clocks so far, beside their drift: who judges times allows for them. */
+  clockRateMin = 1
+  clockRateMax = 1
   nowMs = 0
   readonly #loop: RealLoop
   readonly #onTrace: ((line: string) => void) | undefined

@@ -39,6 +39,8 @@ export type ReplicaWorld = {
   readonly send: (from: CoreReplica, message: Message) => void
   readonly sendSnapshot: (from: CoreReplica, message: Message, state: StoredState) => void
   readonly find: (id: number) => CoreReplica | undefined
+  readonly elected: (replica: CoreReplica) => void
+  readonly voted: (replica: CoreReplica) => void
 }
 
 const electionTicks = 10
@@ -278,6 +280,7 @@ export class CoreReplica {
       }
       oracle.elected(this.id, this.raw.status().hardState.term, (index) => this.#terms.get(index))
       this.#world.trace(`leader ${this.id} term ${this.#termMax}`)
+      this.#world.elected(this)
     }
     for (const entry of committedEntries) oracle.committed(this.id, entry)
     if (this.role === 'leader' && hardState !== undefined) this.#mustBeDurable(hardState.commit)
@@ -361,6 +364,7 @@ export class CoreReplica {
   #send(message: Message): void {
     if (message.type === 'vote-response' && !message.isRejected) {
       this.#world.oracle.voted(this.id, message.term, message.to)
+      this.#world.voted(this)
     }
     if (message.to === this.id) this.raw.step(message)
     else this.#world.send(this, message)

@@ -46,6 +46,8 @@ export const corePromises: readonly string[] = [
   'writes lost on the way to the disk',
   'leadership transfers',
   'cuts',
+  'leaders that fell at their election',
+  'voters that stopped',
 ]
 
 export class CoreWorld {
@@ -58,6 +60,8 @@ export class CoreWorld {
   readonly #durationMs: number
   readonly #blocked = new Set<number>()
   readonly #isOrdered: boolean
+  /** How many of those elected fall soon; a fifth as many of those that vote. */
+  readonly #fallRatio: number
   /** When the last message of a pair arrives. */
   readonly #arrivals = new Map<number, number>()
   readonly #ends: ReplicaWorld
@@ -77,11 +81,13 @@ export class CoreWorld {
     this.#oracle = new Oracle(firstIndex, (kind) => world.count(kind))
     const random = this.#random
     this.#isOrdered = random.chance(0.5)
+    this.#fallRatio = random.chance(0.5) ? 0.7 : 0
     this.#tuning = {
       preVote: random.chance(0.85),
       checkQuorum: random.chance(0.85),
       maxInflightMessages: 1 + random.integer(8),
-      maxSizePerMessage: 20 + random.integer(200),
+      // One entry each, or some together.
+      maxSizePerMessage: random.chance(0.3) ? 1 : 20 + random.integer(200),
       maxUncommittedSize: 400 + random.integer(2_000),
       keep: random.integer(12),
     }
@@ -94,6 +100,8 @@ export class CoreWorld {
       send: (from, message) => this.#send(from, message),
       sendSnapshot: (from, message, state) => this.#sendSnapshot(from, message, state),
       find: (id) => this.#replicas.get(id),
+      elected: (replica) => this.#maybeFell(replica),
+      voted: (replica) => this.#maybeForgot(replica),
     }
     const voters = Array.from({ length: options.nodes }, (_, at) => at + 1)
     for (const id of voters) this.#add(id, voters)
@@ -108,8 +116,8 @@ export class CoreWorld {
     this.#at(this.#random.integer(500), () => this.#keepFailing())
     this.#runUntil(this.#durationMs)
     this.#heal()
-    // Without pre-vote or check-quorum, candidates that know different members may outbid each other for long.
-    if (this.#tuning.preVote && this.#tuning.checkQuorum) this.#mustSettle()
+    // Without pre-vote, candidates that know different members may outbid each other for long.
+    if (this.#tuning.preVote) this.#mustSettle()
     this.#world.nowMs = this.#nowMs
     this.#world.count('events', this.#events)
   }
@@ -298,7 +306,7 @@ export class CoreWorld {
 
   #inject(kind: (typeof faultKinds)[number]): void {
     const random = this.#random
-    const replica = this.#anyone()
+    const replica = random.chance(0.4) ? (this.#leader() ?? this.#anyone()) : this.#anyone()
     if (kind === 'flipped bit' && !this.#flip(replica)) return
     this.#world.count(`fault ${kind}`)
     this.#trace(`${kind} ${replica.id}`)
@@ -341,6 +349,31 @@ export class CoreWorld {
         replica.pace = 1
       })
     }
+  }
+
+  /** What is hardest on logs: who has just been elected falls before, or while, its first entry reaches others. */
+  #maybeFell(replica: CoreReplica): void {
+    const random = this.#random
+    if (!random.chance(this.#fallRatio)) return
+    this.#at(random.integer(60), () => {
+      if (this.#isHealed || !replica.isUp) return
+      this.#world.count('leaders that fell at their election')
+      this.#trace(`falls ${replica.id}`)
+      if (random.chance(0.5)) this.#cut(replica, true, random.chance(0.5))
+      else this.#crash(replica, random.chance(0.5) ? 'kill' : 'power')
+    })
+  }
+
+  /** Who has just voted, itself or for another, stops: what it told must be on its disk. */
+  #maybeForgot(replica: CoreReplica): void {
+    const random = this.#random
+    if (!random.chance(this.#fallRatio / 5)) return
+    this.#at(random.integer(20) / 10, () => {
+      if (this.#isHealed || !replica.isUp) return
+      this.#world.count('voters that stopped')
+      this.#trace(`stops ${replica.id}`)
+      this.#crash(replica, random.chance(0.5) ? 'kill' : 'power')
+    })
   }
 
   #crash(replica: CoreReplica, how: 'kill' | 'power'): void {

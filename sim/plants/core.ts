@@ -56,9 +56,10 @@ export const corePlants: readonly Plant[] = [
   },
   {
     name: 'older-term-committed',
+    seconds: 30,
     does: 'an entry of an older term is committed by counting',
     workload: 'core',
-    seedsMax: 1_000,
+    seedsMax: 2_000,
     edits: [
       {
         file: 'src/raft/core/log.ts',

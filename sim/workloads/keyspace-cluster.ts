@@ -11,8 +11,20 @@ import {
   nodeId,
   utf8Encode,
 } from '../../src/base/index.ts'
-import type { Address, Host, NodeIdentity } from '../../src/host/index.ts'
-import { createKeyspaces, type FullKeyspace, keyspaceTables } from '../../src/keyspace/index.ts'
+import {
+  type Address,
+  createLoopPorts,
+  type Host,
+  type NodeIdentity,
+} from '../../src/host/index.ts'
+import {
+  createKeyspaces,
+  createLaneKeyspaces,
+  type FullKeyspace,
+  type FullKeyspaces,
+  keyspaceTables,
+  serveKeyspaces,
+} from '../../src/keyspace/index.ts'
 import { createRaft, type Group, raftTable } from '../../src/raft/index.ts'
 import { controlMethod, createRpc } from '../../src/rpc/index.ts'
 import { openLog, openSegments, openStore } from '../../src/storage/index.ts'
@@ -23,6 +35,8 @@ import type { World } from '../world.ts'
 export type RunningNode = {
   readonly host: SimHost
   readonly keyspace: FullKeyspace
+  /** The same as another thread of the node has it (ClusterOptions.hasLanes); else `keyspace`. */
+  readonly lane: FullKeyspace
   /** undefined: it has no replica. */
   readonly group: Group | undefined
   /** Sends a request of the keyspace to another node as it is, ids and all. */
@@ -37,6 +51,8 @@ export type ClusterOptions = {
   readonly opened: (node: RunningNode) => void
   /** There is a spare, for changeMembers(). */
   readonly hasSpare?: boolean
+  /** Nodes have a second thread. */
+  readonly hasLanes?: boolean
   /** The host that the keyspace sees; default: the node's. */
   readonly hostOf?: (host: SimHost) => Host
 }
@@ -235,10 +251,17 @@ export class KeyspaceCluster {
     await rpc.listen()
     const send = (to: NodeId, request: Uint8Array): Promise<Uint8Array> =>
       rpc.call(to, controlMethod.keyspaceRequest, request, { deadlineMs: sendMs })
-    const running = { host: simHost, keyspace, group: raft.group(group), send }
+    const lane = this.#options.hasLanes === true ? await openLane(host, keyspaces) : keyspace
+    const running = { host: simHost, keyspace, lane, group: raft.group(group), send }
     this.running.set(simHost.node, running)
     opened(running)
   }
+}
+
+async function openLane(host: Host, keyspaces: FullKeyspaces): Promise<FullKeyspace> {
+  const [core, lane] = createLoopPorts((next) => host.clock.soon(next))
+  serveKeyspaces(core, keyspaces)
+  return createLaneKeyspaces(host, lane).open(namespace)
 }
 
 function drawSession(host: Host): number {

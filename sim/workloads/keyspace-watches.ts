@@ -1,5 +1,5 @@
 // Watches on every node of a namespace: of everything and of some keys, with and without puts and deletes, whole and in
-// fragments, with pairs before; some stop taking responses for a while. One that ends, or whose node does, goes on
+// fragments, with pairs before, on the core thread and on another; some stop taking responses for a while. One that ends, or whose node does, goes on
 // as another behind what it was told.
 
 import { isFault, keyAfter, type Random, utf8Decode, utf8Encode } from '../../src/base/index.ts'
@@ -25,6 +25,8 @@ type Seat = {
 }
 
 const progressMs = 1_000
+/** The watch of a node that another thread than the core has. */
+const lanesSeat = 2
 const lazinessMsMax = 2_000
 
 export class KeyspaceWatches {
@@ -45,13 +47,19 @@ export class KeyspaceWatches {
   }
 
   /** A node has opened. */
-  opened({ host, keyspace }: RunningNode, keys: readonly string[]): void {
+  opened({ host, keyspace, lane }: RunningNode, keys: readonly string[]): void {
     let seats = this.#seats.get(host.node)
     if (seats === undefined) {
-      seats = [this.#seatOfAll(host.node), this.#drawSeat(host.node, keys)]
+      seats = [
+        this.#seatOfAll(host.node),
+        this.#drawSeat(host.node, keys),
+        this.#drawSeat(host.node, keys),
+      ]
       this.#seats.set(host.node, seats)
     }
-    for (const seat of seats) this.#watch(host.node, keyspace, { seat, from: nextOf(seat) })
+    for (const [at, seat] of seats.entries()) {
+      this.#watch(host.node, at === lanesSeat ? lane : keyspace, { seat, from: nextOf(seat) })
+    }
   }
 
   /** Every watch on the node was told everything up to the revision. */

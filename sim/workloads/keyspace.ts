@@ -86,6 +86,7 @@ class KeyspaceWorkload {
     this.#cluster = new KeyspaceCluster(world, {
       founders: options.nodes,
       hasSpare: true,
+      hasLanes: true,
       historyMs,
       historyRevisionsMax,
       opened: (node) => this.#watches.opened(node, keys),

@@ -72,10 +72,13 @@ export async function runExercise(
     restart: (node) => cluster.start(node),
     everyMs: 1_000,
   })
-  const operator = cluster.changeMembers(() => stage.healedMs > 0)
+  let isOperatorDone = false
+  const operator = cluster.changeMembers(() => isOperatorDone)
   await faults.run(options.durationMs * durationFactor)
-  stage.healedMs = world.nowMs
+  isOperatorDone = true
+  // What it asked for last may still move the lead.
   await operator
+  stage.healedMs = world.nowMs
   await world.sleep(calmMs)
   stage.isOver = true
   await world.sleep(endMs)

@@ -3,7 +3,7 @@
 
 import type { Random } from '../../src/base/index.ts'
 import { count, type Counts, sleep } from './load.ts'
-import type { Machine } from './machines.ts'
+import { type Machine, readyMsMax } from './machines.ts'
 import type { Networks } from './networks.ts'
 
 export type FaultRound = {
@@ -16,7 +16,12 @@ export type FaultRound = {
 
 const betweenKillsMsMax = 600
 const downMsMax = 1_500
-const isAwaitedChance = 0.6
+const briefMsMax = 200
+/** How often the next kill waits until every node serves again. */
+const isAwaitedChance = 0.3
+/** Else it waits until the cluster has acknowledged so many writes, with as many nodes as it has by then. */
+const writesBetweenMax = 40
+const lookMs = 10
 const cutMsMax = 7_000
 const pauseMsMax = 3_000
 
@@ -30,7 +35,7 @@ export async function killRound({ machines, random, counts }: FaultRound): Promi
     kills++
     if (random.chance(0.5)) await sleep(random.integer(betweenKillsMsMax))
   }
-  await sleep(random.integer(downMsMax))
+  await sleep(random.integer(random.chance(0.3) ? downMsMax : briefMsMax))
   for (const victim of victims) victim.start()
   if (random.chance(0.15)) {
     // Again, in the middle of its start and recovery.
@@ -43,12 +48,21 @@ export async function killRound({ machines, random, counts }: FaultRound): Promi
       victim.start()
     }
   }
-  if (random.chance(isAwaitedChance)) await Promise.all(machines.map((machine) => machine.ready()))
+  const areReady = Promise.all(machines.map((machine) => machine.ready()))
+  if (random.chance(isAwaitedChance)) await areReady
   else {
-    count(counts, 'rounds that do not wait')
-    await sleep(random.integer(downMsMax))
+    count(counts, 'rounds that wait for writes only')
+    await Promise.race([areReady, untilAcknowledged(counts, 1 + random.integer(writesBetweenMax))])
   }
   return kills
+}
+
+/** Settles when so many more writes were acknowledged: whoever is killed next is killed under load. */
+async function untilAcknowledged(counts: Counts, more: number): Promise<void> {
+  const acknowledged = (): number => counts.get('writes acknowledged') ?? 0
+  const goal = acknowledged() + more
+  const endMs = Date.now() + readyMsMax
+  while (acknowledged() < goal && Date.now() < endMs) await sleep(lookMs)
 }
 
 function drawVictims(machines: readonly Machine[], random: Random): readonly Machine[] {

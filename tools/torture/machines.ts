@@ -3,13 +3,13 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Fault } from '../../src/base/index.ts'
 
 export const root = join(import.meta.dirname, '..', '..')
 const cli = join(root, 'src', 'cli', 'main.ts')
-const readyMsMax = 120_000
+export const readyMsMax = 120_000
 
 export type NodePlace = {
   readonly id: number
@@ -94,6 +94,11 @@ export class Machine {
     this.place = place
   }
 
+  /** As `npm start` has one: starts are many, and the sources the same. */
+  get #compileCache(): string {
+    return process.env.NODE_COMPILE_CACHE ?? join(dirname(this.place.nodeDir), 'compile-cache')
+  }
+
   get isRunning(): boolean {
     return this.#child !== undefined
   }
@@ -110,6 +115,7 @@ export class Machine {
     const [command = process.execPath, ...before] = [...prefix, process.execPath]
     const child = spawn(command, [...before, ...args], {
       stdio: ['ignore', journal, journal, 'ipc'],
+      env: { ...process.env, NODE_COMPILE_CACHE: this.#compileCache },
     })
     this.#child = child
     this.#isMeantToEnd = false

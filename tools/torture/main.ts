@@ -21,8 +21,8 @@ import { addFacts, readState, type TortureState, writeState } from './state.ts'
 
 const nodes = 3
 const etcdPortDefault = 2_379
-const killsPerEpoch = 15
-const secondsPerEpoch = 60
+const killsPerEpoch = 40
+const secondsPerEpoch = 90
 const insideMark = 'ATOLL_TORTURE_INSIDE'
 const bucket = 'predastore'
 

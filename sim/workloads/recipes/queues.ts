@@ -35,7 +35,7 @@ import { type Exercise, type ExerciseKind, groundOf, repeat, type Stage } from '
 const name = 'queue'
 const visibilitySeconds = 2
 const deliveriesMax = 3
-/** Clocks differ by 0.2 % each way. */
+/** Clocks differ by 0.2 % each way, skewed ones apart. */
 const caution = 0.995
 const options = { name, visibilitySeconds, deliveriesMax }
 /** Nobody acknowledges these: they become dead letters. */
@@ -62,8 +62,8 @@ type Received = {
   readonly returnedMs: number
   /** Of the recorder. */
   readonly at: number
-  /** Nobody else has it before: what the receiver was told, by the world's time. */
-  readonly endsMs: number
+  /** What the receiver was told then, by its own clock. */
+  readonly leftMs: number
   /** Given back or forgotten on purpose: others may have it before its time is over. */
   isReleased: boolean
 }
@@ -158,8 +158,15 @@ class Queues implements Exercise {
 
   #timesOf(delivery: Delivery) {
     const { nowMs } = this.#stage.world
-    const endsMs = nowMs + delivery.leftMs() * caution
-    return { returnedMs: nowMs, endsMs, at: this.#recorder.moment() }
+    return { returnedMs: nowMs, leftMs: delivery.leftMs(), at: this.#recorder.moment() }
+  }
+
+  /** Nobody else has it before. Its receiver and the leader count by their own clocks: one may be slow, the other fast. */
+  #endOf({ returnedMs, leftMs }: Received): number {
+    const { clockRateMin, clockRateMax } = this.#stage.world
+    const allMs = visibilitySeconds * 1_000
+    const goneMs = (allMs - leftMs * caution) / clockRateMin
+    return returnedMs + allMs / clockRateMax - goneMs
   }
 
   async #work(node: RunningNode, delivery: Delivery, random: Random): Promise<void> {
@@ -328,7 +335,7 @@ class Queues implements Exercise {
       if (next.attempt <= one.attempt) {
         throw new WorldFailure(`${body}: attempt ${next.attempt} follows ${one.attempt}`)
       }
-      if (next.returnedMs < one.endsMs && !one.isReleased) {
+      if (next.returnedMs < this.#endOf(one) && !one.isReleased) {
         throw new WorldFailure(
           `${body} was delivered at ${one.returnedMs} and again at ${next.returnedMs}`,
         )
