@@ -1,5 +1,6 @@
 // A trace as etcd's TLA+ trace specification reads it: one JSON object per line, {"tag":"trace","event":{...}}, with
-// the fields of etcd-io/raft's state_trace.go. Numbers of nodes are strings there.
+// the fields of etcd-io/raft's state_trace.go. Numbers of nodes are strings there. An append tells of no more commitment than
+// it has entries for, as in the specification; to its receiver that is the same.
 
 import type { ConfChange, CoreEvent } from '../../src/raft/core/index.ts'
 
@@ -77,6 +78,7 @@ function lineOf(event: CoreEvent): TraceEvent {
       : {
           msg: {
             ...message,
+            commit: commitOf(message),
             from: String(message.from),
             to: String(message.to),
             vote: String(message.vote),
@@ -84,6 +86,10 @@ function lineOf(event: CoreEvent): TraceEvent {
         }),
     ...propOf(event),
   }
+}
+
+function commitOf({ type, commit, index, entries }: NonNullable<CoreEvent['message']>): number {
+  return type === 'MsgApp' ? Math.min(commit, index + entries) : commit
 }
 
 function propOf({ message, progress, change, newVoters }: CoreEvent): Pick<TraceEvent, 'prop'> {

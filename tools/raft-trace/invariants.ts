@@ -15,7 +15,10 @@ type Server = {
   role: string
   durable: number
   conf: TraceEvent['conf']
+  /** As of its last Ready: what a crash leaves. */
+  saved: Saved
 }
+type Saved = Pick<Server, 'log' | 'term' | 'commit' | 'conf'> & { readonly vote: string }
 
 /** What is wrong with a trace: the event's number from 1, and why. */
 export type TraceProblem = { readonly line: number; readonly what: string }
@@ -57,6 +60,7 @@ class Replay {
   take(event: TraceEvent): string | undefined {
     const server = this.#servers.get(event.nid)
     if (server === undefined) return 'it did not begin'
+    if (event.name === 'InitState') return this.#restart(server, event)
     const isBefore = event.name.startsWith('Receive') || event.name === 'Replicate'
     const isSized = isBefore || event.name.startsWith('Send') || event.name === 'Ready'
     if (isSized && server.log.length !== event.log) {
@@ -77,15 +81,36 @@ class Replay {
     const { term, commit } = state
     const isNew = name === 'ApplyConfChange'
     const now = isNew ? ([prop?.cc?.newconf ?? [], []] as const) : conf
-    this.#servers.set(nid, { log: entries, term, commit, role, durable: log, conf: now })
+    const saved = { log: entries, term, vote: state.vote, commit, conf: now }
+    this.#servers.set(nid, { log: entries, term, commit, role, durable: log, conf: now, saved })
+  }
+
+  /** After a crash it is where its last Ready left it, and follows. */
+  #restart(server: Server, { nid, state, role, log, conf }: TraceEvent): string | undefined {
+    const { saved } = server
+    const isSaved =
+      state.term === saved.term && state.vote === saved.vote && state.commit === saved.commit
+    if (!isSaved || log !== saved.log.length)
+      return 'it does not begin where its last Ready left it'
+    if (JSON.stringify(sorted(conf)) !== JSON.stringify(sorted(saved.conf))) {
+      return 'it begins with another configuration than that of its last Ready'
+    }
+    if (role !== 'StateFollower') return 'it does not begin as a follower'
+    Object.assign(server, { log: [...saved.log], term: saved.term, commit: saved.commit, role })
+    server.durable = log
+    server.conf = conf
+    return this.#violation(nid, server)
   }
 
   #move(server: Server, event: TraceEvent): void {
     const { msg, name } = event
     if (name === 'Replicate' || name === 'ChangeConf') {
       server.log.push({ term: event.state.term, value: this.#nextValue++ })
-    } else if (name === 'Ready') server.durable = server.log.length
-    else if (name === 'SendAppendEntriesRequest' && msg !== undefined) {
+    } else if (name === 'Ready') {
+      const { term, vote, commit } = event.state
+      server.durable = server.log.length
+      server.saved = { log: [...server.log], term, vote, commit, conf: event.conf }
+    } else if (name === 'SendAppendEntriesRequest' && msg !== undefined) {
       const from = msg.type === 'MsgSnap' ? 0 : msg.index
       if (msg.type !== 'MsgHeartbeat') {
         this.#sent.set(keyOf(msg), server.log.slice(from, from + msg.entries))
@@ -190,6 +215,10 @@ class Replay {
 
 function keyOf({ commit: _, ...msg }: NonNullable<TraceEvent['msg']>): string {
   return JSON.stringify(msg)
+}
+
+function sorted(conf: TraceEvent['conf']): readonly (readonly string[])[] {
+  return conf.map((ids) => [...ids].sort())
 }
 
 function isSame(a: Entry | undefined, b: Entry): boolean {

@@ -3,17 +3,28 @@ import { test } from 'node:test'
 import { formatTrace, parseTrace, type TraceEvent } from './format.ts'
 import { checkTrace } from './invariants.ts'
 import { playTrace } from './play.ts'
+import { withoutSnapshots } from './snapshots.ts'
 
 const traceOf = (seed: number, events: number): readonly TraceEvent[] =>
-  parseTrace(formatTrace(playTrace({ seed, events })))
+  parseTrace(formatTrace(playTrace({ seed, events }).events))
+
+/** As the tool writes it: snapshots are appends. */
+function writtenTraceOf(seed: number, count: number): readonly TraceEvent[] {
+  const { events, terms } = playTrace({ seed, events: count })
+  return parseTrace(formatTrace(withoutSnapshots(events, terms)))
+}
 
 test('every invariant of the specification holds over traces of the core', () => {
   const seen = new Map<string, number>()
+  const running = new Set<string>()
   for (let seed = 1; seed <= 20; seed++) {
     const events = traceOf(seed, 800)
     assert.equal(checkTrace(events), undefined, `seed ${seed}`)
-    for (const { name, msg } of events) {
-      const kind = msg === undefined ? name : `${name} ${msg.type}`
+    assert.equal(checkTrace(writtenTraceOf(seed, 800)), undefined, `seed ${seed}, as written`)
+    for (const { name, msg, nid } of events) {
+      const isAgain = name === 'InitState' && running.has(`${seed} ${nid}`)
+      if (name !== 'InitState') running.add(`${seed} ${nid}`)
+      const kind = isAgain ? 'InitState again' : msg === undefined ? name : `${name} ${msg.type}`
       seen.set(kind, (seen.get(kind) ?? 0) + 1)
     }
   }
@@ -21,6 +32,7 @@ test('every invariant of the specification holds over traces of the core', () =>
     'BecomeLeader',
     'ChangeConf',
     'Commit',
+    'InitState again',
     'ReceiveAppendEntriesRequest MsgSnap',
   ]) {
     assert.ok((seen.get(kind) ?? 0) > 10, `${kind}: ${seen.get(kind)}`)
@@ -28,10 +40,10 @@ test('every invariant of the specification holds over traces of the core', () =>
 })
 
 test('an event is written as the specification reads it', () => {
-  const [line] = formatTrace(playTrace({ seed: 1, events: 10 })).split('\n')
+  const [line] = formatTrace(playTrace({ seed: 1, events: 10 }).events).split('\n')
   assert.equal(
     line,
-    '{"tag":"trace","event":{"name":"InitState","nid":"1","state":{"term":0,"vote":"0","commit":1},"role":"StateFollower","log":1,"conf":[[],[]]}}',
+    '{"tag":"trace","event":{"name":"InitState","nid":"1","state":{"term":1,"vote":"0","commit":1},"role":"StateFollower","log":1,"conf":[["1","2","3"],[]]}}',
   )
   const sent = traceOf(1, 800).find(({ name, msg }) => name.startsWith('Send') && msg !== undefined)
   assert.deepEqual(Object.keys(sent?.msg ?? {}), [
@@ -84,4 +96,32 @@ test('what breaks an invariant is found, by its name', () => {
     name === 'ReceiveAppendEntriesRequest' && (msg?.entries ?? 0) > 0
   const dropped = events.filter((event, at) => at !== events.findIndex(taken) || !taken(event))
   assert.match(checkTrace(dropped)?.what ?? '', /built again/)
+})
+
+test('a beginning that its last Ready did not leave is found', () => {
+  const events = traceOf(41, 800)
+  const running = new Set<string>()
+  const isAgain = ({ name, nid }: TraceEvent): boolean => {
+    if (name !== 'InitState') running.add(nid)
+    return name === 'InitState' && running.has(nid)
+  }
+  const forgetful = broken(events, isAgain, (event) => ({
+    ...event,
+    state: { ...event.state, term: event.state.term - 1 },
+  }))
+  assert.match(checkTrace(forgetful)?.what ?? '', /its last Ready/)
+})
+
+test('no snapshot is left in what is written, and a lost one begins where its leader knows', () => {
+  const { events, terms } = playTrace({ seed: 41, events: 800 })
+  const written = withoutSnapshots(events, terms)
+  assert.ok(events.some(({ message }) => message?.type === 'MsgSnap'))
+  assert.ok(written.every(({ message }) => message?.type !== 'MsgSnap'))
+  for (const [at, { message }] of events.entries()) {
+    if (message?.type !== 'MsgSnap') continue
+    const append = written[at]?.message
+    assert.equal(append?.type, 'MsgApp')
+    assert.equal((append?.index ?? 0) + (append?.entries ?? 0), message.entries)
+    assert.equal(append?.commit, message.entries)
+  }
 })
