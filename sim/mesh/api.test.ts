@@ -253,6 +253,39 @@ story(
   },
 )
 
+story(
+  'a client that began with one contact reaches a chosen node, and all when the contact is gone',
+  12,
+  async (world) => {
+    const { clusters } = await form(world, '/raft/kv')
+    const [, second, third] = clusters
+    assert.ok(second && third)
+    const { mesh } = await start(world, 4, { contacts: [addressOf(1)] })
+    const client = mesh.client('/raft/kv')
+    const chosen = { to: third.node, timeoutMs: 10_000 }
+    await client.set('a', utf8Encode('1'), chosen)
+    assert.deepEqual(await client.get('a', { ...chosen, barrierMs: 1_000 }), utf8Encode('1'))
+    await until(world, () => mesh.status().peers.every(({ isReachable }) => isReachable))
+    world.crash(1, 'kill')
+    await client.set('a', utf8Encode('2'), { timeoutMs: 30_000 })
+    await second.barrier({ timeoutMs: 30_000 })
+    assert.deepEqual(await second.get('a'), utf8Encode('2'))
+  },
+)
+
+story('snapshot files lie where the owner wants them', 13, async (world) => {
+  const snapshotDisk = world.startHost(9).disk
+  const { mesh } = await start(world, 1, { snapshotDisk })
+  const cluster = await mesh.open('/raft/kv', { founders, forceBootstrap: true })
+  await cluster.waitForLeader(10_000)
+  const second = await start(world, 2)
+  const joiner = await second.mesh.open('/raft/kv', { founders: { kind: 'join' } })
+  await until(world, () => joiner.state() === 'follower')
+  const files = (number: number) => world.disk(number).under('mesh/snapshots')
+  assert.ok(files(9).some((path) => path.endsWith('.snapshot')))
+  assert.deepEqual([...files(1)], [])
+})
+
 story('namespaces are clusters of their own', 6, async (world) => {
   const { sites } = await form(world, '/raft/a')
   const others = await Promise.all(

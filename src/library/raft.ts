@@ -49,11 +49,13 @@ export {
 
 export type OpenMeshOptions = Omit<
   MeshOptions,
-  'transport' | 'directory' | 'ownLogThread' | 'closesWithLast'
+  'transport' | 'directory' | 'ownLogThread' | 'closesWithLast' | 'snapshotDisk'
 > &
   Security & {
     /** Everything of this node; made when missing. Losing it makes another node of this one. */
     readonly directory: string
+    /** Where snapshot files are kept, three of each namespace; another disk, say. Default: in the directory. */
+    readonly snapshotDirectory?: string
     /** Events of at least this level go to standard error. Default 'warning'. */
     readonly journal?: JournalLevel
   }
@@ -95,8 +97,28 @@ function openOn(
     rootPath: options.directory,
     journal: { format: 'text', level: options.journal ?? 'warning' },
   })
-  const { directory: _, journal: __, key: ___, identity: ____, ...mesh } = options
-  return createMesh(host, { ...mesh, transport: transportOf(host, options), closesWithLast })
+  const {
+    directory: _,
+    journal: __,
+    key: ___,
+    identity: ____,
+    snapshotDirectory,
+    ...mesh
+  } = options
+  const transport = transportOf(host, options)
+  return createMesh(host, {
+    ...mesh,
+    ...snapshotDiskOf(snapshotDirectory),
+    transport,
+    closesWithLast,
+  })
+}
+
+/** Faults of a directory that cannot be made. */
+function snapshotDiskOf(directory: string | undefined): Pick<MeshOptions, 'snapshotDisk'> {
+  if (directory === undefined) return {}
+  const journal = { format: 'text', level: 'warning', name: 'snapshots' } as const
+  return { snapshotDisk: createRealHost({ rootPath: directory, journal }).disk }
 }
 
 function transportOf(host: Host, options: Security): MeshOptions['transport'] {

@@ -1,5 +1,6 @@
 // A client of one namespace, on a node that need not host it: picks a node, asks it, and tries the next when
-// that has failed for certain. The node that is asked forwards to the leader where it has to.
+// that has failed for certain. The node that is asked forwards to the leader where it has to. Whoever answers is
+// asked from time to time whom it knows, so that one contact is enough to reach all, also when it is gone later.
 
 import { Fault, isFault, type NodeId, toFault, utf8Decode, utf8Encode } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
@@ -21,6 +22,9 @@ export type ClientEnds = {
 }
 
 const pauseMs = 50
+/** Between two questions whom others know. */
+const acquaintEveryMs = 10_000
+const acquaintSoonMs = 500
 export const keysMax = 100_000
 /** What another node, or the same one a moment later, may well answer. */
 const passing: ReadonlySet<string> = new Set([
@@ -29,6 +33,14 @@ const passing: ReadonlySet<string> = new Set([
   'not-leader',
   'overloaded',
   'conflict',
+])
+
+/** Without an answer nothing was changed. */
+const reads: ReadonlySet<number> = new Set([
+  command.get,
+  command.keys,
+  command.exchange,
+  command.members,
 ])
 
 type Call = Omit<Ask, 'api' | 'timeoutMs'>
@@ -44,6 +56,7 @@ class MeshClient implements Client {
   readonly #closing = new AbortController()
   /** Who answered last. */
   #favourite: NodeId | undefined
+  #acquaintedMs = Number.NEGATIVE_INFINITY
 
   constructor(ends: ClientEnds, namespace: string, options: ClientOptions) {
     this.namespace = namespace
@@ -135,11 +148,13 @@ class MeshClient implements Client {
         try {
           const answer = await this.#askOne(target, call, leftMs)
           this.#favourite = target
+          this.#acquaint(target, acquaintEveryMs)
           return answer
         } catch (error) {
           last = toFault(error)
           if (last.outcome === 'unknown' || !passing.has(last.code)) throw last
           if (this.#favourite === target) this.#favourite = undefined
+          if (options?.to !== undefined) this.#acquaint(this.#target(attempt), acquaintSoonMs)
         }
       }
       await clock.sleep(Math.min(pauseMs, Math.max(1, leftMs)))
@@ -151,12 +166,30 @@ class MeshClient implements Client {
     try {
       return await this.#ends.commands.ask(target, ask, this.#closing.signal)
     } catch (error) {
-      const isRead = call.command !== command.set && call.command !== command.delete
-      if (!isFault(error) || !isRead || call.command === command.apply) throw error
-      // A read that got no answer changed nothing.
+      if (!isFault(error) || !reads.has(call.command)) throw error
       const { code, message, fields } = error
       throw new Fault(code, message, { fields, cause: error })
     }
+  }
+
+  /** Asks a node whom it knows, unless that was asked less than so long ago. */
+  #acquaint(node: NodeId | undefined, everyMs: number): void {
+    const { host, directory, commands, self } = this.#ends
+    const nowMs = host.clock.monotonicMs()
+    if (node === undefined || node === self || nowMs < this.#acquaintedMs + everyMs) return
+    this.#acquaintedMs = nowMs
+    const ask = {
+      api: apiName(this.namespace),
+      command: command.exchange,
+      peers: directory.known().slice(0, peersMax),
+      timeoutMs: acquaintSoonMs,
+    }
+    commands.ask(node, ask, this.#closing.signal).then(
+      ({ peers }) => directory.hear(peers),
+      (error: unknown) => {
+        if (!isFault(error)) host.journal.fatal('mesh.acquaintance_failed', error)
+      },
+    )
   }
 
   /** The one that answered last, this node if it hosts the namespace, then all that are connected in turn. */
@@ -175,5 +208,8 @@ class MeshClient implements Client {
 
 function late(namespace: string, last: Fault | undefined): Fault {
   const why = last === undefined ? 'no node that hosts it is connected' : last.message
-  return new Fault('deadline', `${namespace} gave no answer in time: ${why}`, { cause: last })
+  return new Fault('deadline', `${namespace} gave no answer in time: ${why}`, {
+    next: 'see that a node that hosts it runs and can be reached from here (status().peers)',
+    cause: last,
+  })
 }

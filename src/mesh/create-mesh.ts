@@ -95,7 +95,7 @@ async function openParts(host: Host, options: MeshOptions): Promise<Parts> {
     })
     const onFatal = (fault: Fault): void => host.journal.fatal('mesh.state_untrusted', fault)
     const raft = createRaft(
-      { host, rpc, onFatal, ...storage },
+      { host, rpc, onFatal, snapshotDisk: options.snapshotDisk ?? host.disk, ...storage },
       raftOptionsOf(options, identity.node),
     )
     const keyspaces = await createKeyspaces(
@@ -141,6 +141,7 @@ function raftOptionsOf(options: MeshOptions, self: NodeId): RaftOptions {
     tickMs,
     heartbeatTicks: 2,
     electionTicks: Math.round(electionMs / tickMs),
+    snapshots: { path: `${directoryOf(options)}/snapshots` },
     ...(logBytesMax === undefined ? {} : { logBytesMax }),
   }
 }

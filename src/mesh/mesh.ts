@@ -6,7 +6,7 @@
 
 import type { GroupId, NodeId } from '../base/index.ts'
 import type { PresetName, Standing, Universe } from '../founding/index.ts'
-import type { PeerIdentity, Transport } from '../host/index.ts'
+import type { Disk, PeerIdentity, Transport } from '../host/index.ts'
 import type { FullKeyspace } from '../keyspace/index.ts'
 
 /**
@@ -41,6 +41,8 @@ export type MeshOptions = {
   readonly preset?: PresetName
   /** Directory under the host's root. Default 'mesh'. */
   readonly directory?: string
+  /** Where snapshot files are kept, three of each namespace. Default: the host's own disk, in the directory. */
+  readonly snapshotDisk?: Disk
   /** False: the log on this loop (simulator). Default true. */
   readonly ownLogThread?: boolean
   /** Snapshot and cut when the log holds more. Default 64 MiB. */

@@ -248,7 +248,11 @@ export class GroupDriver implements Group {
     if (refused !== undefined) return reject(refused)
     if (to === this.#ends.settings.self) return Promise.resolve()
     if (!this.appliedState.confState.voters.includes(to)) {
-      return reject(new Fault('invalid', `node ${to} is not a voter of the group`))
+      return reject(
+        new Fault('invalid', `node ${to} is not a voter of the group`, {
+          next: 'choose one of its voters (`atoll raft members`); a learner is promoted first',
+        }),
+      )
     }
     this.#rest.stir()
     this.#lease.bar()
