@@ -42,7 +42,7 @@ import { Reads } from './reads.ts'
 import type { Resting } from './resting.ts'
 import { appendOf, type GroupStart } from './recovery.ts'
 import { coreConfigOf, electionRandom, priorityDefault, type RaftSettings } from './settings.ts'
-import { Transfer } from './transfer.ts'
+import { notVoter, Transfer } from './transfer.ts'
 
 /** What a group needs of the driver. */
 export type GroupEnds = {
@@ -248,11 +248,7 @@ export class GroupDriver implements Group {
     if (refused !== undefined) return reject(refused)
     if (to === this.#ends.settings.self) return Promise.resolve()
     if (!this.appliedState.confState.voters.includes(to)) {
-      return reject(
-        new Fault('invalid', `node ${to} is not a voter of the group`, {
-          next: 'choose one of its voters (`atoll raft members`); a learner is promoted first',
-        }),
-      )
+      return reject(notVoter(to))
     }
     this.#rest.stir()
     this.#lease.bar()

@@ -33,7 +33,10 @@ export class Transfer {
   tick(tick: number): void {
     if (this.#pending === undefined || this.#pending.deadlineTick > tick) return
     this.reject(
-      new Fault('deadline', `node ${this.#pending.to} did not take over`, { next: 'try again' }),
+      new Fault('deadline', `node ${this.#pending.to} did not take over`, {
+        outcome: 'unknown',
+        next: 'see who leads, and try again',
+      }),
     )
   }
 
@@ -42,4 +45,10 @@ export class Transfer {
     this.#pending = undefined
     pending?.reject(fault)
   }
+}
+
+export function notVoter(node: NodeId): Fault {
+  return new Fault('invalid', `node ${node} is not a voter of the group`, {
+    next: 'choose one of its voters (`atoll raft members`); a learner is promoted first',
+  })
 }
