@@ -22,11 +22,10 @@ export const usualScopes: readonly Scope[] = [
   { nodes: 3, size: 3, ballots: 3, crashes: 1 },
 ]
 
-/** Minutes; the last one alone more than seven. */
+/** Minutes; the last one alone about six, and 600 MB. */
 export const deepScopes: readonly Scope[] = [
   ...usualScopes,
   { nodes: 3, size: 2, ballots: 3, crashes: 1 },
-  { nodes: 4, size: 4, ballots: 3, crashes: 0 },
   { nodes: 4, size: 4, ballots: 3, crashes: 1 },
 ]
 

@@ -8,11 +8,13 @@ import { isFault, type NodeId } from '../base/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { Group } from '../raft/index.ts'
 import type { Answer } from './core/wire.ts'
+import type { LeadershipListener } from './replica.ts'
 
 export type AttendanceEnds = {
   readonly host: Host
   readonly self: NodeId
   readonly group: Group
+  readonly onLeadership: (listen: LeadershipListener) => () => void
   readonly wantsVote: boolean
   readonly lookMs: number
   /** Asks others to take this node in; true: it votes. Throws the Fault of the last that was asked. */
@@ -27,6 +29,7 @@ const settledLooks = 20
 
 export class Attendance {
   readonly #ends: AttendanceEnds
+  readonly #stopListening: () => void
   #timer: Timer | undefined
   /** It opened the namespace, or asked to come back, and was not seen among the members since. */
   #mayAskBack = true
@@ -37,7 +40,7 @@ export class Attendance {
 
   constructor(ends: AttendanceEnds) {
     this.#ends = ends
-    ends.group.onLeadership((leader) => {
+    this.#stopListening = ends.onLeadership((leader) => {
       if (leader === undefined) this.#lookAfter(ends.lookMs)
     })
     this.#lookAfter(0)
@@ -54,6 +57,7 @@ export class Attendance {
 
   close(): void {
     this.#isClosed = true
+    this.#stopListening()
     this.#timer?.cancel()
   }
 

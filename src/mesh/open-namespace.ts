@@ -71,6 +71,7 @@ export class OpenNamespace implements Cluster, Served {
   #admissions: Admissions | undefined
   #attendance: Attendance | undefined
   #failure: Fault | undefined
+  #stopListening: (() => void) | undefined
   #isAsking = false
   #isClosed = false
 
@@ -181,7 +182,10 @@ export class OpenNamespace implements Cluster, Served {
       this.#waiters.add(wake)
       wake()
     })
-    const late = (): Fault => new Fault('deadline', `no leader in time: ${this.#tellStanding()}`)
+    const late = (): Fault =>
+      new Fault('deadline', `no leader in time: ${this.#tellStanding()}`, {
+        next: 'see that the others run and that contacts lead to them; status().alarms tells more',
+      })
     try {
       return await within(this.#ends.host.clock, led, { ms, late })
     } finally {
@@ -270,6 +274,7 @@ export class OpenNamespace implements Cluster, Served {
     this.#isClosed = true
     this.#founding?.close()
     this.#attendance?.close()
+    this.#stopListening?.()
     this.#ends.post.close(this.namespace)
     this.#wake()
   }
@@ -365,13 +370,14 @@ export class OpenNamespace implements Cluster, Served {
         host,
         self,
         group,
+        onLeadership: (listen) => replica.onLeadership(listen),
         wantsVote: this.#options.wantsVote !== false,
         lookMs: preset.times.joinMs,
         join: () => this.#join(this.#others(), true),
         members: () => this.#askMembers(),
         onRemoved: () => this.#raise(removedAlarm(this.namespace)),
       })
-      group.onLeadership(() => this.#wake())
+      this.#stopListening = replica.onLeadership(() => this.#wake())
       this.#wake()
     } catch (error) {
       const fault = toFault(error)

@@ -38,6 +38,8 @@ export type ReplicaOptions = {
   readonly onForeign: (foreign: Foreign) => void
 }
 
+export type LeadershipListener = (leader: NodeId | undefined) => void
+
 export const payloadBytesMax = 1024 * 1024
 const pageKeys = 1_000
 const firstKey = new Uint8Array(1)
@@ -71,6 +73,7 @@ export class Replica {
   readonly group: Group
   readonly #ends: ReplicaEnds
   readonly #keyspace: FullKeyspace | undefined
+  readonly #listeners = new Set<LeadershipListener>()
 
   constructor(
     ends: ReplicaEnds,
@@ -79,6 +82,17 @@ export class Replica {
     this.#ends = ends
     this.group = parts.group
     this.#keyspace = parts.keyspace
+    parts.group.onLeadership((leader) => {
+      for (const listen of [...this.#listeners]) listen(leader)
+    })
+  }
+
+  /** Answers what ends it: a replica outlives those who have it open. */
+  onLeadership(listen: LeadershipListener): () => void {
+    this.#listeners.add(listen)
+    return () => {
+      this.#listeners.delete(listen)
+    }
   }
 
   get keyspace(): FullKeyspace {

@@ -33,6 +33,8 @@ export type LinkOptions = {
 }
 
 const missedMax = 3
+/** Of the bound of what waits to leave: beyond it are only answers, to a peer that asks and does not read. */
+const overfullRatio = 2
 const idLimit = 0xffff_fff0
 
 export class Link implements FrameSink {
@@ -149,12 +151,20 @@ export class Link implements FrameSink {
     this.#hasHeard = true
     try {
       this.#parser.push(bytes)
+      this.#checkAnswersLeave()
     } catch (error) {
       if (!isFault(error)) throw error
       const { journal } = this.#options.host
       journal.event('warning', 'rpc.peer_cut', { peer: this.peer, why: error.message })
       this.cut(error)
     }
+  }
+
+  /** Pongs and refusals are queued whatever waits, so who makes us write them must read them. */
+  #checkAnswersLeave(): void {
+    const { out, limits } = this.#context
+    if (out.queuedBytes <= overfullRatio * limits.queuedBytesMax) return
+    throw new Fault('overloaded', `node ${this.peer} asks and does not read the answers`)
   }
 
   #greet(header: FrameHeader, payload: Uint8Array): void {

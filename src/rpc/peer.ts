@@ -22,6 +22,8 @@ export type PeerOptions = {
   readonly dial: (address: Address, how: DialOptions) => Promise<Connection>
   readonly createLink: (connection: Connection, how: LinkEvents) => Link
   readonly onReachability: (peer: NodeId, isReachable: boolean) => void
+  /** A guest has no connection left. */
+  readonly onGuestGone: (peer: Peer) => void
 }
 export type LinkEvents = Pick<LinkOptions, 'isDialled' | 'onOpen' | 'onClosed'>
 export type DialOptions = {
@@ -33,7 +35,8 @@ export type DialOptions = {
 export class Peer {
   readonly id: NodeId
   readonly #options: PeerOptions
-  readonly #receiveBuffer = new Uint8Array(receiveBytes)
+  /** Of what this side dials; guests need none. */
+  #receiveBuffer: Uint8Array | undefined
   /** Absent: a guest, which dials us and is never dialled. */
   #address: Address | undefined
   #dialled: Link | undefined
@@ -133,6 +136,7 @@ export class Peer {
       this.#dialLater()
     }
     this.#report()
+    if (this.isGuest && this.#accepted.length === 0) this.#options.onGuestGone(this)
   }
 
   #replaceOlder(link: Link): void {
@@ -167,6 +171,7 @@ export class Peer {
     const address = this.#address
     if (address === undefined) return
     const generation = this.#generation
+    this.#receiveBuffer ??= new Uint8Array(receiveBytes)
     const how = { expected: this.id, timeoutMs: dialMsMax, receiveBuffer: this.#receiveBuffer }
     this.#options.dial(address, how).then(
       (connection) => {

@@ -29,6 +29,8 @@ export const defaultLimits: RpcLimits = {
   queuedBytesMax: 16 * 1024 * 1024,
 }
 const heartbeatMsDefault = 1_000
+/** Where anybody is expected, as in a mesh, anybody may claim many numbers. */
+const guestsMax = 1_024
 
 export function createRpc(host: Host, options: RpcOptions): Rpc {
   return new RpcNode(host, options)
@@ -150,6 +152,12 @@ class RpcNode implements Rpc {
     return this.#options.isExpected?.(id) === true
   }
 
+  #guestCount(): number {
+    let count = 0
+    for (const peer of this.#peers.values()) if (peer.isGuest) count++
+    return count
+  }
+
   #createPeer(id: NodeId, address?: Address): Peer {
     const { transport } = this.#options
     return new Peer(
@@ -160,6 +168,9 @@ class RpcNode implements Rpc {
         createLink: (connection, events) => this.#createLink(connection, events),
         onReachability: (peer, isReachable) => {
           for (const changed of this.#watchers) changed(peer, isReachable)
+        },
+        onGuestGone: (peer) => {
+          if (this.#peers.get(id) === peer) this.#peers.delete(id)
         },
       },
       address,
@@ -180,7 +191,7 @@ class RpcNode implements Rpc {
   #accept(connection: Connection): void {
     const { nodeId } = connection.peer
     let peer = this.#peers.get(nodeId)
-    if (peer === undefined && this.#isExpected(nodeId)) {
+    if (peer === undefined && this.#isExpected(nodeId) && this.#guestCount() < guestsMax) {
       peer = this.#createPeer(nodeId)
       this.#peers.set(nodeId, peer)
     }
