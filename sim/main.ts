@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addSeed, type Batch, decodeBatch, encodeBatch, neverSeen, startBatch } from './batch.ts'
 import { runSeed, type Workload, workloads } from './run-seed.ts'
+import { isHelpGiven } from './usage.ts'
 import type { RealLoop } from './world.ts'
 
 export const realLoop: RealLoop = {
@@ -118,6 +119,7 @@ function replayOf(seed: number, { workload, nodes, seconds }: Options): string {
 }
 
 async function main(): Promise<number> {
+  if (isHelpGiven(import.meta.filename)) return 0
   const options = readOptions()
   if (options.isExploring) return runExplorer(options)
   if (options.isAllPlants || options.plant !== undefined) return runPlanted(options)

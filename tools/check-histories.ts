@@ -8,6 +8,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Fault } from '../src/base/index.ts'
+import { isHelpGiven } from '../sim/usage.ts'
 import { judgeLog, type LogVerdict } from '../sim/histories/logs.ts'
 
 const verdictsName = 'expected.txt'
@@ -16,6 +17,7 @@ const fileBytesMax = 256 * 1024 * 1024
 type Published = 'ok' | 'violated'
 
 function main(): number {
+  if (isHelpGiven(import.meta.filename)) return 0
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {

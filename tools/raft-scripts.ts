@@ -4,6 +4,7 @@
 
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { isHelpGiven } from '../sim/usage.ts'
 import { confChangeSubject } from './raft-scripts/confchange.ts'
 import type { ScriptCase } from './raft-scripts/datadriven.ts'
 import { interactionSubject } from './raft-scripts/interaction.ts'
@@ -17,6 +18,7 @@ const subjects: Readonly<Record<string, () => (script: ScriptCase) => string>> =
 }
 
 function main(directory: string | undefined): number {
+  if (isHelpGiven(import.meta.filename)) return 0
   if (directory === undefined) {
     console.log('usage: npm run raft:scripts -- DIR (folders interaction, confchange, quorum)')
     return 2

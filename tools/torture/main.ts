@@ -12,6 +12,7 @@ import { spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { isHelpGiven } from '../../sim/usage.ts'
 import { runEpoch } from './epoch.ts'
 import { closeConnections } from './http.ts'
 import type { Counts } from './load.ts'
@@ -60,6 +61,7 @@ function readOptions(): Options {
 }
 
 async function main(): Promise<number> {
+  if (isHelpGiven(import.meta.filename)) return 0
   const options = readOptions()
   if (options.hasNetworks && process.env[insideMark] === undefined) {
     const why = whyNoNetworks()
