@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addSeed, type Batch, decodeBatch, encodeBatch, neverSeen, startBatch } from './batch.ts'
 import { runSeed, type Workload, workloads } from './run-seed.ts'
-import { isHelpGiven } from './usage.ts'
+import { isHelpGiven } from '../tools/usage.ts'
 import type { RealLoop } from './world.ts'
 
 export const realLoop: RealLoop = {

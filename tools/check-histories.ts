@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Fault } from '../src/base/index.ts'
-import { isHelpGiven } from '../sim/usage.ts'
+import { isHelpGiven } from './usage.ts'
 import { judgeLog, type LogVerdict } from '../sim/histories/logs.ts'
 
 const verdictsName = 'expected.txt'

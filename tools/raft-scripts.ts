@@ -4,7 +4,7 @@
 
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { isHelpGiven } from '../sim/usage.ts'
+import { isHelpGiven } from './usage.ts'
 import { confChangeSubject } from './raft-scripts/confchange.ts'
 import type { ScriptCase } from './raft-scripts/datadriven.ts'
 import { interactionSubject } from './raft-scripts/interaction.ts'
