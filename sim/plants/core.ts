@@ -59,7 +59,7 @@ export const corePlants: readonly Plant[] = [
     seconds: 30,
     does: 'an entry of an older term is committed by counting',
     workload: 'core',
-    seedsMax: 2_000,
+    seedsMax: 1_000,
     edits: [
       {
         file: 'src/raft/core/log.ts',

@@ -23,7 +23,7 @@ export const raftPlants: readonly Plant[] = [
     name: 'late-acknowledgement-reused',
     does: 'acknowledgements that were asked for by earlier reads confirm newer ones',
     workload: 'core',
-    seedsMax: 2_000,
+    seedsMax: 1_000,
     edits: [
       {
         file: 'src/raft/core/read-queue.ts',
