@@ -273,6 +273,21 @@ story(
   },
 )
 
+story('reads under a lease: only with a bound, and then as right as any', 14, async (world) => {
+  const lease = (clockDriftRatio: number) => ({ readLease: { clockDriftRatio } })
+  await assert.rejects(start(world, 4, lease(0)), fails('invalid'))
+  const sites = await Promise.all([1, 2, 3].map((number) => start(world, number, lease(0.02))))
+  const clusters = await Promise.all(sites.map(({ mesh }) => mesh.open('/raft/kv', { founders })))
+  for (const cluster of clusters) await cluster.waitForLeader(60_000)
+  const { leader, follower } = split(clusters)
+  await leader.set('a', utf8Encode('1'))
+  await leader.barrier()
+  world.crash(clusters.indexOf(follower) + 1, 'kill')
+  await leader.set('a', utf8Encode('2'), { timeoutMs: 30_000 })
+  await leader.barrier({ timeoutMs: 30_000 })
+  assert.deepEqual(await leader.get('a'), utf8Encode('2'))
+})
+
 story('snapshot files lie where the owner wants them', 13, async (world) => {
   const snapshotDisk = world.startHost(9).disk
   const { mesh } = await start(world, 1, { snapshotDisk })

@@ -11,7 +11,7 @@ import { issueNodeCertificate, issueServerCertificate, makeAuthority } from './a
 import { formCluster, isLost, readFormation, requireTopology } from './formation.ts'
 import { acquireLock, readHolder } from './lock.ts'
 import { loadNodeConfig } from './node-dir.ts'
-import { defaultCode, parseCode, parseCount, parsePorts } from './options.ts'
+import { defaultCode, parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { planPorts, requireFreePorts, shiftPorts } from './ports.ts'
 import { duration, size, table } from './status-text.ts'
 
@@ -29,6 +29,10 @@ test('flags are read strictly', () => {
     assert.throws(() => parseCode(text), invalid, text)
   }
   assert.equal(parseCount('--nodes', '5', [1, 32]), 5)
+  assert.equal(parseRatio('--read-lease', '0.02'), 0.02)
+  for (const text of ['', '0', '0.0', '1', '2%', '-0.1', 'NaN']) {
+    assert.throws(() => parseRatio('--read-lease', text), invalid, text)
+  }
   for (const text of ['', '0', '33', '1.5', '1e1', ' 3', '-3']) {
     assert.throws(() => parseCount('--nodes', text, [1, 32]), invalid, text)
   }

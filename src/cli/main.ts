@@ -4,7 +4,7 @@
 import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { Fault } from '../base/index.ts'
-import { parseCode, parseCount, parsePorts } from './options.ts'
+import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
 import { reportFailure } from './terminal.ts'
 
@@ -12,6 +12,9 @@ const defaultDataDir = '.atoll'
 const usageStatus = 64
 const keyHelp =
   'between nodes, use the key in this file (32 bytes or more, on all nodes the same) instead of certificates'
+
+const readLeaseHelp =
+  'the leader answers reads under a lease: clocks are wrong by this ratio at most (0.02: 2 %), on all nodes the same'
 
 const program = new Command('atoll')
   .description('A few ordinary machines become one cloud.')
@@ -43,6 +46,8 @@ program
   .option('--etcd-client-ca <file>', 'over TLS, to clients with a certificate of this authority')
   .option('--port-offset <n>', 'move all ports by n when the cluster is formed')
   .option('--encryption-key-file <file>', keyHelp)
+  .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
+  .option('--read-lease <ratio>', readLeaseHelp)
   .option('--watch', 'restart the nodes when sources change')
   .addHelpText(
     'after',
@@ -99,6 +104,7 @@ program
   .option('--etcd-client-ca <file>', 'over TLS, to clients with a certificate of this authority')
   .option('--encryption-key-file <file>', keyHelp)
   .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
+  .option('--read-lease <ratio>', readLeaseHelp)
   .option('--log <format>', "'text' or 'json', to standard error", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
   .addHelpText(
@@ -268,6 +274,8 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
     dataThreads: readDataThreads(text('dataThreads')),
     etcd: readUpEtcd(flags),
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
+    snapshotDir: readPath(text('snapshotDir')),
+    readLease: readLeaseOf(text('readLease')),
     isJson: flags.json === true,
     log: text('log') === 'json' ? 'json' : 'file',
     watches: flags.watch === true,
@@ -287,9 +295,14 @@ function readNode(flags: Flags): Parameters<typeof import('./node-command.ts').r
     etcd: readNodeEtcd(flags),
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
     snapshotDir: readPath(text('snapshotDir')),
+    readLease: readLeaseOf(text('readLease')),
     log: flags.log === 'json' ? 'json' : 'text',
     level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
   }
+}
+
+function readLeaseOf(text: string | undefined): { readonly clockDriftRatio: number } | undefined {
+  return text === undefined ? undefined : { clockDriftRatio: parseRatio('--read-lease', text) }
 }
 
 function readPath(text: string | undefined): string | undefined {

@@ -24,6 +24,8 @@ export type NodeCommandOptions = {
   readonly encryptionKeyFile?: string | undefined
   /** Where raft keeps its snapshot files; in the data directory otherwise. */
   readonly snapshotDir?: string | undefined
+  /** Present: reads by leases, on all nodes alike. */
+  readonly readLease?: { readonly clockDriftRatio: number } | undefined
   readonly log: 'text' | 'json'
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
 }
@@ -43,12 +45,15 @@ export async function runNode(options: NodeCommandOptions): Promise<number> {
     lock = acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
     const { dataThreads, bind, etcd } = options
     const sharedKeyHex = readEncryptionKey(options.encryptionKeyFile, process.env)
-    const config = loadNodeConfig(options.dataDir, {
+    const loaded = loadNodeConfig(options.dataDir, {
       dataThreads,
       bindHost: bind,
       etcd,
       sharedKeyHex,
     })
+    const { readLease } = options
+    const config =
+      readLease === undefined ? loaded : { ...loaded, raft: { ...loaded.raft, readLease } }
     const node = await start(config, options, stopping)
     if (node !== undefined) {
       notify({ kind: 'ready' })

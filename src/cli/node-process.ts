@@ -26,6 +26,8 @@ export type NodeProcessOptions = {
   readonly dataThreads: number | undefined
   readonly etcd?: EtcdFlags | undefined
   readonly encryptionKeyFile?: string | undefined
+  readonly snapshotDir?: string | undefined
+  readonly readLease?: { readonly clockDriftRatio: number } | undefined
   /** 'json': the node's journal goes to our standard error as JSON lines; else into node.log. */
   readonly log: 'json' | 'file'
 }
@@ -53,8 +55,10 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   const args = ['node', '--data-dir', options.nodeDir]
   if (options.dataThreads !== undefined) args.push('--data-threads', String(options.dataThreads))
   if (options.etcd !== undefined) args.push(...etcdArgs(options.etcd))
-  const { encryptionKeyFile } = options
+  const { encryptionKeyFile, snapshotDir, readLease } = options
   if (encryptionKeyFile !== undefined) args.push('--encryption-key-file', encryptionKeyFile)
+  if (snapshotDir !== undefined) args.push('--snapshot-dir', snapshotDir)
+  if (readLease !== undefined) args.push('--read-lease', String(readLease.clockDriftRatio))
   if (options.log === 'json') args.push('--log', 'json')
   const child = spawn(process.execPath, [...process.execArgv, mainPath, ...args], {
     stdio: ['ignore', output, output, 'ipc'],

@@ -11,6 +11,13 @@ export function parseCount(flag: string, text: string, range: readonly [number, 
   throw new Fault('invalid', `${flag} ${text}: expected a number from ${low} to ${high}`)
 }
 
+/** A small ratio; what bounds it is said where it is used. */
+export function parseRatio(flag: string, text: string): number {
+  const value = Number(text)
+  if (/^0?\.[0-9]{1,6}$/.test(text) && value > 0) return value
+  throw new Fault('invalid', `${flag} ${text}: expected a ratio, for example 0.02 for 2 %`)
+}
+
 /** '2+1': two data shards and one parity shard. */
 export function parseCode(text: string): { readonly data: number; readonly parity: number } {
   const match = /^([0-9]{1,2})\+([0-9]{1,2})$/.exec(text)

@@ -2,6 +2,7 @@
 // not start it again: whoever kills a node wants it dead, and a node that stopped because its disk
 // failed must not come back in a loop. `atoll up` in a second terminal starts what is missing.
 
+import { basename, join } from 'node:path'
 import type { Slot } from './formation.ts'
 import { type NodeEnd, type NodeProcess, startNodeProcess } from './node-process.ts'
 import type { EtcdFlags } from './node-dir.ts'
@@ -15,6 +16,9 @@ export type SupervisorOptions = {
   /** Present: nodes serve etcd's API, the first one on this port (ports.ts). */
   readonly etcd?: (Omit<EtcdFlags, 'port'> & { readonly port: number | undefined }) | undefined
   readonly encryptionKeyFile?: string | undefined
+  /** Of all nodes: each has a folder of its own in it. */
+  readonly snapshotDir?: string | undefined
+  readonly readLease?: { readonly clockDriftRatio: number } | undefined
   readonly log: 'json' | 'file'
 }
 
@@ -42,12 +46,22 @@ export class Supervisor {
   }
 
   start(slot: Slot): NodeProcess {
-    const { dataDir, dataThreads, log, encryptionKeyFile } = this.#options
+    const { dataDir, dataThreads, log, encryptionKeyFile, readLease } = this.#options
     const nodeDir = launcherPaths(dataDir).node(slot.slot)
     const shared = this.#options.etcd
     const etcd =
       shared === undefined ? undefined : { ...shared, port: etcdPortOf(slot, shared.port) }
-    const child = startNodeProcess({ nodeDir, dataThreads, etcd, encryptionKeyFile, log })
+    const shelf = this.#options.snapshotDir
+    const snapshotDir = shelf === undefined ? undefined : join(shelf, basename(nodeDir))
+    const child = startNodeProcess({
+      nodeDir,
+      dataThreads,
+      etcd,
+      encryptionKeyFile,
+      snapshotDir,
+      readLease,
+      log,
+    })
     const kept: Kept = { slot, child, isStopping: false }
     this.#kept.set(slot.slot, kept)
     this.#started.set(slot.slot, slot)

@@ -39,6 +39,8 @@ export type UpOptions = {
   readonly dataThreads: number | undefined
   readonly etcd: SupervisorOptions['etcd']
   readonly encryptionKeyFile: string | undefined
+  readonly snapshotDir: string | undefined
+  readonly readLease: { readonly clockDriftRatio: number } | undefined
   readonly isJson: boolean
   readonly log: 'json' | 'file'
   readonly watches: boolean

@@ -135,7 +135,7 @@ function checkMeshId(id = defaultMeshId): string {
 function raftOptionsOf(options: MeshOptions, self: NodeId): RaftOptions {
   const { heartbeatMs, electionMs } = presets[options.preset ?? 'regional'].parameters
   const tickMs = heartbeatMs / 2
-  const { logBytesMax } = options
+  const { logBytesMax, readLease } = options
   return {
     self,
     tickMs,
@@ -143,6 +143,7 @@ function raftOptionsOf(options: MeshOptions, self: NodeId): RaftOptions {
     electionTicks: Math.round(electionMs / tickMs),
     snapshots: { path: `${directoryOf(options)}/snapshots` },
     ...(logBytesMax === undefined ? {} : { logBytesMax }),
+    ...(readLease === undefined ? {} : { readLease }),
   }
 }
 

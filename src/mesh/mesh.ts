@@ -43,6 +43,12 @@ export type MeshOptions = {
   readonly directory?: string
   /** Where snapshot files are kept, three of each namespace. Default: the host's own disk, in the directory. */
   readonly snapshotDisk?: Disk
+  /**
+   * The leader answers reads without asking a quorum each time, for as long as a lease holds. Off when absent. On all nodes
+   * or on none, with one bound: no node's clock is faster or slower than true time by more than this ratio
+   * (0.02: 2 %), and a machine that was suspended shows it in its wall clock.
+   */
+  readonly readLease?: { readonly clockDriftRatio: number }
   /** False: the log on this loop (simulator). Default true. */
   readonly ownLogThread?: boolean
   /** Snapshot and cut when the log holds more. Default 64 MiB. */

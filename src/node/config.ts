@@ -54,6 +54,7 @@ export type NodeConfig = {
     readonly tickMs?: number
     readonly electionTicks?: number
     readonly logBytesMax?: number
+    readonly readLease?: { readonly clockDriftRatio: number }
   }
   readonly content?: {
     readonly auditEveryMs?: number

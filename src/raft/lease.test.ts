@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isFault, nodeId, utf8Encode } from '../base/index.ts'
 import { Lease } from './lease.ts'
+import { settingsOf } from './settings.ts'
 import { TestCluster } from './testing/cluster.ts'
 import type { TestDisk } from './testing/doubles.ts'
 
@@ -143,4 +144,16 @@ test('a stalled leader of which nobody hears steps down by itself', async () => 
   leader.propose(utf8Encode('two')).catch(() => {})
   await cluster.loop.until(() => leader.status().role !== 'leader')
   assert.equal(leader.status().role === 'leader', false)
+})
+
+test('a lease without a usable bound of clocks is refused', () => {
+  const self = nodeId(1)
+  assert.equal(settingsOf({ self }).readLease, undefined)
+  assert.equal(settingsOf({ self, readLease }).readLease?.clockDriftRatio, 0.02)
+  for (const clockDriftRatio of [0, -0.01, 0.11, Number.NaN]) {
+    assert.throws(
+      () => settingsOf({ self, readLease: { clockDriftRatio } }),
+      (error) => isFault(error, 'invalid') && error.next !== undefined,
+    )
+  }
 })

@@ -1,5 +1,6 @@
 // The options of the driver with their defaults, in one place.
 
+import { Fault } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { CoreConfig } from './core/index.ts'
 import type { RaftOptions, SnapshotOptions } from './group.ts'
@@ -33,7 +34,9 @@ const applyBytesMax = mebibyte / 2
 /** Of groups whose members have no preference who leads. */
 export const priorityDefault = 5
 
+/** Fault 'invalid' for a lease without a usable bound. */
 export function settingsOf(options: RaftOptions): RaftSettings {
+  checkReadLease(options.readLease)
   const tickMs = options.tickMs ?? 50
   const electionTicks = options.electionTicks ?? 10
   return {
@@ -62,6 +65,18 @@ export function settingsOf(options: RaftOptions): RaftSettings {
     tailBytesMax: Math.min(4 * mebibyte, Math.floor((options.logBytesMax ?? 64 * mebibyte) / 8)),
     tailEntriesMax: 5_000,
   }
+}
+
+/** A clock that may be a tenth wrong is no clock to trust. */
+const clockDriftRatioMax = 0.1
+
+function checkReadLease(lease: RaftOptions['readLease']): void {
+  if (lease === undefined) return
+  const { clockDriftRatio } = lease
+  if (clockDriftRatio > 0 && clockDriftRatio <= clockDriftRatioMax) return
+  throw new Fault('invalid', `a clock drift of ${clockDriftRatio} bounds no lease`, {
+    next: `say by what ratio clocks may be wrong, above 0 and at most ${clockDriftRatioMax}: 0.02 is 2 %`,
+  })
 }
 
 export function snapshotSettingsOf(options: SnapshotOptions): Required<SnapshotOptions> {
