@@ -88,6 +88,7 @@ function createStreamNetwork({ libp2p, node, namespace }: Libp2pTransportOptions
           (stream, { remotePeer }) => {
             const connection = new StreamConnection(stream, remotePeer.toString())
             accepted.add(connection)
+            stream.addEventListener('close', () => accepted.delete(connection))
             onConnection(connection)
           },
           limits,
