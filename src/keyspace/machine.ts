@@ -2,7 +2,7 @@
 // decides. Around it: what is slow or local and has no part in any decision: moving long values to
 // segments, sweeping compacted history, purging generations that an install left behind.
 
-import { type GroupId, isFault, uint64Bytes } from '../base/index.ts'
+import { Fault, type GroupId, isFault, uint64Bytes } from '../base/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { AppliedEntry, SnapshotSink, SnapshotSource, StateMachine } from '../raft/index.ts'
 import type { Store } from '../storage/index.ts'
@@ -34,6 +34,8 @@ export type KeyspaceMachine = StateMachine & {
   revisionBefore(ageMs: number): number
   /** What its versions weigh here, against the quota. */
   usedBytes(): number
+  /** Settles when no entry is half applied (KeyspaceState.isUnfinished). Fault 'unavailable' when it closes. */
+  whole(): Promise<void>
   /** Removes what compaction made unreachable; settles when nothing is left to remove. */
   sweep(): Promise<void>
   close(): Promise<void>
@@ -66,6 +68,8 @@ class Machine implements KeyspaceMachine {
   #mustPurge = true
   #mustCollect = true
   #isClosed = false
+  /** Who waits for the end of an entry. */
+  #waiting: { readonly resolve: () => void; readonly reject: (fault: Fault) => void }[] = []
   #freedBytes: number
   /** Everything up to here was visited by this process. */
   #sweptFloor = 0
@@ -84,7 +88,19 @@ class Machine implements KeyspaceMachine {
     const answers = this.state.apply(entries)
     this.#values.note(this.state.pendingBytes)
     this.#sample()
+    if (this.#waiting.length > 0 && !this.state.isUnfinished) this.#release()
     return answers
+  }
+
+  whole(): Promise<void> {
+    if (!this.state.isUnfinished) return Promise.resolve()
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+  }
+
+  #release(fault?: Fault): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { resolve, reject } of waiting) fault === undefined ? resolve() : reject(fault)
   }
 
   snapshot(): SnapshotSource {
@@ -102,6 +118,7 @@ class Machine implements KeyspaceMachine {
       installed: () => {
         this.#installing = undefined
         this.state.reload()
+        this.#release()
         this.#freedBytes = readCursor(this.#store, this.state.space).freedBytes
         this.#sweptFloor = 0
         this.#samples.length = 0
@@ -160,6 +177,7 @@ class Machine implements KeyspaceMachine {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#timer.cancel()
+    this.#release(new Fault('unavailable', 'the node is stopping'))
     while (this.#upkeep !== undefined) await this.#upkeep
   }
 

@@ -172,6 +172,7 @@ export class Replica {
       case 'guard':
         if (!options.isSerializable) await this.group.readBarrier(signal)
         if (kind === 'guard') return this.#readGuard(body)
+        if (kind === 'read') await this.#whole()
         return kind === 'range' ? this.#readRange(body) : this.#readTxn(body)
     }
   }
@@ -313,6 +314,7 @@ export class Replica {
       return encodeUpkeepAnswer({ revision: this.#revision(), id, ttlSeconds })
     }
     await this.lessor.confirm(signal)
+    if (withKeys) await this.#whole()
     const { leases } = this.machine.state
     checkGuard(guard, this.machine.state.guard.revision)
     const revision = this.#revision()
@@ -455,6 +457,11 @@ export class Replica {
     }
     this.#mustStillBe(space)
     return whole
+  }
+
+  /** What looks at rows as they are, and not as of a revision, comes after an entry that is half applied. */
+  async #whole(): Promise<void> {
+    while (this.machine.state.isUnfinished) await this.machine.whole()
   }
 
   #mustStillBe(space: Space): void {

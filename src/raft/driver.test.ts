@@ -83,6 +83,60 @@ test('a lagging node behind the cut receives a snapshot, then entries, and keeps
   assert.deepEqual(cluster.lines(lagging), cluster.lines(cluster.leaderId()))
 })
 
+test('an entry of many turns holds back what follows it in its group, and nothing else', async () => {
+  const cluster = await startThree({}, 2)
+  const [one, two] = [cluster.leader(1), cluster.leader(2)]
+  assert.ok(one && two)
+  // Its disk is behind, so that there is a tick between turns.
+  for (const { store } of cluster.nodes.values()) store.isSlow = true
+  const order: string[] = []
+  const proposed = [
+    [one, 'before'],
+    [one, 'slow'],
+    [one, 'behind it'],
+    [one, 'slow again'],
+    [one, 'last'],
+  ] as const
+  const all = proposed.map(async ([group, line]) => {
+    const answer = await group.propose(utf8Encode(line))
+    order.push(line)
+    return answer.at(-1)
+  })
+  await cluster.loop.until(() => order.includes('before'))
+  await cluster.loop.result(two.propose(utf8Encode('elsewhere')))
+  order.push('elsewhere')
+  const read = one.readBarrier().then(() => order.push('read'))
+  assert.deepEqual(await cluster.loop.result(Promise.all(all)), [1, 2, 3, 4, 5])
+  await cluster.loop.result(read)
+  const lines = proposed.map(([, line]) => line)
+  assert.deepEqual(order, ['before', 'elsewhere', ...lines.slice(1), 'read'])
+  await cluster.caughtUp()
+  for (const id of [1, 2, 3]) assert.deepEqual(cluster.lines(id), lines)
+})
+
+test('snapshots wait for the end of an entry, and a node that dies within one begins it anew', async () => {
+  const cluster = await startThree({ logBytesMax: 4_096 })
+  const lagging = cluster.leaderId() === 3 ? 2 : 3
+  cluster.crash(lagging)
+  const leader = cluster.leader()
+  assert.ok(leader)
+  for (let i = 0; i < 40; i++) {
+    const lines = Array.from({ length: 10 }, (_, n) => `${n === 5 ? 'slow ' : ''}line ${i}.${n}`)
+    await cluster.loop.result(Promise.all(lines.map((line) => leader.propose(utf8Encode(line)))))
+  }
+  await cluster.loop.until(() => leader.status().firstIndex > 100)
+  const pending = leader.propose(utf8Encode('slow, while one joins')).catch(() => undefined)
+  await cluster.start(lagging)
+  await cluster.loop.until(() => leader.status().commit > leader.status().applied)
+  cluster.crash(lagging)
+  await cluster.start(lagging)
+  await cluster.loop.result(pending)
+  await cluster.propose('more')
+  await cluster.caughtUp()
+  assert.equal(cluster.lines(lagging).length, 402)
+  assert.deepEqual(cluster.lines(lagging), cluster.lines(cluster.leaderId()))
+})
+
 test('a new node joins by snapshot as learner, then replaces a voter', async () => {
   const cluster = await startThree()
   await cluster.propose('before')

@@ -17,7 +17,7 @@ import { DiskWatch } from './disk-watch.ts'
 import { isNotice } from './fence.ts'
 import { Fences } from './fences.ts'
 import type { Foreign, Group, GroupOptions, Raft, RaftOptions, RaftStatistics } from './group.ts'
-import { type ApplyWork, GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
+import { GroupDriver, type GroupEnds, type RaftCounts } from './group-driver.ts'
 import { decodeFrame, type GroupMessage, isFramed } from './messages.ts'
 import { prepareStart } from './opening.ts'
 import { Outbox } from './outbox.ts'
@@ -234,14 +234,15 @@ class RaftDriver implements Raft {
     try {
       const awake = [...this.#awake].sort((a, b) => a.group - b.group)
       this.#awake.clear()
-      const applies: ApplyWork[] = []
-      for (const group of awake) group.run(applies)
+      for (const group of awake) group.run()
       this.#resting.flush()
       this.#outbox.flush()
       this.#queue.flush()
-      this.#apply(applies)
+      this.#apply(awake.filter((group) => group.hasApplies))
       this.#outbox.flush()
-      for (const group of awake) if (group.hasWork) this.#awake.add(group)
+      for (const group of awake) {
+        if (group.hasWork && !this.#mustPause(group)) this.#awake.add(group)
+      }
     } catch (error) {
       if (!isFault(error)) throw error
       this.#fail(error)
@@ -252,12 +253,17 @@ class RaftDriver implements Raft {
     if (next !== undefined) this.#wake(next)
   }
 
-  #apply(applies: readonly ApplyWork[]): void {
-    if (applies.length === 0) return
+  /** An entry of many turns goes on with the next tick, rather than have commits wait for the disk. */
+  #mustPause(group: GroupDriver): boolean {
+    return group.isWithinEntry() && this.#dependencies.store.isBehind()
+  }
+
+  #apply(groups: readonly GroupDriver[]): void {
+    if (groups.length === 0) return
     this.#dependencies.store.transaction(() => {
-      for (const { group, entries } of applies) group.apply(entries)
+      for (const group of groups) group.apply()
     })
-    for (const { group, responses } of applies) group.settle(responses)
+    for (const group of groups) group.settle()
   }
 
   #receive(from: NodeId, frame: Uint8Array): void {

@@ -1,9 +1,7 @@
 // One group on this node: carries effects of its core to the log, the peers and the state machine, and
 // answers of those back into the core. Decisions are the core's; this file moves values.
-//
 // Order within a turn (driver.ts): proposals in, Ready out, log batch given, messages sent, committed
 // entries applied in the turn's one transaction (applier.ts), answers given after it has committed.
-
 import { Fault, type LogIndex, type NodeId, toFault } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Store } from '../storage/index.ts'
@@ -13,7 +11,6 @@ import {
   type ConfChange,
   type ConfState,
   createRawNode,
-  type Entry,
   type Message,
   type RawNode,
   type Ready,
@@ -66,13 +63,6 @@ export type RaftCounts = {
   snapshotsInstalled: number
   membershipChanges: number
   leaseReads: number
-}
-
-/** Committed entries of one group, to be applied in the turn's transaction. */
-export type ApplyWork = {
-  readonly group: GroupDriver
-  readonly entries: readonly Entry[]
-  readonly responses: readonly Message[]
 }
 
 export class GroupDriver implements Group {
@@ -206,6 +196,7 @@ export class GroupDriver implements Group {
   get hasWork(): boolean {
     if (this.#installation.isFrozen || this.#isSuperseded) return false
     return (
+      this.#applier.hasWork ||
       this.#node.hasReady() ||
       this.#proposals.hasWaiting ||
       this.#membership.hasWaiting ||
@@ -382,7 +373,7 @@ export class GroupDriver implements Group {
   }
 
   /** Gives the core what waits and takes its effects. */
-  run(applies: ApplyWork[]): void {
+  run(): void {
     if (this.#installation.isFrozen || this.#isSuperseded) return
     const { settings } = this.#ends
     this.#proposals.give((payloads) => this.#node.proposeMany(payloads), {
@@ -401,21 +392,31 @@ export class GroupDriver implements Group {
     for (const message of ready.messages) {
       if (message.type === 'storage-append') this.#queueAppend(ready, message)
       else if (message.type === 'storage-apply') {
-        applies.push({ group: this, entries: message.entries, responses: message.responses })
+        this.#applier.add(message.entries, message.responses)
       } else this.#ends.send(this, message)
     }
     if (ready.snapshot === undefined) this.#installation.dismiss()
   }
 
+  /** Committed entries wait to be applied. */
+  get hasApplies(): boolean {
+    return this.#applier.hasWork && !this.#isSuperseded
+  }
+
+  /** The state machine is within an entry, so no snapshot can be taken now. Throws once it is closed. */
+  isWithinEntry(): boolean {
+    if (this.#closed !== undefined && this.#applier.isWithin) throw this.#closed
+    return this.#applier.isWithin
+  }
+
   /** Inside the turn's transaction. Answers wait for settle(). */
-  apply(entries: readonly Entry[]): void {
-    this.#applier.apply(entries)
+  apply(): void {
+    this.#applier.apply()
   }
 
   /** The transaction has committed: answers proposers and readers, and tells the core. */
-  settle(responses: readonly Message[]): void {
-    this.#applier.settle()
-    this.stepLocal(responses)
+  settle(): void {
+    this.stepLocal(this.#applier.settle())
     this.announceApplied()
   }
 
@@ -432,7 +433,7 @@ export class GroupDriver implements Group {
   snapshotAdopted(): void {
     this.#proposals.skippedTo(this.appliedState.index)
     this.#membership.abandon()
-    this.announceApplied()
+    this.settle()
   }
 
   /** The disk is full: what was appended here is not durable, so this node must not lead. */
@@ -505,7 +506,7 @@ export class GroupDriver implements Group {
 
   /** Nothing here waits for ticks. */
   get #isFree(): boolean {
-    if (this.#closed !== undefined || this.#ends.queue.isStalled) return false
+    if (this.#closed !== undefined || this.#ends.queue.isStalled || this.hasApplies) return false
     if (this.#reads.isWaiting || this.#transfer.isRunning || this.#proposals.hasWaiting)
       return false
     return !this.#installation.isBusy && this.#graceEndsTick <= this.#tick

@@ -17,7 +17,11 @@ export type AppliedEntry = {
  * an entry can contain: it answers with bytes (an encoded failure if need be).
  */
 export type StateMachine = {
-  /** Answers in the order of entries; the proposer's promise settles with its answer. */
+  /**
+   * Answers in the order of entries; the proposer's promise settles with its answer. Fewer answers: the
+   * first entry without one is not at its end. It comes again in a later turn, first, until it is answered;
+   * what it wrote is committed meanwhile, while the applied index stays before it, and no snapshot is taken.
+   */
   apply(entries: readonly AppliedEntry[]): readonly Uint8Array[]
   /** The state as it is now (the driver calls it between applies), as a stream of chunks <= 256 KiB. */
   snapshot(): SnapshotSource

@@ -123,7 +123,8 @@ export class SnapshotShelf {
   }
 
   async #take(group: GroupDriver): Promise<ShelvedSnapshot> {
-    const { host, disk } = this.#ends
+    const { host, disk, settings } = this.#ends
+    while (group.isWithinEntry()) await host.clock.sleep(settings.tickMs)
     const metadata = group.appliedState
     const head: SnapshotHead = {
       group: group.group,

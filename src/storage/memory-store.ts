@@ -136,6 +136,10 @@ class MemoryStore implements Store {
     await this.#journal.compact(names, () => encodeRows([...this.#tables.values()]))
   }
 
+  isBehind(): boolean {
+    return false
+  }
+
   sizeBytes(): number {
     return this.#journal.sizeBytes
   }

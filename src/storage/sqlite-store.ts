@@ -45,6 +45,8 @@ const viewsMax = 4
 const layerBytesDefault = 4 * 1024 * 1024
 /** With this many times as much waiting, the core thread writes by itself. */
 const layersMax = 8
+/** With this many, the thread is behind: who can wait, waits. */
+const layersBehind = 2
 /** Small layers are written by the core thread as long as there is no other: the thread costs memory. */
 const rowsWrittenHereMax = 512
 /** A checkpoint of fewer rows only syncs the WAL: the copy waits for more. */
@@ -218,6 +220,10 @@ class SqliteStore implements Store {
   sizeBytes(): number {
     const row = this.#pageCount.get() as unknown as readonly number[]
     return (row[0] ?? 0) * 4096 + this.#layer.bytes + (this.#frozen?.bytes ?? 0)
+  }
+
+  isBehind(): boolean {
+    return this.#frozen !== undefined && this.#layer.bytes > this.#opened.layerBytes * layersBehind
   }
 
   async close(): Promise<void> {

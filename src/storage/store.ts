@@ -40,6 +40,8 @@ export type Store = StoreReader & {
   /** When it ends, every commit before the call survives any crash. Off the writer's path. */
   checkpoint(): Promise<void>
   sizeBytes(): number
+  /** So much waits to be written that commits will soon write by themselves: who can wait with more, should. */
+  isBehind(): boolean
   close(): Promise<void>
 }
 

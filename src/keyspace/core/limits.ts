@@ -6,7 +6,10 @@ export const operationsMax = 8192
 /** Transactions inside transactions; the codec's own depth allows no more. */
 export const nestingMax = 6
 export const keyBytesMax = 8192
-/** Keys that the range deletes of one transaction may remove together. */
+/**
+ * Keys that the range deletes of one transaction may remove together. A transaction that does nothing but delete
+ * one range, without previous values, has no such limit (long-delete.ts).
+ */
 export const deletedKeysMax = 16_384
 /**
  * Keys and values of one answer; ranges are cut there (`more`), previous values are refused beyond. Below

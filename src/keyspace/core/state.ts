@@ -39,7 +39,18 @@ import {
 import { checkGuard, guardName, type GuardRow, readGuard, replaceGuard } from './guard.ts'
 import { leaseNotFound, LeaseTable } from './leases.ts'
 import {
+  decodeLongDelete,
+  dropLongDelete,
+  type LongDelete,
+  outcomeOf,
+  planLongDelete,
+  readLongDeleteRow,
+  runSlice,
+  writeLongDelete,
+} from './long-delete.ts'
+import {
   answerHash,
+  damagedRows,
   decodeKeyspaceRecord,
   emptyKeyspaceRecord,
   encodeKeyspaceRecord,
@@ -52,6 +63,7 @@ import { checkRevision, compactedFault } from './scan.ts'
 import { SessionTable } from './sessions.ts'
 import { deleteCursor } from './sweep.ts'
 import { checkAlarms, runDeletes, runTxn, type TxnOutcome } from './txn.ts'
+import type { TxnRequest } from '../keyspace.ts'
 import { decodeTxn, encodeAnswer, encodeFaultAnswer } from './wire.ts'
 
 /** Marks whose digests are kept for comparison. */
@@ -74,6 +86,13 @@ export class KeyspaceState {
   #marks: DigestMark[] = []
   #divergedAt: number
   #guard: GuardRow
+  /** What the entry that is being applied has done so far, and the row that says so. */
+  #long: LongDelete | undefined
+  #longRow: Uint8Array | undefined
+  #index = 0
+  /** The write of an entry with several, and the answers of those before it. */
+  #part = 0
+  #partAnswers: Uint8Array[] = []
   /** Bytes put into 'pending' by the last turn. */
   pendingBytes = 0
 
@@ -88,6 +107,8 @@ export class KeyspaceState {
     this.#leases = new LeaseTable(rows, this.#space)
     this.#divergedAt = readDiverged(rows, this.#space)
     this.#guard = readGuard(rows, this.#space)
+    this.#longRow = readLongDeleteRow(rows, this.#space)
+    this.#long = this.#longRow === undefined ? undefined : decodeLongDelete(this.#longRow)
   }
 
   get record(): Readonly<KeyspaceRecord> {
@@ -165,26 +186,57 @@ export class KeyspaceState {
     this.#marks = []
     this.#divergedAt = readDiverged(this.#rows, this.#space)
     this.#guard = readGuard(this.#rows, this.#space)
+    this.#partAnswers = []
+    this.#longRow = readLongDeleteRow(this.#rows, this.#space)
+    this.#long = this.#longRow === undefined ? undefined : decodeLongDelete(this.#longRow)
   }
 
-  /** The answers of a turn's entries, in their order. Throws for damaged rows only. */
+  /** An entry is applied in slices and not at its end: 'latest' has what no revision has yet. */
+  get isUnfinished(): boolean {
+    return this.#long !== undefined
+  }
+
+  /**
+   * The answers of a turn's entries, in their order; fewer when an entry is not at its end, which then comes
+   * again, first. Throws for damaged rows only.
+   */
   apply(entries: readonly AppliedPayload[]): Uint8Array[] {
     const stored = this.#rows.get('keyspaces', this.#rowKey)
-    if (!isSame(stored, this.#stored)) this.reload()
+    if (!isSame(stored, this.#stored) || !this.#isLongStored()) this.reload()
+    if (this.#long !== undefined && this.#long.index !== entries[0]?.index) {
+      throw damagedRows(`entry ${this.#long.index} was begun, and another one follows`)
+    }
     this.pendingBytes = 0
     const answers: Uint8Array[] = []
     // Should this turn not end, memory is ahead of the rows: nothing stored looks like this.
     this.#stored = emptyBytes
-    for (const entry of entries) answers.push(this.#applyEntry(entry))
+    for (const entry of entries) {
+      const answer = this.#applyEntry(entry)
+      if (answer === undefined) break
+      answers.push(answer)
+    }
     this.#sessions.flush(this.#rows)
     this.#stored = encodeKeyspaceRecord(this.#rowKey, this.#record)
     this.#rows.put('keyspaces', this.#rowKey, this.#stored)
     return answers
   }
 
-  #applyEntry({ index, payload }: AppliedPayload): Uint8Array {
+  #isLongStored(): boolean {
+    if (this.#longRow === undefined) return true
+    return isSame(readLongDeleteRow(this.#rows, this.#space), this.#longRow)
+  }
+
+  /** Undefined: it is not at its end. */
+  #applyEntry({ index, payload }: AppliedPayload): Uint8Array | undefined {
     if (payload.length === 0) return payload
-    this.#record.entries++
+    this.#index = index
+    this.#part = 0
+    const answer = this.#answerOf({ index, payload })
+    if (answer !== undefined) this.#record.entries++
+    return answer
+  }
+
+  #answerOf({ index, payload }: AppliedPayload): Uint8Array | undefined {
     try {
       const entry = decodeEntry(payload)
       this.#record.timeMs = Math.max(this.#record.timeMs, entry.timeMs)
@@ -251,19 +303,34 @@ export class KeyspaceState {
     return emptyBytes
   }
 
-  /** The seed of each is its own: two leases that are granted in one entry get different ids. */
-  #applyWrites(entry: Entry): Uint8Array {
-    const answers = decodeParts(entry.body).map((body, i) => {
-      try {
-        return this.#applyWrite(body, { ...entry, seed: (entry.seed + i) % 2 ** 32 })
-      } catch (error) {
-        return answerFault(error)
-      }
-    })
+  /**
+   * The seed of each is its own: two leases that are granted in one entry get different ids. One that is not at its
+   * end is come back to; those before it are not applied again. After a restart nobody waits for their answers.
+   */
+  #applyWrites(entry: Entry): Uint8Array | undefined {
+    const parts = decodeParts(entry.body)
+    const answers = this.#partAnswers
+    while (answers.length < (this.#long?.part ?? 0)) answers.push(emptyBytes)
+    for (let i = answers.length; i < parts.length; i++) {
+      this.#part = i
+      const seed = (entry.seed + i) % 2 ** 32
+      const answer = this.#answerPart(parts[i] as Uint8Array, { ...entry, seed })
+      if (answer === undefined) return undefined
+      answers.push(answer)
+    }
+    this.#partAnswers = []
     return encodeParts(answers)
   }
 
-  #applyWrite(encoded: Uint8Array, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array {
+  #answerPart(encoded: Uint8Array, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array | undefined {
+    try {
+      return this.#applyWrite(encoded, entry)
+    } catch (error) {
+      return answerFault(error)
+    }
+  }
+
+  #applyWrite(encoded: Uint8Array, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array | undefined {
     const write = decodeWrite(encoded)
     const requestCrc = crc32c(write.body) >>> 0
     const duplicate = this.#sessions.find(this.#rows, write, this.#record.timeMs)
@@ -272,6 +339,7 @@ export class KeyspaceState {
       throw new Fault('invalid', 'the request id was used for another request')
     }
     const answer = this.#run(write, entry)
+    if (answer === undefined) return undefined
     const { sequence } = write
     this.#record.requests++
     this.#record.answers = (this.#record.answers + answerHash(sequence, requestCrc, answer)) >>> 0
@@ -279,7 +347,7 @@ export class KeyspaceState {
     return answer
   }
 
-  #run(write: WriteRequest, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array {
+  #run(write: WriteRequest, entry: Pick<Entry, 'seed' | 'timeMs'>): Uint8Array | undefined {
     try {
       switch (write.kind) {
         case 'txn':
@@ -302,9 +370,12 @@ export class KeyspaceState {
     }
   }
 
-  #runTxn(encoded: Uint8Array): Uint8Array {
+  #runTxn(encoded: Uint8Array): Uint8Array | undefined {
     const { request, guard } = decodeTxn(encoded)
     checkGuard(guard, this.#guard.revision)
+    const at = { request, state: this.#record, index: this.#index, part: this.#part }
+    const long = this.#long ?? planLongDelete(this.#rows, this.#space, at)
+    if (long !== undefined) return this.#runSlice(long, request)
     const outcome = runTxn(this.#rows, this.#space, {
       request,
       state: this.#record,
@@ -313,6 +384,27 @@ export class KeyspaceState {
     })
     this.#take(outcome)
     return encodeAnswer(outcome.response, { hasApart: outcome.hasApart })
+  }
+
+  #runSlice(begun: LongDelete, request: TxnRequest): Uint8Array | undefined {
+    const { long, isDone } = runSlice(this.#rows, this.#space, {
+      long: begun,
+      request,
+      state: this.#record,
+      leases: this.#leases,
+      allocate: this.#allocate,
+    })
+    if (!isDone) {
+      this.#long = long
+      this.#longRow = writeLongDelete(this.#rows, this.#space, long)
+      return undefined
+    }
+    if (this.#long !== undefined) dropLongDelete(this.#rows, this.#space)
+    this.#long = undefined
+    this.#longRow = undefined
+    const outcome = outcomeOf(long, this.#record)
+    this.#take(outcome)
+    return encodeAnswer(outcome.response, { hasApart: false })
   }
 
   #take(outcome: TxnOutcome): void {
@@ -394,6 +486,7 @@ export function readKeyspaceRecord(rows: RowReader, group: GroupId): KeyspaceRec
 /** What 'keyspaces' holds of a generation that is to be used anew. */
 export function deleteLocalRows(rows: Rows, space: Space): void {
   deleteCursor(rows, space)
+  dropLongDelete(rows, space)
   rows.delete('keyspaces', latestKey(space, divergedName))
   rows.delete('keyspaces', latestKey(space, guardName))
 }

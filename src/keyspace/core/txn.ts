@@ -156,6 +156,22 @@ export function runDeletes(
   return deletes.run(request, [true])
 }
 
+/** Deletes what exists of a page of 'latest': the changes after the first `sub` of the next revision. */
+export function runDeletePage(
+  rows: Rows,
+  space: Space,
+  run: {
+    readonly page: readonly Row[]
+    readonly sub: number
+    readonly state: TxnState
+    readonly leases: LeaseTable
+    readonly allocate: Allocate
+  },
+): Omit<TxnOutcome, 'response'> & { readonly deleted: number } {
+  const budget = { bytes: 0 }
+  return new TxnRun(rows, space, { ...run, budget }).deletePage(run.page, run.sub)
+}
+
 /** Faults 'corrupt' for every write, 'no-space' for those that put, in etcd's words. */
 export function checkAlarms(alarms: number, isPutting: boolean): void {
   if (isAlarmOn(alarms, 'corrupt')) {
@@ -180,7 +196,7 @@ function planPath(
   }
 }
 
-function holds(rows: RowReader, space: Space, compare: Compare): boolean {
+export function holds(rows: RowReader, space: Space, compare: Compare): boolean {
   const { key, rangeEnd } = compare
   if (rangeEnd === undefined || rangeEnd.length === 0) {
     const version = findLatest(rows, space, key)
@@ -407,8 +423,21 @@ class TxnRun {
 
   run(request: TxnRequest, path: readonly boolean[]): TxnOutcome {
     const response = this.#runTxn(request, path)
+    return { response, ...this.#effects() }
+  }
+
+  deletePage(page: readonly Row[], sub: number): ReturnType<typeof runDeletePage> {
+    this.#sub = sub
+    for (const row of page) {
+      const key = userKey(row.key)
+      const version = decodeLatest(key, row.value)
+      if (version.kind !== 'tombstone') this.#delete({ key, version, row })
+    }
+    return { deleted: this.#sub - sub, ...this.#effects() }
+  }
+
+  #effects(): Omit<TxnOutcome, 'response'> {
     return {
-      response,
       hasApart: this.#hasApart,
       revision: this.#revision(),
       digest: { a: this.#digestA, b: this.#digestB },
@@ -488,17 +517,21 @@ class TxnRun {
     let deleted = 0
     for (const found of liveRows(this.#rows, this.#space, { key, rangeEnd })) {
       if (operation.previous === true) previous.push(this.#pair(found.key, found.version))
-      this.#write({
-        key: found.key,
-        version: tombstone(this.#state.revision + 1, this.#sub),
-        value: found.key.subarray(0, 0),
-        old: found.version,
-        before: found.row.value,
-        rowKey: found.row.key,
-      })
+      this.#delete(found)
       deleted++
     }
     return { kind: 'delete', deleted, previous }
+  }
+
+  #delete({ key, version, row }: LiveRow): void {
+    this.#write({
+      key,
+      version: tombstone(this.#state.revision + 1, this.#sub),
+      value: key.subarray(0, 0),
+      old: version,
+      before: row.value,
+      rowKey: row.key,
+    })
   }
 
   #pair(key: Uint8Array, version: Version): AnswerKeyValue {

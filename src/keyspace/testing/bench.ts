@@ -60,12 +60,15 @@ export class Bench<Values extends Segments = Segments> {
     })
   }
 
+  /** To its end, in as many turns as it takes. */
   apply(payload: Uint8Array): Uint8Array {
     const index = logIndex(++this.index)
-    const answers = this.store.transaction(() =>
-      this.machine.apply([{ index, term: term(1), payload }]),
-    )
-    return answers[0] as Uint8Array
+    for (;;) {
+      const [answer] = this.store.transaction(() =>
+        this.machine.apply([{ index, term: term(1), payload }]),
+      )
+      if (answer !== undefined) return answer
+    }
   }
 
   applyWrite(

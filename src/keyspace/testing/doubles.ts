@@ -169,7 +169,10 @@ export class TestConsensus {
     const index = logIndex(++this.index)
     let answer: Uint8Array | undefined
     for (const [id, { machine, store }] of this.replicas) {
-      const answers = store.transaction(() => machine.apply([{ index, term: term(1), payload }]))
+      let answers: readonly Uint8Array[] = []
+      while (answers.length === 0) {
+        answers = store.transaction(() => machine.apply([{ index, term: term(1), payload }]))
+      }
       if (id === at) answer = answers[0]
     }
     for (const { group } of this.replicas.values()) {

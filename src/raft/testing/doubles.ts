@@ -160,6 +160,12 @@ export class TestStore implements Store {
     this.#disk.tables = copyTables(this.#tables)
   }
 
+  isSlow = false
+
+  isBehind(): boolean {
+    return this.isSlow
+  }
+
   sizeBytes(): number {
     return 0
   }
