@@ -54,9 +54,8 @@ export const storagePlants: readonly Plant[] = [
     edits: [
       {
         file: 'src/raft/applier.ts',
-        find: '    if (normal.length > 0) this.#applyNormal(normal)\n    this.#putRow()',
-        replace: `    if (normal.length > 0) this.#applyNormal(normal)
-    if (normal.length === 0) this.#putRow()`,
+        find: '    this.#putRow()\n    return applied',
+        replace: '    if (normal.length === 0) this.#putRow()\n    return applied',
       },
     ],
   },

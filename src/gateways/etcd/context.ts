@@ -61,6 +61,17 @@ export type EtcdDependencies = {
 
 /** How long a request may take when its client states no deadline: etcd's 5 s and two election timeouts. */
 export const requestMsMax = 7_000
+/** At most so long a delete of a range takes, which may have very many keys, when its client waits for it. */
+const rangeDeleteMsMax = 60_000
+
+/** How long a call may take whose client waits for `timeoutMs`. */
+export function deadlineOf(method: Method, timeoutMs: number): number {
+  const isRangeDelete = method.name === 'etcdserverpb.KV/DeleteRange'
+  return Math.min(
+    timeoutMs,
+    isRangeDelete && timeoutMs < Number.POSITIVE_INFINITY ? rangeDeleteMsMax : requestMsMax,
+  )
+}
 
 export class Context {
   readonly host: Host

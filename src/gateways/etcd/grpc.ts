@@ -4,7 +4,7 @@
 import { AssertionFailure, decodeBytes, encodeBytes, isFault, toFault } from '../../base/index.ts'
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
 import { runStream, runUnary, tokenOf } from './calls.ts'
-import { type Context, type Method, type MessageStream, requestMsMax } from './context.ts'
+import { type Context, deadlineOf, type Method, type MessageStream } from './context.ts'
 import type { AnySchema } from './core/fields.ts'
 import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from './core/errors.ts'
 import { encodeFrame, encodeStatusText, FrameReader, parseTimeoutMs } from './core/frames.ts'
@@ -27,7 +27,7 @@ export async function answerGrpc(
     if (method.run.kind === 'stream') return answerStream(context, { method, request }, end)
     const message = await readOnly(request)
     counters.received(method, message.length)
-    const deadlineMs = Math.min(timeoutMs, requestMsMax)
+    const deadlineMs = deadlineOf(method, timeoutMs)
     const options = isPatient(method) ? { deadlineMs, signal: request.signal } : { deadlineMs }
     const asked = decodeRequest(method.request, message)
     const call = { request: asked, options, token: tokenOf(request) }
