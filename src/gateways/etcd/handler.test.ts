@@ -478,6 +478,39 @@ describe('JSON and pages', () => {
     assert.equal(last.error.grpc_code, 1)
   })
 
+  it('answers the probes of Kubernetes as etcd does', async () => {
+    const page = async (path: string): Promise<readonly [number, string]> => {
+      const answer = await http('GET', path)
+      return [answer.status, utf8Decode(await readAll(answer))]
+    }
+    assert.deepEqual(await page('/livez'), [200, 'ok\n'])
+    assert.deepEqual(await page('/livez?verbose'), [200, '[+]serializable_read ok\nok\n'])
+    const [, list] = await page('/readyz?verbose')
+    const checks = ['linearizable_read', 'non_learner', 'data_corruption', 'serializable_read']
+    assert.equal(list, `${checks.map((name) => `[+]${name} ok\n`).join('')}ok\n`)
+    assert.deepEqual(await page('/readyz/non_learner'), [200, 'ok\n'])
+    assert.deepEqual(await page('/readyz?verbose&exclude=non_learner'), [
+      200,
+      list.replace('[+]non_learner ok\n', ''),
+    ])
+    assert.deepEqual(await page('/livez/non_learner'), [404, '404 page not found\n'])
+    assert.equal((await http('POST', '/readyz', '')).status, 405)
+    assert.equal((await page('/health?serializable=true'))[1], '{"health":"true","reason":""}')
+    const arm = '{"action":"ACTIVATE","alarm":"CORRUPT"}'
+    assert.equal((await http('POST', '/v3/maintenance/alarm', arm)).status, 200)
+    assert.deepEqual(await page('/readyz'), [
+      503,
+      list
+        .replace('[+]data_corruption ok', '[-]data_corruption failed: alarm activated: CORRUPT')
+        .replace(/ok\n$/, '/readyz check failed\n'),
+    ])
+    assert.deepEqual(await page('/health'), [503, '{"health":"false","reason":"ALARM CORRUPT"}'])
+    assert.equal((await page('/health?exclude=CORRUPT'))[0], 200)
+    const disarm = '{"action":"DEACTIVATE","alarm":"CORRUPT"}'
+    assert.equal((await http('POST', '/v3/maintenance/alarm', disarm)).status, 200)
+    assert.deepEqual(await page('/readyz'), [200, 'ok\n'])
+  })
+
   it('shows version, health and metrics', async () => {
     assert.match((await jsonOf(await http('GET', '/version'))).etcdserver, /^3\.5\./)
     const health = await http('GET', '/health')

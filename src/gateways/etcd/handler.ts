@@ -30,8 +30,7 @@ class EtcdGateway {
       if (isGrpc(request)) {
         const method = this.#byPath.get(request.target)
         if (method !== undefined) return await answerGrpc(this.#context, { method, request })
-        const text = `unknown method ${request.target.slice(0, 256)}`
-        return refuseGrpc({ code: grpcCode.unimplemented, text })
+        return refuseGrpc({ code: grpcCode.unimplemented, text: this.#unknown(request.target) })
       }
       const page = await answerPage(this.#context, request)
       return page ?? (await answerJson(this.#context, request))
@@ -39,6 +38,16 @@ class EtcdGateway {
       if (error instanceof AssertionFailure) throw error
       this.#context.host.journal.fatal('etcd.request_failed', error)
     }
+  }
+
+  /** As Go's server words it. */
+  #unknown(target: string): string {
+    const [path, service, method] = /^\/(.+)\/([^/]*)$/.exec(target.slice(0, 256)) ?? []
+    if (path === undefined) return `malformed method name: "${target.slice(0, 256)}"`
+    const isService = methods.some(({ name }) => name.startsWith(`${service}/`))
+    return isService
+      ? `unknown method ${method} for service ${service}`
+      : `unknown service ${service}`
   }
 }
 

@@ -11,6 +11,7 @@ import { JsonStream, messageFromJson, messageToJson, parseJson } from './core/js
 import { errorOf } from './grpc.ts'
 import { methodsByHttpPath } from './methods.ts'
 import { OutBody } from './out-body.ts'
+import { plain } from './probes.ts'
 
 /** Base64 makes a request a third longer. */
 const bodyBytesMax = Math.ceil((messageBytesMax * 4) / 3)
@@ -18,11 +19,12 @@ const contentType = ['content-type', 'application/json'] as const
 
 export async function answerJson(context: Context, request: HttpRequest): Promise<HttpResponse> {
   const { counters } = context
-  const method = methodsByHttpPath.get(request.target.split('?')[0] ?? '')
-  if (method === undefined) return json(404, errorJson({ code: 5, text: 'Not Found' }))
-  if (request.method !== 'POST') {
-    return json(405, errorJson({ code: grpcCode.unimplemented, text: 'Method Not Allowed' }))
+  const path = request.target.split('?')[0] ?? ''
+  const method = methodsByHttpPath.get(path)
+  if (method === undefined) {
+    return plain(404, path.startsWith('/v3/') ? 'Not Found\n' : '404 page not found\n')
   }
+  if (request.method !== 'POST') return plain(405, 'Method Not Allowed\n')
   counters.started(method)
   if (method.run.kind === 'stream') return answerStream(context, { method, request })
   try {

@@ -54,8 +54,8 @@ export const clusterMethods: readonly Method[] = [
     'etcdserverpb.Cluster/MemberUpdate',
     [memberUpdateRequest, memberListResponse],
     async (context, { id, peerUrls }) => {
-      const urls = checkUrls(peerUrls)
       requireMember(context, id)
+      const urls = checkUrls(peerUrls)
       const isSame = ({ peerUrls: known }: { readonly peerUrls: readonly string[] }): boolean =>
         urls.every((url) => known.includes(url))
       const owner = context.cluster.members().find(isSame)

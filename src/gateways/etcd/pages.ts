@@ -1,26 +1,23 @@
-// What tools ask besides the API: /version, /health, /metrics. Metrics bear etcd's names where they mean the same
+// What tools ask besides the API: /version, /metrics, and the probes. Metrics bear etcd's names where they mean the same
 // (etcd's metrics.md), so that its dashboards show something true.
 
 import { utf8Encode } from '../../base/index.ts'
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
 import type { Context } from './context.ts'
-import { apiVersion, isHealthy } from './upkeep.ts'
+import { answerProbe } from './probes.ts'
+import { apiVersion } from './upkeep.ts'
 
 /** Undefined when the request is for no page. */
 export async function answerPage(
   context: Context,
   request: HttpRequest,
 ): Promise<HttpResponse | undefined> {
+  const probed = await answerProbe(context, request)
+  if (probed !== undefined) return probed
   if (request.method !== 'GET' && request.method !== 'HEAD') return undefined
   const path = request.target.split('?')[0]
   if (path === '/version') {
     return json(200, { etcdserver: apiVersion, etcdcluster: apiVersion.replace(/\d+$/, '0') })
-  }
-  if (path === '/health') {
-    const isWell = await isHealthy(context)
-    if (isWell) context.counters.goodHealth++
-    else context.counters.badHealth++
-    return json(isWell ? 200 : 503, { health: String(isWell), reason: '' })
   }
   if (path === '/metrics') return await answerMetrics(context)
   return undefined

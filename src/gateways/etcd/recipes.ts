@@ -2,7 +2,7 @@
 // key, those of etcd's client library (concurrency), so programs that use it, programs that ask these calls and rooms of
 // the product meet on the same locks. The key's create revision is the fencing token: it only grows.
 
-import { message, type MessageOf } from '../../base/index.ts'
+import { message, type MessageOf, toFault } from '../../base/index.ts'
 import {
   announce,
   type Compare,
@@ -22,7 +22,7 @@ import {
   unary,
   unguarded,
 } from './context.ts'
-import { EtcdRefusal, grpcCode } from './core/errors.ts'
+import { EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from './core/errors.ts'
 import { bytes, int64, nested } from './core/fields.ts'
 import { header, headerOnly, keyValue } from './core/messages.ts'
 import { readLease } from './core/translate.ts'
@@ -55,7 +55,7 @@ export const recipeMessages = {
 const sessionSeconds = 60
 const none = new Uint8Array(0)
 
-export const recipeMethods: readonly Method[] = [
+const plainMethods: readonly Method[] = [
   unary('v3lockpb.Lock/Lock', [lockRequest, lockResponse], async (context, request, options) => {
     const asked = { name: request.name, value: none, lease: request.lease }
     const held = await orExpired(stand(context, asked, options), 'mutex: session is expired')
@@ -113,6 +113,8 @@ export const recipeMethods: readonly Method[] = [
   ),
 ]
 
+export const recipeMethods: readonly Method[] = plainMethods.map(inWords)
+
 function requireLeader(leader: MessageOf<typeof leaderKey> | undefined) {
   if (leader !== undefined && leader.key.length > 0) return leader
   throw plainError('"leader" field must be provided')
@@ -122,6 +124,23 @@ function requireLeader(leader: MessageOf<typeof leaderKey> | undefined) {
 function plainError(text: string): EtcdRefusal {
   return new EtcdRefusal({ code: grpcCode.unknown, text })
 }
+
+/** etcd's own services call it as a client, whose errors come out as words alone. */
+function inWords(method: Method): Method {
+  const { run } = method
+  if (run.kind !== 'unary') return method
+  const call: typeof run.call = async (context, request, options) => {
+    try {
+      return await run.call(context, request, options)
+    } catch (error) {
+      const { text } = toEtcdError(toFault(error))
+      throw inner.includes(text) ? plainError(text) : error
+    }
+  }
+  return { ...method, run: { kind: 'unary', call } }
+}
+
+const inner: readonly string[] = [etcdErrors.leaseNotFound.text, etcdErrors.emptyKey.text]
 
 /** The lease may end while somebody waits: the place is gone then, in words of etcd's. */
 async function orExpired<T>(work: Promise<T>, text: string): Promise<T> {

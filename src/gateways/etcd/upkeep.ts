@@ -1,9 +1,9 @@
 // etcd's Maintenance, and gRPC's health protocol.
 
-import { type MessageOf, utf8Encode } from '../../base/index.ts'
+import { type MessageOf, toFault, utf8Encode } from '../../base/index.ts'
 import type { RequestOptions } from '../../keyspace/index.ts'
 import { type Context, type Method, streaming, unary } from './context.ts'
-import { EtcdRefusal, etcdErrors, grpcCode } from './core/errors.ts'
+import { EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from './core/errors.ts'
 import {
   alarmRequest,
   alarmResponse,
@@ -120,20 +120,41 @@ async function answerAlarm(
 }
 
 export const healthMethods: readonly Method[] = [
-  unary('grpc.health.v1.Health/Check', [healthRequest, healthResponse], async (context) => ({
-    status: (await isHealthy(context)) ? 1 : 2,
-  })),
+  unary('grpc.health.v1.Health/Check', [healthRequest, healthResponse], async (context, asked) => {
+    if (asked.about !== '') throw new EtcdRefusal(unknownService)
+    return { status: (await ailmentOf(context, wholeHealth)) === undefined ? 1 : 2 }
+  }),
 ]
+
+const unknownService = { code: grpcCode.notFound, text: 'unknown service' }
+
+/** What is looked at, as /health asks for it. */
+export type HealthQuestion = {
+  /** Whether this node can read what it has, rather than what was written last. */
+  readonly isSerializable: boolean
+  /** Alarms that do not count. */
+  readonly excluded: readonly string[]
+}
+export const wholeHealth: HealthQuestion = { isSerializable: false, excluded: [] }
 
 const healthMsMax = 5_000
 
-/** Whether a linearizable read is answered, as etcd's own /health asks. */
-export async function isHealthy({ keyspace }: Context): Promise<boolean> {
+/** Why it is not well, in the words of etcd's own /health; undefined when it is. */
+export async function ailmentOf(
+  context: Context,
+  { isSerializable, excluded }: HealthQuestion,
+): Promise<string | undefined> {
+  const { keyspace, cluster } = context
   try {
-    await keyspace.range({ key: utf8Encode('health') }, { deadlineMs: healthMsMax })
     const { alarms } = await keyspace.status({ deadlineMs: healthMsMax })
-    return alarms.length === 0
-  } catch {
-    return false
+    const names = alarms.map((alarm) => (alarm === 'no-space' ? 'NOSPACE' : 'CORRUPT'))
+    const counted = names.find((name) => !excluded.includes(name))
+    if (counted !== undefined) return `ALARM ${counted}`
+    if (!isSerializable && cluster.group().leader === 0) return 'RAFT NO LEADER'
+    const request = { key: utf8Encode('health'), isSerializable }
+    await keyspace.range(request, { deadlineMs: healthMsMax })
+    return undefined
+  } catch (error) {
+    return `RANGE ERROR:${toEtcdError(toFault(error)).text}`
   }
 }

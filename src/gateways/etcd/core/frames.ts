@@ -3,7 +3,7 @@
 
 import { Fault, utf8Encode } from '../../../base/index.ts'
 import { encodeFrame, MessageReader } from '../../../keyspace/etcd/wire.ts'
-import { EtcdRefusal, etcdErrors, grpcCode } from './errors.ts'
+import { type EtcdError, EtcdRefusal, grpcCode } from './errors.ts'
 
 export { encodeFrame }
 
@@ -15,10 +15,16 @@ export class FrameReader extends MessageReader {
   constructor(bytesMax = messageBytesMax) {
     super({
       bytesMax,
-      refuse: (why) =>
-        new EtcdRefusal(why === 'too-large' ? etcdErrors.requestTooLarge : compressed),
+      refuse: (why, bytes) =>
+        new EtcdRefusal(why === 'too-large' ? tooLarge(bytes, bytesMax) : compressed),
     })
   }
+}
+
+/** Go's words: what its server reads is cut off before anybody of etcd sees it. */
+function tooLarge(bytes: number, bytesMax: number): EtcdError {
+  const text = `grpc: received message larger than max (${bytes} vs. ${bytesMax})`
+  return { code: grpcCode.resourceExhausted, text }
 }
 
 const compressed = {

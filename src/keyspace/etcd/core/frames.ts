@@ -14,7 +14,7 @@ export function encodeFrame(message: Uint8Array): Uint8Array {
 /** What a reader refuses, and with which error. */
 export type FrameLimits = {
   readonly bytesMax: number
-  readonly refuse: (why: 'compressed' | 'too-large') => Error
+  readonly refuse: (why: 'compressed' | 'too-large', bytes: number) => Error
 }
 
 /** Cuts what arrives into messages, which are views of it where they came in one piece. */
@@ -54,10 +54,10 @@ export class MessageReader {
   }
 
   #begin(): void {
-    if (this.#head[0] !== 0) throw this.#limits.refuse('compressed')
     const [, a = 0, b = 0, c = 0, d = 0] = this.#head
     const length = a * 0x100_0000 + ((b << 16) | (c << 8) | d)
-    if (length > this.#limits.bytesMax) throw this.#limits.refuse('too-large')
+    if (this.#head[0] !== 0) throw this.#limits.refuse('compressed', length)
+    if (length > this.#limits.bytesMax) throw this.#limits.refuse('too-large', length)
     this.#missing = length
   }
 
