@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Cluster, startCluster } from '../e2e/cluster.ts'
+import { argumentsOf, commands as manyCommands } from './etcd/commands.ts'
 
 const portOffset = 17_000
 const ours = `127.0.0.1:${2379 + portOffset}`
@@ -147,6 +148,23 @@ const authCommands: readonly (readonly [string, string?])[] = [
   ['user delete root'],
 ]
 
+/** Status and both outputs, as scripts see them. */
+function outcomeOf(
+  endpoint: string,
+  line: string,
+  input = '',
+): readonly (string | number | null)[] {
+  const options = { input, env: { ...process.env, ETCDCTL_API: '3' }, timeout: 20_000 }
+  const ran = spawnSync('etcdctl', [`--endpoints=${endpoint}`, ...argumentsOf(line)], options)
+  const told = [ran.stdout, ran.stderr].map((part) =>
+    normal(part.toString().replace(/^\{"level".*\n/gm, ''))
+      .replaceAll(endpoint, '')
+      .replace(/"\w*[rR]evision":\d+,?|"\w*(Revision|ID|Term)" : .*/g, '')
+      .replace(/\b\d+(\.\d+)?(ms|µs|s)\b/g, ''),
+  )
+  return [ran.status, ...told]
+}
+
 function normal(text: string): string {
   return text
     .replace(/"(cluster_id|member_id|raft_term|ID)":\d+,?/g, '')
@@ -219,6 +237,12 @@ describe('etcdctl', () => {
   }
 
   it('gets the answers of etcd', { skip: noServer }, () => compareAll(commands))
+
+  it('ends with the status and says what it does with etcd', { skip: noServer }, () => {
+    for (const [line, input] of manyCommands) {
+      assert.deepEqual(outcomeOf(ours, line, input), outcomeOf(reference, line, input), line)
+    }
+  })
 
   it('gets the answers of etcd to users, too', { skip: noServer }, () => compareAll(authCommands))
 

@@ -42,12 +42,10 @@ class EtcdGateway {
 
   /** As Go's server words it. */
   #unknown(target: string): string {
-    const [path, service, method] = /^\/(.+)\/([^/]*)$/.exec(target.slice(0, 256)) ?? []
+    const [path, owner, method] = /^\/(.+)\/([^/]*)$/.exec(target.slice(0, 256)) ?? []
     if (path === undefined) return `malformed method name: "${target.slice(0, 256)}"`
-    const isService = methods.some(({ name }) => name.startsWith(`${service}/`))
-    return isService
-      ? `unknown method ${method} for service ${service}`
-      : `unknown service ${service}`
+    const isKnown = methods.some(({ name }) => name.startsWith(`${owner}/`))
+    return isKnown ? `unknown method ${method} for service ${owner}` : `unknown service ${owner}`
   }
 }
 

@@ -1,7 +1,7 @@
 // etcd's KV: requests translated (core/translate.ts), ranges made whole (whole-range.ts).
 
 import type { TxnRequest } from '../../keyspace/index.ts'
-import { type Method, unary } from './context.ts'
+import { type Context, type Method, unary } from './context.ts'
 import { EtcdRefusal, etcdErrors } from './core/errors.ts'
 import {
   compactionRequest,
@@ -62,9 +62,9 @@ export const kvMethods: readonly Method[] = [
     'etcdserverpb.KV/Compact',
     [compactionRequest, headerOnly],
     async (context, request, options) => {
-      // Zero is what was compacted before anything was written: gone, as in etcd.
+      if (request.revision < 0) throw new EtcdRefusal(etcdErrors.compacted)
       const revision = readRevision(request.revision)
-      if (revision === 0) throw new EtcdRefusal(etcdErrors.compacted)
+      if (revision === 0) return { header: context.header(await compactNothing(context)) }
       const isPhysical = request.physical
       const now = await context.keyspace.compact(revision, { ...options, isPhysical })
       return { header: context.header(now) }
@@ -74,4 +74,11 @@ export const kvMethods: readonly Method[] = [
 
 function only(operation: TxnRequest['success'][number]): TxnRequest {
   return { compares: [], success: [operation], failure: [] }
+}
+
+/** As in etcd: there is nothing to forget before anything was forgotten, and afterwards it is too late. */
+async function compactNothing({ keyspace }: Context): Promise<number> {
+  const { compacted, revision } = await keyspace.status()
+  if (compacted > 0) throw new EtcdRefusal(etcdErrors.compacted)
+  return revision
 }

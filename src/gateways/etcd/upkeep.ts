@@ -121,12 +121,12 @@ async function answerAlarm(
 
 export const healthMethods: readonly Method[] = [
   unary('grpc.health.v1.Health/Check', [healthRequest, healthResponse], async (context, asked) => {
-    if (asked.about !== '') throw new EtcdRefusal(unknownService)
+    if (asked.about !== '') throw new EtcdRefusal(unknownName)
     return { status: (await ailmentOf(context, wholeHealth)) === undefined ? 1 : 2 }
   }),
 ]
 
-const unknownService = { code: grpcCode.notFound, text: 'unknown service' }
+const unknownName = { code: grpcCode.notFound, text: 'unknown service' }
 
 /** What is looked at, as /health asks for it. */
 export type HealthQuestion = {

@@ -85,7 +85,9 @@ export class Http2Exchange implements HttpRequest {
         const last: Record<string, string> = {}
         for (const [name, value] of trailers()) last[name] = value
         stream.sendTrailers(last)
-        this.#endReading()
+        // Nothing tells when they are out, and a reset before that would take their place: the client, which has
+        // its answer with them, ends the stream. What it sends until then is passed over.
+        stream.resume()
       })
     }
     stream.respond(headers, { waitForTrailers: trailers !== undefined })

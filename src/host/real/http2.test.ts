@@ -77,6 +77,22 @@ describe('HTTP/2 beside HTTP/1.1', () => {
     assert.equal(answer.trailers['x-last'], seen)
   })
 
+  it('ends with trailers when nobody read the request', async () => {
+    let count = 1
+    const address = await serve(async () => {
+      async function* many(): AsyncGenerator<Uint8Array> {
+        for (let i = 0; i < count; i++) yield new Uint8Array(8192)
+      }
+      return { status: 200, headers: [], body: many(), trailers: () => [['x-last', 'yes']] }
+    })
+    for (count = 1; count < 20; count++) {
+      for (const asked of [[], ['unread']]) {
+        const answer = await request(address, asked)
+        assert.deepEqual([answer.body.length, answer.trailers['x-last']], [count * 8192, 'yes'])
+      }
+    }
+  })
+
   it('answers without a body, and before the request has ended', async () => {
     const address = await serve(async () => ({ status: 404, headers: [['x-a', 'b']] }))
     const answer = await request(address, [])
