@@ -49,9 +49,13 @@ async function leader(): Promise<number> {
   return assert.fail('no node tells who leads')
 }
 
+let dead = 0
+const isDead = (id: number): boolean => id === dead
+
 /** kill -9 of the leader of etcd's group. Answers a node that lives. */
 async function killLeader(): Promise<number> {
   const id = await leader()
+  dead = id
   await cluster.kill(cluster.line.nodes.findIndex((node) => node.id === id))
   return (id % 3) + 1
 }
@@ -340,9 +344,14 @@ describe('Lock and Election over gRPC', () => {
 })
 
 describe('etcdctl', { skip: noEtcdctl }, () => {
-  const etcdctl = (args: readonly string[], endpoints = allAddresses): string => {
+  const etcdctl = (
+    args: readonly string[],
+    endpoints = allAddresses,
+    input = '',
+    timeout = 20_000,
+  ): string => {
     const env = { ...process.env, ETCDCTL_API: '3' }
-    const options = { env, timeout: 20_000 }
+    const options = { env, input, timeout }
     const ran = spawnSync('etcdctl', [`--endpoints=${endpoints.join(',')}`, ...args], options)
     return `${ran.stdout}${ran.stderr}`
   }
@@ -352,6 +361,12 @@ describe('etcdctl', { skip: noEtcdctl }, () => {
     const child = spawn('etcdctl', all, { env, stdio: ['ignore', 'pipe', 'ignore'] })
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
     return { child, next: async () => (await lines.next()).value as string }
+  }
+
+  const lines = async (from: ReturnType<typeof follow>, count: number): Promise<string[]> => {
+    const read: string[] = []
+    while (read.length < count) read.push(await from.next())
+    return read
   }
 
   it('elects the next when the first goes, and locks one at a time', async () => {
@@ -369,6 +384,65 @@ describe('etcdctl', { skip: noEtcdctl }, () => {
     assert.match(await waiter.next(), /^ctl-lock\//)
     for (const { child } of [second, waiter]) child.kill('SIGINT')
     await Promise.all([first, second, holder, waiter].map(({ child }) => ended(child)))
+  })
+
+  it('works on while the leader is killed: what runs, and what is asked meanwhile', async () => {
+    const granted = /lease ([0-9a-f]+) granted/.exec(etcdctl(['lease', 'grant', '30']))
+    const lease = granted?.[1] ?? ''
+    const watching = follow(['watch', 'fo/', '--prefix'])
+    const alive = follow(['lease', 'keep-alive', lease])
+    const holding = follow(['lock', 'fo-lock'])
+    const leading = follow(['elect', 'fo-elect', 'me'])
+    assert.match(await alive.next(), /keepalived with TTL\(30\)/)
+    assert.match(await holding.next(), /^fo-lock\//)
+    assert.match(await leading.next(), /^fo-elect\//)
+    assert.match(etcdctl(['put', 'fo/leased', '0', `--lease=${lease}`]), /^OK/)
+    assert.deepEqual(await lines(watching, 3), ['PUT', 'fo/leased', '0'])
+
+    const rest = [addressOf(await killLeader())]
+    rest.push(...allAddresses.filter((address) => address !== rest[0]))
+    for (const i of [1, 2, 3]) assert.match(etcdctl(['put', 'fo/n', String(i)], rest), /^OK/)
+    for (const i of ['1', '2', '3']) {
+      assert.deepEqual(await lines(watching, 3), ['PUT', 'fo/n', i])
+    }
+    assert.equal(etcdctl(['get', 'fo/n', '--print-value-only'], rest), '3\n')
+    const taken = 'value("fo/n") = "3"\n\nput fo/n 4\nget fo/n\n\nget fo/leased\n\n'
+    assert.match(etcdctl(['txn'], rest, taken), /^SUCCESS\n\nOK\n\nfo\/n\n4\n$/)
+    assert.deepEqual(await lines(watching, 3), ['PUT', 'fo/n', '4'])
+    assert.equal(etcdctl(['del', 'fo/n'], rest), '1\n')
+    assert.deepEqual(await lines(watching, 3), ['DELETE', 'fo/n', ''])
+    assert.match(await alive.next(), /keepalived with TTL\(30\)/)
+    assert.match(
+      etcdctl(['lease', 'timetolive', lease, '--keys'], rest),
+      /granted with TTL\(30s\), remaining\(\d+s\), attached keys\(\[fo\/leased\]\)/,
+    )
+    assert.match(etcdctl(['lease', 'list'], rest), new RegExp(`^${lease}$`, 'm'))
+    assert.match(etcdctl(['lease', 'revoke', lease], rest), /revoked/)
+    assert.deepEqual(await lines(watching, 3), ['DELETE', 'fo/leased', ''])
+    const refused = etcdctl(['lock', 'fo-lock', '--command-timeout=1s', 'true'], rest, '', 2000)
+    assert.equal(refused, '', 'the lock is still held')
+    assert.match(etcdctl(['user', 'add', 'fo:pw'], rest), /User fo created/)
+    assert.match(etcdctl(['role', 'add', 'fo'], rest), /Role fo created/)
+    assert.match(etcdctl(['user', 'grant-role', 'fo', 'fo'], rest), /granted/)
+    assert.match(etcdctl(['user', 'delete', 'fo'], rest), /deleted/)
+    assert.match(etcdctl(['role', 'delete', 'fo'], rest), /deleted/)
+    assert.equal(etcdctl(['alarm', 'list'], rest), '')
+    const { header } = JSON.parse(etcdctl(['get', 'fo/n', '-w', 'json'], rest))
+    assert.match(etcdctl(['compaction', String(header.revision - 1)], rest), /compacted revision/)
+    const live = await leader()
+    const target = String([1, 2, 3].find((id) => id !== live && !isDead(id)))
+    assert.match(etcdctl(['move-leader', target], [addressOf(live)]), /Leadership transferred/)
+    assert.match(etcdctl(['endpoint', 'status'], [addressOf(Number(target))]), /3\.5\.\d+/)
+
+    await cluster.startMissing()
+    assert.equal(etcdctl(['endpoint', 'health']).match(/is healthy/g)?.length, 3)
+    const marks = [1, 2, 3].map((id) => {
+      const at = ['endpoint', 'hashkv', `--rev=${header.revision}`]
+      return etcdctl(at, [addressOf(id)]).split(', ')[1]
+    })
+    assert.equal(new Set(marks).size, 1, marks.join())
+    for (const { child } of [watching, alive, holding, leading]) child.kill('SIGINT')
+    await Promise.all([watching, alive, holding, leading].map(({ child }) => ended(child)))
   })
 
   it('takes a member out of the group and back, first as a learner', async () => {

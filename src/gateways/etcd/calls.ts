@@ -14,7 +14,7 @@ export function tokenOf(request: HttpRequest): string | undefined {
   return token?.replace(/^Bearer /i, '')
 }
 
-export function runUnary(
+export async function runUnary(
   context: Context,
   method: Method,
   call: {
@@ -26,7 +26,9 @@ export function runUnary(
   const { request, options, token } = call
   const { run } = method
   if (run.kind !== 'unary') throw new Fault('internal', `${method.name} is a stream`)
-  return context.gate.run(token, async (permit) => {
+  // Another node may have answered the change that this one refers to: 'role name not found' would be wrong.
+  if (method.name.startsWith(usersPrefix)) await context.gate.refresh()
+  return await context.gate.run(token, async (permit) => {
     const guarded = { ...options, guard: permit.guard, permit }
     if (permit.state.isEnabled) {
       await checkRule(method, permit, { context, request, options: guarded })
@@ -53,6 +55,7 @@ export async function runStream(
   await run.call(context, stream)
 }
 
+const usersPrefix = 'etcdserverpb.Auth/'
 /** Its watches are refused one by one, on a stream that goes on. */
 const watchMethod = 'etcdserverpb.Watch/Watch'
 const noRequest = {}
