@@ -13,6 +13,8 @@ const skip =
   tlc === undefined || spec === undefined
     ? 'the model checker is not here: ATOLL_TLC and ATOLL_RAFT_SPEC name its jars and the specification'
     : false
+/** Java starts slowly on a busy machine. */
+const options = { skip, timeout: 300_000 }
 const model = { jars: tlc?.split(':') ?? [], spec: spec ?? '' }
 
 /** Crashes, a change of members, a snapshot and two leaders in about 200 events. */
@@ -23,12 +25,12 @@ function traceText(): string {
   return formatTrace(withoutSnapshots(events, terms))
 }
 
-test('TLC finds that a trace is a behaviour of the specification', { skip }, () => {
+test('TLC finds that a trace is a behaviour of the specification', options, () => {
   const { isAccepted, output } = checkWithTlc(traceText(), model)
   assert.ok(isAccepted, output)
 })
 
-test('TLC refuses a trace in which a leader commits too early', { skip }, () => {
+test('TLC refuses a trace in which a leader commits too early', options, () => {
   const lines = traceText().split('\n')
   const at = parseTrace(lines.join('\n')).findLastIndex(
     ({ name, log, state }) => name === 'Commit' && log > state.commit,
