@@ -17,7 +17,7 @@ over it; exits with 0 when all hold.
 
   --seed N        the first seed (1)
   --seeds N       so many seeds, one after the other (1)
-  --events N      events per trace, about (1500)
+  --events N      events per trace, about (1500); TLC wants 100 at least, and seconds for each hundred
   --out FILE      write the trace there; without --out and --tlc it goes to stdout
   --check FILE    no play: a trace that is there already, also one of etcd's own
   --tlc JAR[:JAR] let the model checker TLC check each trace as well; needs java and --spec

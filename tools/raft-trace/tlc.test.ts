@@ -32,7 +32,7 @@ test('TLC finds that a trace is a behaviour of the specification', options, () =
 
 test('TLC refuses a trace in which a leader commits too early', options, () => {
   const lines = traceText().split('\n')
-  const at = parseTrace(lines.join('\n')).findLastIndex(
+  const at = parseTrace(lines.join('\n')).findIndex(
     ({ name, log, state }) => name === 'Commit' && log > state.commit,
   )
   assert.ok(at >= 0)
