@@ -32,6 +32,7 @@ export type RaftCommandOptions = {
 
 const askMs = 30_000
 const place = '/raft/v1'
+const naming = 'name it like /raft/cron: parts of letters, digits, dot, underscore and hyphen'
 
 /** Settles with the exit status. The first node that answers is asked. */
 export async function raftCommand(
@@ -40,7 +41,15 @@ export async function raftCommand(
 ): Promise<number> {
   const { dataDir, node, isJson } = options
   if (command.kind !== 'list' && !command.namespace.startsWith('/')) {
-    throw new Fault('invalid', `a namespace begins with /raft/, unlike '${command.namespace}'`)
+    throw new Fault('invalid', `a namespace begins with /raft/, unlike '${command.namespace}'`, {
+      next: naming,
+    })
+  }
+  // Anything else would be another path, or none. What makes a name one of a namespace is the node's to say.
+  if (command.kind !== 'list' && !/^[A-Za-z0-9._/-]+$/.test(command.namespace)) {
+    throw new Fault('invalid', `'${command.namespace}' is not the name of a namespace`, {
+      next: naming,
+    })
   }
   const call = callOf(command)
   let silent: unknown
