@@ -43,7 +43,7 @@ type Watching = {
   /** The first row that it was not given; of a live watch, at least. */
   next: EventCursor
   /** Events of a revision that is not complete yet; with fragments the last piece of them. */
-  held: readonly ChunkEvent[]
+  held: ChunkEvent[]
   heldBytes: number
   /** Of the last pull: answers to earlier ones come too late. */
   ticket: number
@@ -369,9 +369,11 @@ export class WatchFan {
   #give(watching: Watching, events: readonly ChunkEvent[], next: EventCursor): void {
     const { held } = watching
     const isComplete = (event: ChunkEvent): boolean => event.kv.modRevision < next.modRevision
-    const whole = [...held.filter(isComplete), ...events.filter(isComplete)]
+    // What is held is of one revision.
+    const isHeldWhole = held[0] !== undefined && isComplete(held[0])
+    const whole = isHeldWhole ? held.concat(events.filter(isComplete)) : events.filter(isComplete)
     const rest = events.filter((event) => !isComplete(event))
-    const waiting = held.filter((event) => !isComplete(event))
+    const waiting = isHeldWhole ? [] : held
     watching.held = []
     this.#holding.delete(watching)
     advance(watching, next)
@@ -384,7 +386,7 @@ export class WatchFan {
       }
     }
     if (!watching.isFragmented || waiting.length === 0 || rest.length === 0) {
-      this.#hold(watching, [...waiting, ...rest])
+      this.#hold(watching, rest, waiting)
     } else if (this.#respond(watching, { revision, events: waiting, isFragment: true })) {
       this.#hold(watching, rest)
     } else watching.next = startOf(rest) ?? watching.next
@@ -397,11 +399,15 @@ export class WatchFan {
     return !isIdle(watching)
   }
 
-  #hold(watching: Watching, events: readonly ChunkEvent[]): void {
-    if (events.length === 0) return
-    watching.held = events
-    watching.heldBytes = 0
-    for (const event of events) watching.heldBytes += weightOf(event)
+  /** `before` was held already; it grows in place, since a revision may have very many events. */
+  #hold(watching: Watching, events: readonly ChunkEvent[], before: ChunkEvent[] = []): void {
+    if (before.length === 0) watching.heldBytes = 0
+    watching.held = before
+    for (const event of events) {
+      before.push(event)
+      watching.heldBytes += weightOf(event)
+    }
+    if (before.length === 0) return
     if (watching.state === 'live') this.#holding.add(watching)
     if (watching.heldBytes <= heldBytesMax) return
     const what = 'one revision has more events than a watch without fragments takes'

@@ -355,10 +355,15 @@ describe('etcdctl', { skip: noEtcdctl }, () => {
     const ran = spawnSync('etcdctl', [`--endpoints=${endpoints.join(',')}`, ...args], options)
     return `${ran.stdout}${ran.stderr}`
   }
+  const running = new Set<ChildProcess>()
+  after(() => {
+    for (const child of running) child.kill('SIGKILL')
+  })
   const follow = (args: readonly string[]) => {
     const env = { ...process.env, ETCDCTL_API: '3' }
     const all = [`--endpoints=${allAddresses.join(',')}`, ...args]
     const child = spawn('etcdctl', all, { env, stdio: ['ignore', 'pipe', 'ignore'] })
+    running.add(child)
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
     return { child, next: async () => (await lines.next()).value as string }
   }

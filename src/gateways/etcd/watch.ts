@@ -1,7 +1,7 @@
 // etcd's Watch: many watches on one stream. Each is a watch of the keyspace; this file gives them their numbers,
 // words their answers as etcd does, and holds them back while the client does not read.
 //
-// A watch that the keyspace ends by itself, other than for a compaction, ends the stream with the reason: clients
+// A watch that the keyspace ends by itself, other than for what it has asked for, ends the stream with the reason: clients
 // then resume all of its watches, here or at another node, from the revision after the last they saw.
 
 import { compareBytes, Fault, toFault } from '../../base/index.ts'
@@ -239,13 +239,16 @@ class WatchStream {
     // A stream that is over has given up its count already.
     if (this.#isOver || !this.#watches.delete(open.id)) return
     this.#context.counters.watchers--
-    if (fault.code !== 'compacted') {
+    // Resumed, it would meet the same events again, and so for ever.
+    const isTooLarge = fault.code === 'too-large'
+    if (fault.code !== 'compacted' && !isTooLarge) {
       this.#fail(fault)
       return
     }
     this.#tellCreated(open, this.#localRevision())
     const compactRevision = Number(fault.fields.compacted ?? 0)
-    const answer = { ...nothing, watchId: open.id, canceled: true, compactRevision }
+    const cancelReason = isTooLarge ? fault.message : ''
+    const answer = { ...nothing, watchId: open.id, canceled: true, compactRevision, cancelReason }
     this.#send(answer, this.#localRevision())
     this.#settleProgress()
   }
