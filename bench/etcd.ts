@@ -21,16 +21,12 @@ import {
 import { cpuMs, residentMebibytes, threadCpuMs } from './load.ts'
 import { startNative } from './native.ts'
 import { startOurs } from './ours.ts'
+import { parsePeer, type Peer as Target } from './peers.ts'
 
 const etcdPort = 2379
 const portOffset = 5100
 const valueBytes = 256
 
-type Target = {
-  readonly name: string
-  readonly endpoints: readonly string[]
-  readonly pids: readonly number[]
-}
 type Figures = {
   readonly perSecond: number
   readonly p50Ms: number
@@ -93,15 +89,6 @@ export async function run(args: readonly string[]): Promise<void> {
     if (chosen.includes('watch')) await runWatch(targets, Number(values.watchers))
   } finally {
     await ours.cluster.stop()
-  }
-}
-
-function parsePeer(spec: string): Target {
-  const fields = Object.fromEntries(spec.split(';').map((part) => part.split(/=(.*)/s).slice(0, 2)))
-  return {
-    name: fields.name ?? 'peer',
-    endpoints: (fields.endpoints ?? '').split(','),
-    pids: (fields.pids ?? '').split(',').filter(Boolean).map(Number),
   }
 }
 

@@ -86,10 +86,16 @@ function varint(value: number): Buffer {
 
 export const kvPut = '/etcdserverpb.KV/Put'
 export const kvRange = '/etcdserverpb.KV/Range'
+export const kvTxn = '/etcdserverpb.KV/Txn'
 export const watchWatch = '/etcdserverpb.Watch/Watch'
 
 export function putRequest(key: Buffer, value: Buffer): Buffer {
   return Buffer.concat([field(1, key), field(2, value)])
+}
+
+/** A transaction without compares: TxnRequest.success 2, RequestOp.request_put 2. */
+export function putsRequest(puts: readonly Buffer[]): Buffer {
+  return Buffer.concat(puts.map((put) => field(2, field(2, put))))
 }
 
 export function rangeRequest(key: Buffer): Buffer {
