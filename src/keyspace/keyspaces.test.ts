@@ -43,6 +43,36 @@ describe('routing', () => {
       assert.equal(await valueAt(world.at(4)), '(none)')
     }))
 
+  it('carries the writes of one turn in one call and one entry, each with its own answer', () =>
+    inWorld(async (world) => {
+      await Promise.all([2, 4].map((id) => world.at(id).put(key, text('begun'))))
+      const { proposals } = world.consensus
+      const { calls } = world.network
+      const many = Array.from({ length: 20 }, (_, i) =>
+        world.at(2).put(text(`key ${i}`), text('x')),
+      )
+      const tooLate = world.at(2).txn({
+        compares: [{ key, target: 'value', result: 'equal', operand: text('gone') }],
+        success: [],
+        failure: [{ kind: 'delete', key }],
+      })
+      const badly = world.at(2).txn({
+        compares: [],
+        success: [{ kind: 'put', key: text('l'), value: text('x'), lease: 77 }],
+        failure: [],
+      })
+      const refused = assert.rejects(badly, { code: 'not-found' })
+      const revisions = await Promise.all(many)
+      assert.deepEqual(
+        revisions,
+        revisions.map((_, i) => (revisions[0] ?? 0) + i),
+      )
+      assert.equal((await tooLate).succeeded, false)
+      await refused
+      assert.equal(world.consensus.proposals - proposals, 1)
+      assert.equal(world.network.calls - calls, 1)
+    }))
+
   it('carries long values over nodes', () =>
     inWorld(async (world) => {
       const value = new Uint8Array(100_000).fill(5)
