@@ -7,9 +7,33 @@ import type { Disk, DiskFile } from '../src/host/index.ts'
 import type { SimDisk, SimFile } from './disk.ts'
 import type { SimHost } from './sim-host.ts'
 
+type Settle = <T>(baseMs: number, label: string, effect: () => T) => Promise<T>
+
+/** Operations take their time, and those of a slow disk more, unless it recovers meanwhile. */
+function operationsOf(host: SimHost, disk: SimDisk): Settle {
+  return (baseMs, label, effect) => {
+    const ms = baseMs * (1 + disk.random.integer(100) / 50)
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        disk.slowOperations.delete(hurry)
+        try {
+          resolve(effect())
+        } catch (error) {
+          reject(error)
+        }
+      }
+      const event = host.schedule(disk.slowness * ms, label, end)
+      const hurry = (): void => {
+        event.cancel()
+        host.schedule(ms, label, end)
+      }
+      if (disk.slowness > 1) disk.slowOperations.add(hurry)
+    })
+  }
+}
+
 export function diskOf(host: SimHost, disk: SimDisk): Disk {
-  const { random } = disk
-  const takes = (baseMs: number): number => disk.slowness * baseMs * (1 + random.integer(100) / 50)
+  const settle = operationsOf(host, disk)
   const file = (path: string): SimFile => {
     const found = disk.find(checked(path))
     if (found === undefined) throw new Fault('not-found', `no file ${path}`)
@@ -18,7 +42,7 @@ export function diskOf(host: SimHost, disk: SimDisk): Disk {
   return {
     rootPath: '',
     open: (path, options = {}) =>
-      host.settle(takes(0.05), 'disk open', () => {
+      settle(0.05, 'disk open', () => {
         const found = disk.find(checked(path))
         if (found !== undefined) return openFile(host, disk, found)
         if (options.create !== true) throw new Fault('not-found', `no file ${path}`)
@@ -26,18 +50,18 @@ export function diskOf(host: SimHost, disk: SimDisk): Disk {
         return openFile(host, disk, disk.create(path))
       }),
     list: (path) =>
-      host.settle(takes(0.05), 'disk list', () => {
+      settle(0.05, 'disk list', () => {
         const at = checked(path)
         const start = at === '' ? 0 : at.length + 1
         const names = disk.under(at).map((found) => found.slice(start).split('/')[0] as string)
         return sortNames([...new Set(names)])
       }),
     exists: (path) =>
-      host.settle(takes(0.02), 'disk exists', () => {
+      settle(0.02, 'disk exists', () => {
         return disk.find(checked(path)) !== undefined || disk.under(path).length > 0
       }),
     read: (path, bytesMax) =>
-      host.settle(takes(0.1), 'disk read', () => {
+      settle(0.1, 'disk read', () => {
         const found = file(path)
         if (found.length > bytesMax) {
           throw new Fault('too-large', `${path} has ${found.length} bytes, more than ${bytesMax}`)
@@ -48,18 +72,16 @@ export function diskOf(host: SimHost, disk: SimDisk): Disk {
       }),
     replace: (path, bytes) => {
       const copy = bytes.slice()
-      return host.settle(takes(1), 'disk replace', () => {
+      return settle(1, 'disk replace', () => {
         refuseWhenFull(disk)
         disk.replace(checked(path), copy)
       })
     },
-    rename: (from, to) =>
-      host.settle(takes(0.1), 'disk rename', () => disk.rename(checked(from), checked(to))),
-    remove: (path) => host.settle(takes(0.1), 'disk remove', () => disk.remove(checked(path))),
-    syncDirectory: (path) =>
-      host.settle(takes(0.5), 'disk sync names', () => disk.syncNames(checked(path))),
+    rename: (from, to) => settle(0.1, 'disk rename', () => disk.rename(checked(from), checked(to))),
+    remove: (path) => settle(0.1, 'disk remove', () => disk.remove(checked(path))),
+    syncDirectory: (path) => settle(0.5, 'disk sync names', () => disk.syncNames(checked(path))),
     space: () =>
-      host.settle(takes(0.02), 'disk space', () => ({
+      settle(0.02, 'disk space', () => ({
         freeBytes: disk.isFull ? 0 : disk.totalBytes - disk.usedBytes(),
         totalBytes: disk.totalBytes,
       })),
@@ -67,12 +89,11 @@ export function diskOf(host: SimHost, disk: SimDisk): Disk {
 }
 
 function openFile(host: SimHost, disk: SimDisk, file: SimFile): DiskFile {
-  const { random } = disk
-  const takes = (baseMs: number): number => disk.slowness * baseMs * (1 + random.integer(100) / 50)
+  const operate = operationsOf(host, disk)
   let isClosed = false
   const settle = <T>(baseMs: number, label: string, effect: () => T): Promise<T> => {
     if (isClosed) return Promise.reject(new Fault('internal', 'the file is closed'))
-    return host.settle(takes(baseMs), label, effect)
+    return operate(baseMs, label, effect)
   }
   return {
     read: (at, count) =>

@@ -124,6 +124,8 @@ export class SimDisk {
   isFull = false
   /** Every operation takes this many times as long. */
   slowness = 1
+  /** Those under way that began while it was slow: each can be made to end soon. */
+  readonly slowOperations = new Set<() => void>()
   readonly random: Random
   readonly #world: World
   #names = new Map<string, SimFile>()
@@ -133,6 +135,14 @@ export class SimDisk {
   constructor(world: World) {
     this.#world = world
     this.random = world.drawRandom()
+  }
+
+  /** Slow no more; what hangs ends soon. */
+  recover(): void {
+    this.slowness = 1
+    const hanging = [...this.slowOperations]
+    this.slowOperations.clear()
+    for (const hurry of hanging) hurry()
   }
 
   find(path: string): SimFile | undefined {

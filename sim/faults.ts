@@ -71,7 +71,7 @@ export class Faults {
     for (const node of this.#options.nodes) {
       const disk = this.#world.disk(node)
       disk.isFull = false
-      disk.slowness = 1
+      disk.recover()
       this.#restart(node)
     }
   }
