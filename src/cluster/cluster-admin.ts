@@ -125,9 +125,11 @@ export type Replacement = {
  * Gives the place of a member whose disk is lost to a new identity: the old one becomes 'removed', the
  * new one, with the next unused id and the same addresses, 'joining', in one transaction. When `old`
  * was replaced before, its present successor is the one that is removed: an identity that may have
- * voted is never given out twice. Fault 'not-found' when there never was such a member.
+ * voted is never given out twice. Fault 'not-found' when there never was such a member, 'conflict' when somebody else
+ * replaces it meanwhile.
  */
 export async function replaceMember(system: Keyspace, old: NodeId): Promise<Replacement> {
+  let holder: NodeId | undefined
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const record = await findOne(system, clusterKey)
     if (record === undefined) throw new Fault('unavailable', 'the cluster has no state yet')
@@ -135,6 +137,12 @@ export async function replaceMember(system: Keyspace, old: NodeId): Promise<Repl
     const kvs = await listAll(system, memberPrefix)
     const members = kvs.map((kv) => memberCodec.decode(kv.value))
     const leaving = presentHolder(members, old)
+    // Without this: (1) a replacement is asked of two nodes, the first being slow; (2) the second gives the place to 4, which
+    // starts; (3) the first finds its transaction too late, begins again, and throws 4 out for 5, which nobody runs.
+    holder ??= leaving.id
+    if (leaving.id !== holder) {
+      throw new Fault('conflict', `node ${old} was replaced by node ${leaving.id} meanwhile`)
+    }
     const leavingKv = kvs.find((kv) => utf8Decode(kv.key) === `member/${leaving.id}`)
     const id = nodeId(readCounter(counter) + 1)
     const joining: Member = {

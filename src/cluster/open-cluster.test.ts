@@ -171,6 +171,22 @@ test('racing creations of one bucket have one winner', async () => {
   assert.equal(won.length, 1)
 })
 
+test('of racing replacements of one member the late ones leave the first successor in place', async () => {
+  const { system, allMembers } = await founded()
+  const racing = Array.from({ length: 4 }, () => replaceMember(system, nodeId(2)))
+  const outcomes = await Promise.allSettled(racing)
+  const won = outcomes.filter((outcome) => outcome.status === 'fulfilled')
+  assert.deepEqual(
+    won.map(({ value }) => value.id),
+    [4],
+  )
+  for (const outcome of outcomes) {
+    if (outcome.status === 'rejected') assert.ok(isFault(outcome.reason, 'conflict'))
+  }
+  const present = allMembers().filter(({ state }) => state !== 'removed')
+  assert.ok(present.every(({ id }) => id <= 4))
+})
+
 test('a replaced member is removed, its successor joins, and watchers hear of it', async () => {
   const { system, view, allMembers, tick } = await founded()
   let changes = 0
