@@ -197,6 +197,21 @@ export class UserNamespaces {
     return record
   }
 
+  /** What is open here may be newer than the map as this node has it: only what the leader does not know is gone. */
+  async #removeGone(shown: ReadonlyMap<string, NamespaceRecord>): Promise<void> {
+    const doubtful = [...this.#open].filter(([name, { group }]) => shown.get(name)?.group !== group)
+    if (doubtful.length === 0) return
+    const records = await listNamespaces(this.#deps.system, { isSerializable: false })
+    const groups = new Set(records.map(({ group }) => group))
+    for (const [name, open] of doubtful) {
+      if (groups.has(open.group) || this.#open.get(name) !== open) continue
+      await open.ready.catch(() => undefined)
+      if (this.#open.get(name) !== open) continue
+      this.#open.delete(name)
+      this.#deps.keyspaces.remove(name)
+    }
+  }
+
   #ensure(record: NamespaceRecord): Promise<void> {
     const { name, group } = record
     const known = this.#open.get(name)
@@ -241,15 +256,11 @@ export class UserNamespaces {
     if (version === this.#version || this.#isClosed) return
     const records = await listNamespaces(system, { isSerializable: true })
     const wanted = new Map(records.map((record) => [record.name, record]))
-    for (const [name, open] of [...this.#open]) {
+    for (const [name, open] of this.#open) {
       const record = wanted.get(name)
-      if (record?.group === open.group) {
-        open.isClosing = record.isClosing
-        continue
-      }
-      this.#open.delete(name)
-      this.#deps.keyspaces.remove(name)
+      if (record?.group === open.group) open.isClosing = record.isClosing
     }
+    await this.#removeGone(wanted)
     const missing = records.filter(({ name }) => !this.#open.has(name))
     for (let at = 0; at < missing.length; at += openingMax) {
       const batch = missing.slice(at, at + openingMax)
