@@ -24,8 +24,8 @@ export type Fenced = {
   /** Has no state yet. */
   readonly isBlank: boolean
   adoptGeneration(generation: number): void
-  /** The data here was given up: nothing of it may be used any more. */
-  supersede(generation: number): void
+  /** The data here was given up: nothing of it may be used any more. Settles when that is durable. */
+  supersede(generation: number): Promise<void>
   /** Tells the owner. */
   alarm(from: NodeId, theirs: Fence, relation: FenceRelation): void
 }
@@ -108,8 +108,10 @@ export class Fences {
       next: nextOf[relation](theirs),
     }
     this.#ends.host.journal.event('error', 'raft.foreign_refused', fields)
-    if (relation === 'superseded') group.supersede(theirs.generation)
-    group.alarm(from, theirs, relation)
+    const alarm = (): void => group.alarm(from, theirs, relation)
+    // The owner may end the process on the alarm.
+    if (relation === 'superseded') void group.supersede(theirs.generation).then(alarm)
+    else alarm()
   }
 
   #tell(group: Fenced, to: NodeId, isAnswerWanted: boolean): void {

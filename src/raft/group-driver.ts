@@ -475,15 +475,15 @@ export class GroupDriver implements Group {
     this.#fenceNumber = fenceNumber(this.group, this.#fence)
   }
 
-  /** Recorded in the store, so that it is refused at the next open as well. */
-  supersede(generation: number): void {
+  /** Recorded in the store, so that it is refused at the next open as well; settles when durable. */
+  async supersede(generation: number): Promise<void> {
     if (this.#isSuperseded) return
     this.#rest.rouse()
     this.#isSuperseded = true
     this.close(supersededFault(this.options.name, generation))
     const { store, onFatal } = this.#ends
     store.transaction(() => this.#applier.supersede(generation))
-    store.checkpoint().catch((error: unknown) => onFatal(toFault(error)))
+    await store.checkpoint().catch((error: unknown) => onFatal(toFault(error)))
   }
 
   alarm(from: NodeId, theirs: Fence, relation: FenceRelation): void {

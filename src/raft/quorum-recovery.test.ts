@@ -82,6 +82,24 @@ test('one survivor goes on alone, takes in others, and those given up are refuse
   assert.deepEqual(cluster.lines(1), ['one', 'two', 'three', 'four', 'five'])
 })
 
+test('what was given up is recorded durably before its owner, who may end the process, hears of it', async () => {
+  const cluster = await threeThatStopped(['one'])
+  await recover(cluster, 1)
+  await cluster.start(1, [1, 2, 3], { clusterId })
+  await cluster.electLeader()
+  let isEnded = false
+  const onForeign = (): void => {
+    if (!isEnded) cluster.crash(2)
+    isEnded = true
+  }
+  await cluster.start(2, [1, 2, 3], { clusterId, onForeign })
+  await cluster.loop.until(() => isEnded)
+  await assert.rejects(cluster.start(2, [1, 2, 3], { clusterId }), (error) => {
+    assert.match(String(error), /the cluster is at generation 1/)
+    return precondition(error)
+  })
+})
+
 test('a change of members in the tail has no effect, the other entries of the tail do', async () => {
   const cluster = new TestCluster()
   for (const id of [1, 2, 3]) await cluster.start(id, [1, 2, 3], { clusterId })

@@ -90,6 +90,7 @@ export class TestCluster {
     if (node === undefined) return
     this.nodes.delete(id)
     node.log.crash()
+    node.store.crash()
     this.network.nodes.delete(nodeId(id))
     node.raft.onFatal(crashed)
   }

@@ -103,6 +103,7 @@ export class TestStore implements Store {
   readonly #disk: TestDisk
   #tables = new Map<string, Map<string, Uint8Array>>()
   #isInTransaction = false
+  #isDead = false
 
   constructor(disk: TestDisk) {
     this.#disk = disk
@@ -157,7 +158,13 @@ export class TestStore implements Store {
   }
 
   async checkpoint(): Promise<void> {
-    this.#disk.tables = copyTables(this.#tables)
+    const tables = copyTables(this.#tables)
+    await Promise.resolve()
+    if (!this.#isDead) this.#disk.tables = tables
+  }
+
+  crash(): void {
+    this.#isDead = true
   }
 
   isSlow = false
