@@ -28,6 +28,12 @@ export type Member = {
   readonly s3: Address
   /** Rules of placement speak of these: 'zone', 'rack', 'host'. */
   readonly labels: Readonly<Record<string, string>>
+  /** Capabilities: which services run here ('control', 's3', 'etcd', 'ebs', 'ec2', ...). Empty: all there are. */
+  readonly caps: readonly string[]
+  /** Of its program, '0.1.0'; '' as long as it has not told. */
+  readonly version: string
+  /** What its disk offers to shards; 0 as long as it has not told. */
+  readonly capacityBytes: number
   /** The member whose place this one took (its disk was lost). */
   readonly replaces: NodeId | undefined
 }

@@ -124,7 +124,16 @@ describe('content over TLS and segments', () => {
     for (const id of ids) {
       const address = { host: `127.0.0.${id}`, port: portFirst }
       members.push({
-        ...{ id, name: `node-${id}`, state: 'online', labels: {}, replaces: undefined },
+        ...{
+          id,
+          name: `node-${id}`,
+          state: 'online',
+          labels: {},
+          caps: [],
+          version: '',
+          capacityBytes: 0,
+          replaces: undefined,
+        },
         ...{ control: address, bulk: address, admin: address, s3: address },
       })
     }

@@ -25,6 +25,9 @@ const members = [1, 2, 3, 4].map(
     admin: address,
     s3: address,
     labels: {},
+    caps: [],
+    version: '',
+    capacityBytes: 0,
     replaces: undefined,
   }),
 )

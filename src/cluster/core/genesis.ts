@@ -50,6 +50,9 @@ export function membersOf(topology: Topology): readonly Member[] {
       admin: { host: db.host, port: moved(topologyDefaults.adminPort) },
       s3: { host: db.host, port: moved(topologyDefaults.s3Port) },
       labels: {},
+      caps: [],
+      version: '',
+      capacityBytes: 0,
       replaces: undefined,
     }
   })

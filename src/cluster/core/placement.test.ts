@@ -15,6 +15,9 @@ function member(id: number, state: MemberState = 'online'): Member {
     admin: address,
     s3: address,
     labels: {},
+    caps: [],
+    version: '',
+    capacityBytes: 0,
     replaces: undefined,
   }
 }

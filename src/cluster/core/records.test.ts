@@ -15,6 +15,9 @@ const member: Member = {
   admin: { host: '10.0.0.4', port: 7777 },
   s3: { host: '10.0.0.4', port: 9000 },
   labels: { zone: 'b', rack: 'r1' },
+  caps: [],
+  version: '',
+  capacityBytes: 0,
   replaces: nodeId(2),
 }
 const bucket = {

@@ -113,6 +113,9 @@ const memberFields = message({
   s3: nested(7, addressFields),
   labels: repeated(nested(8, labelFields)),
   replaces: uint(9),
+  caps: repeated(text(10)),
+  version: text(11),
+  capacityBytes: uint(12),
 })
 
 export const memberCodec: Codec<Member> = sealed(
@@ -142,6 +145,9 @@ export const memberCodec: Codec<Member> = sealed(
         admin: toAddress(raw.admin),
         s3: toAddress(raw.s3),
         labels,
+        caps: raw.caps,
+        version: raw.version,
+        capacityBytes: raw.capacityBytes,
         replaces: raw.replaces === 0 ? undefined : nodeId(raw.replaces),
       }
     },

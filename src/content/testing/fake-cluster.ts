@@ -286,6 +286,9 @@ function member(id: NodeId, state: MemberState, replaces: NodeId | undefined): M
     admin: address,
     s3: address,
     labels: {},
+    caps: [],
+    version: '',
+    capacityBytes: 0,
     replaces,
   }
 }
