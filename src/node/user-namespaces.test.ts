@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { nodeId } from '../base/index.ts'
+import { beginClosing, createNamespace, dropNamespace } from '../cluster/index.ts'
+import { MemoryKeyspace } from '../cluster/testing/memory-keyspace.ts'
+import { UserNamespaces } from './user-namespaces.ts'
+
+const members = [1, 2, 3].map(nodeId)
+
+/** What is open on this node, and the look that is due. */
+function world() {
+  const system = new MemoryKeyspace()
+  const open = new Set<string>()
+  const due: (() => void)[] = []
+  const deps = {
+    host: {
+      clock: {
+        wallMs: () => 5,
+        after: (_ms: number, run: () => void) => {
+          due.push(run)
+          return { cancel: () => undefined }
+        },
+      },
+      journal: { event: () => undefined },
+    },
+    raft: { group: () => undefined },
+    rpc: { serve: () => undefined },
+    keyspaces: {
+      add: async ({ name }: { readonly name: string }) => void open.add(name),
+      remove: (name: string) => void open.delete(name),
+    },
+    members: () => members,
+    self: nodeId(1),
+    system,
+  }
+  const namespaces = new UserNamespaces(
+    deps as unknown as ConstructorParameters<typeof UserNamespaces>[0],
+  )
+  const look = async (): Promise<void> => {
+    for (const run of due.splice(0)) run()
+    // A look is a few answers of a keyspace in memory.
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve()
+  }
+  return { system, open, namespaces, look }
+}
+
+test('a namespace that is newer than the list at hand stays open; one that the leader does not know goes', async () => {
+  const { system, open, namespaces, look } = world()
+  await namespaces.start()
+  await createNamespace(system, { name: '/raft/old', members, createdMs: 5 })
+  await look()
+  assert.deepEqual([...open], ['/raft/old'])
+
+  // What this replica shows reaches up to '/raft/other'; the request asked the leader.
+  await createNamespace(system, { name: '/raft/other', members, createdMs: 5 })
+  const seen = system.freshness().revision
+  await namespaces.create('/raft/new')
+  system.localRevision = seen
+  await look()
+  assert.deepEqual([...open].sort(), ['/raft/new', '/raft/old', '/raft/other'])
+
+  await dropNamespace(system, await beginClosing(system, '/raft/old'))
+  system.localRevision = undefined
+  await createNamespace(system, { name: '/raft/last', members, createdMs: 5 })
+  await look()
+  assert.deepEqual([...open].sort(), ['/raft/last', '/raft/new', '/raft/other'])
+  namespaces.close()
+})
