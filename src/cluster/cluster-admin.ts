@@ -151,6 +151,7 @@ export async function replaceMember(system: Keyspace, old: NodeId): Promise<Repl
       name: `node-${id}`,
       state: 'joining',
       replaces: leaving.id,
+      place: leaving.place ?? leaving.id,
     }
     const answer = await system.txn(swapRequest({ leaving, joining, counter, leavingKv }))
     if (!answer.succeeded) continue

@@ -36,6 +36,11 @@ export type Member = {
   readonly capacityBytes: number
   /** The member whose place this one took (its disk was lost). */
   readonly replaces: NodeId | undefined
+  /**
+   * The first member of the chain of replacements that this one ends. Placement scores it under this id, so that a
+   * replacement should hold what its predecessor held. Absent: its own id.
+   */
+  readonly place?: NodeId
 }
 
 export type Credential = {
@@ -62,6 +67,8 @@ export type Settings = {
   readonly region: string
   readonly dataShards: number
   readonly parityShards: number
+  /** Of what disk and network give when idle, how much background moves may use: 0.01 to 1. Absent: 0.3. */
+  readonly movesShare?: number
 }
 
 /** What every room above needs to know, from the local replica: no hop. */

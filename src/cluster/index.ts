@@ -9,6 +9,18 @@ export type {
   Settings,
 } from './cluster.ts'
 export { type Replacement, replaceMember, updateMember } from './cluster-admin.ts'
+export {
+  type Addresses,
+  type GroupFacts,
+  type HeldFacts,
+  type LeavingFacts,
+  type LeavingPlan,
+  type Newcomer,
+  planAddition,
+  planDrain,
+  planReaddress,
+  planRemoval,
+} from './core/leaving-plan.ts'
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders } from './core/placement.ts'
@@ -23,6 +35,20 @@ export {
   topologyDefaults,
 } from './core/topology.ts'
 export { type FoundingOptions, foundCluster, readLocalMembers } from './found-cluster.ts'
+export {
+  type Added,
+  addMember,
+  additionParts,
+  type AskedFacts,
+  cancelDrain,
+  declareDrained,
+  drainMember,
+  isDrained,
+  readDrain,
+  readdressMember,
+  removeMember,
+  setMovesShare,
+} from './leaving.ts'
 export {
   beginClosing,
   createNamespace,

@@ -2,6 +2,8 @@
 // change that cluster's plan asks for; the leader of the system group declares a joining member online once
 // every group here has it.
 //
+// A draining member gives up what it leads first, then its votes.
+//
 // It looks soon after members or leaders have changed, often while something is out of step (a learner
 // catches up without telling), and otherwise seldom.
 
@@ -100,13 +102,20 @@ async function reconcile(deps: Deps): Promise<boolean> {
 }
 
 async function maybeChange(
-  { host, cluster, self }: Deps,
+  { host, rpc, cluster, self }: Deps,
   group: Group,
   plan: Parameters<typeof planWithRoles>[2],
 ): Promise<void> {
   const status = group.status()
   if (status.role !== 'leader') return
-  const change = planWithRoles(cluster.allMembers(), status, plan)
+  const members = cluster.allMembers()
+  const isUp = (id: NodeId): boolean => id === self || rpc.isReachable(id)
+  const leaving = new Set(members.filter(({ state }) => state === 'draining').map(({ id }) => id))
+  const isHeir = (id: NodeId): boolean => id !== self && !leaving.has(id) && isUp(id)
+  // A draining node leads as long as nobody else can; its vote goes after that.
+  const successor = leaving.has(self) ? heirOf(status, isHeir) : undefined
+  if (successor !== undefined) return await group.transferLeadership(successor)
+  const change = planWithRoles(members, { ...status, isUp }, plan)
   if (change === undefined) return
   host.journal.event('notice', 'node.configuration_changing', {
     group: status.name,
@@ -114,15 +123,19 @@ async function maybeChange(
     learners: (change.addLearners ?? []).join(),
     leaving: (change.remove ?? []).join(),
   })
-  const heir = change.remove?.includes(self) === true ? heirOf(status, self) : undefined
+  const isOwnSeat = [...(change.remove ?? []), ...(change.addLearners ?? [])].includes(self)
+  const heir = isOwnSeat ? heirOf(status, (id) => id !== self) : undefined
   // Whoever leads then makes the change: a leader that removes itself would leave the group without one.
   if (heir !== undefined) await group.transferLeadership(heir)
   else await group.changeMembers(change)
 }
 
-/** The voter besides this node that has most of the log. */
-function heirOf({ voters, match }: GroupStatus, self: NodeId): NodeId | undefined {
-  const others = voters.filter((id) => id !== self)
+/** Of the voters that may, the one that has most of the log. */
+function heirOf(
+  { voters, match }: GroupStatus,
+  isHeir: (id: NodeId) => boolean,
+): NodeId | undefined {
+  const others = voters.filter(isHeir)
   return others.sort((a, b) => (match.get(b) ?? 0) - (match.get(a) ?? 0) || a - b)[0]
 }
 

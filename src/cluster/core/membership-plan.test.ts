@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type NodeId, nodeId } from '../../base/index.ts'
 import type { Member, MemberState } from '../cluster.ts'
-import { type Configuration, planMembership } from './membership-plan.ts'
+import { type Configuration, isInStep, planMembership } from './membership-plan.ts'
 
 function member(id: number, state: MemberState = 'online', replaces?: number): Member {
   const address = { host: 'h', port: 1 }
@@ -90,4 +90,50 @@ test('a removed voter that nobody replaces leaves; spare learners are promoted u
     addVoters: ids(6),
   })
   assert.equal(planMembership(members, configuration([1, 3, 6], [7]), 3), undefined)
+})
+
+test('a draining voter gives its vote to a learner that has caught up, in one joint change', () => {
+  const members = [member(1), member(2), member(3, 'draining'), member(4)]
+  const far = configuration([1, 2, 3], [4], 500)
+  assert.equal(planMembership(members, far, 3), undefined)
+  assert.deepEqual(planMembership(members, configuration([1, 2, 3], [4]), 3), {
+    addVoters: ids(4),
+    addLearners: ids(3),
+  })
+  assert.equal(isInStep(members, configuration([1, 2, 3], [4]), 3), false)
+  assert.equal(planMembership(members, configuration([1, 2, 4], [3]), 3), undefined)
+  assert.equal(isInStep(members, configuration([1, 2, 4], [3]), 3), true)
+})
+
+test('without a spare a draining voter is demoted only if the others are a majority that is up', () => {
+  const members = [member(1), member(2), member(3), member(4), member(5, 'draining')]
+  const now = configuration([1, 2, 3, 4, 5])
+  assert.deepEqual(planMembership(members, now, 5), { addLearners: ids(5) })
+  const isUp = (id: NodeId): boolean => id !== 1 && id !== 2
+  assert.equal(planMembership(members, { ...now, isUp }, 5), undefined)
+  const lagging = { ...now, match: new Map(ids(3, 4, 5).map((id) => [id, 1_000])) }
+  assert.equal(planMembership(members, lagging, 5), undefined)
+  // A spare that is down is not waited for.
+  const withSpare = { ...configuration([1, 2, 3], [4]), isUp: (id: NodeId) => id !== 4 }
+  const small = [member(1), member(2), member(3, 'draining'), member(4)]
+  assert.deepEqual(planMembership(small, withSpare, 3), { addLearners: ids(3) })
+})
+
+test('several that drain go one by one, and the last voter stays', () => {
+  const members = [member(1), member(2), member(3), member(4, 'draining'), member(5, 'draining')]
+  assert.deepEqual(planMembership(members, configuration([1, 2, 3, 4, 5]), 5), {
+    addLearners: ids(4),
+  })
+  assert.deepEqual(planMembership(members, configuration([1, 2, 3, 5], [4]), 5), {
+    addLearners: ids(5),
+  })
+  assert.equal(planMembership(members, configuration([1, 2, 3], [4, 5]), 5), undefined)
+  const alone = [member(1, 'draining')]
+  assert.equal(planMembership(alone, configuration([1]), 5), undefined)
+  assert.equal(isInStep(alone, configuration([1]), 5), true)
+})
+
+test('a drain that is cancelled brings the vote back', () => {
+  const members = [member(1), member(2), member(3)]
+  assert.deepEqual(planMembership(members, configuration([1, 2], [3]), 5), { addVoters: ids(3) })
 })

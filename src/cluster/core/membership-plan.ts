@@ -7,8 +7,12 @@
 //    removes the old one, once it has caught up. Removing first would shrink the group, and two of two
 //    must then agree where two of three sufficed.
 // 3. A removed learner, or a removed voter that nobody replaces, leaves.
-// 4. While there are fewer voters than wanted, the learner with the lowest id that has caught up is
-//    promoted.
+// 4. A draining voter becomes a learner. Where another learner is to have its vote, that one is promoted in the
+//    same joint change, once it has caught up; otherwise only when a majority of those that stay is up.
+//    Demoting first: 1. voters 1, 2, 3; node 3 drains, node 4 is still being sent its snapshot; 2. node 3 is
+//    demoted; 3. node 2 dies, and one of two is no majority, although four machines were there.
+// 5. While there are fewer voters than wanted, the learner with the lowest id that has caught up is
+//    promoted; one that drains is not.
 
 import type { NodeId } from '../../base/index.ts'
 import type { Member } from '../cluster.ts'
@@ -21,6 +25,8 @@ export type Configuration = {
   /** Highest log index known to be on each member. */
   readonly match: ReadonlyMap<NodeId, number>
   readonly commit: number
+  /** Whether the leader reaches it now. Absent: it is taken to. */
+  readonly isUp?: (id: NodeId) => boolean
 }
 
 export type ConfigurationChange = {
@@ -56,9 +62,44 @@ export function planMembership(
   }
   const goneLearners = now.learners.filter((id) => !presentIds.has(id))
   if (goneLearners.length > 0) return { remove: goneLearners }
-  if (goneVoters.length > 0 || now.voters.length >= votersWanted) return undefined
-  const next = now.learners.find(hasCaughtUp)
+  if (goneVoters.length > 0) return undefined
+  const seats = { leaving: drainingIds(present), votersWanted, hasCaughtUp }
+  return planDemotion(now, seats) ?? planPromotion(now, seats)
+}
+
+type Seats = {
+  readonly leaving: ReadonlySet<NodeId>
+  readonly votersWanted: number
+  readonly hasCaughtUp: (id: NodeId) => boolean
+}
+
+/** Rule 4, for the draining voter with the lowest place in the list. */
+function planDemotion(now: Configuration, seats: Seats): ConfigurationChange | undefined {
+  const { leaving, votersWanted, hasCaughtUp } = seats
+  const isUp = now.isUp ?? (() => true)
+  const leaver = now.voters.find((id) => leaving.has(id))
+  if (leaver === undefined) return undefined
+  const staying = now.voters.filter((id) => !leaving.has(id))
+  const spares = now.learners.filter((id) => !leaving.has(id) && isUp(id))
+  if (staying.length < votersWanted && spares.length > 0) {
+    const next = spares.find(hasCaughtUp)
+    return next === undefined ? undefined : { addVoters: [next], addLearners: [leaver] }
+  }
+  const remaining = now.voters.filter((id) => id !== leaver)
+  const sound = remaining.filter((id) => isUp(id) && hasCaughtUp(id))
+  const isSafe = staying.length > 0 && sound.length > remaining.length / 2
+  return isSafe ? { addLearners: [leaver] } : undefined
+}
+
+/** Rule 5. */
+function planPromotion(now: Configuration, seats: Seats): ConfigurationChange | undefined {
+  if (now.voters.length >= seats.votersWanted) return undefined
+  const next = now.learners.find((id) => !seats.leaving.has(id) && seats.hasCaughtUp(id))
   return next === undefined ? undefined : { addVoters: [next] }
+}
+
+function drainingIds(members: readonly Member[]): ReadonlySet<NodeId> {
+  return new Set(members.filter(({ state }) => state === 'draining').map(({ id }) => id))
 }
 
 /** Whether the configuration is what the member list asks for, so that nothing is left to wait for. */
@@ -70,7 +111,11 @@ export function isInStep(
   const present = members.filter(isPresent)
   const held = now.voters.length + now.learners.length
   if (now.votersOutgoing.length > 0 || present.length !== held) return false
-  if (now.learners.length > 0 && now.voters.length < votersWanted) return false
+  const leaving = drainingIds(present)
+  const staying = now.voters.filter((id) => !leaving.has(id))
+  if (staying.length > 0 && staying.length < now.voters.length) return false
+  const spares = now.learners.filter((id) => !leaving.has(id))
+  if (spares.length > 0 && now.voters.length < votersWanted) return false
   return present.every(({ id }) => now.voters.includes(id) || now.learners.includes(id))
 }
 

@@ -29,8 +29,9 @@ export function chooseHolders(
   for (const member of members) {
     if (!mayHoldData(member)) continue
     const isUp = member.state !== 'draining' && options.isUp(member.id)
-    const high = scramble(seedHigh ^ scramble(member.id))
-    const low = scramble(seedLow ^ scramble(member.id + 0x9e3779b9))
+    const place = member.place ?? member.id
+    const high = scramble(seedHigh ^ scramble(place))
+    const low = scramble(seedLow ^ scramble(place + 0x9e3779b9))
     candidates.push({ id: member.id, isUp, high, low })
   }
   candidates.sort(compareCandidates)

@@ -4,6 +4,7 @@
 //   counter/node            the last member id given out
 //   counter/bucket          the last bucket number given out
 //   member/<id>             MemberRecord, decimal id
+//   drained/<id>            the mod revision of the member's record under which it found itself empty
 //   bucket/<name>           BucketRecord
 //   credential/<access key> CredentialRecord
 //   counter/namespace       the last group number given to a user's namespace; written by every change of them
@@ -45,6 +46,8 @@ export const namespaceKey = (name: string): Uint8Array => utf8Encode(`namespace/
 export const memberPrefix = utf8Encode('member/')
 export const bucketPrefix = utf8Encode('bucket/')
 export const memberKey = (id: number): Uint8Array => utf8Encode(`member/${id}`)
+export const drainedPrefix = utf8Encode('drained/')
+export const drainedKey = (id: number): Uint8Array => utf8Encode(`drained/${id}`)
 export const bucketKey = (name: string): Uint8Array => utf8Encode(`bucket/${name}`)
 export const credentialKey = (accessKeyId: string): Uint8Array =>
   utf8Encode(`credential/${accessKeyId}`)
@@ -116,6 +119,7 @@ const memberFields = message({
   caps: repeated(text(10)),
   version: text(11),
   capacityBytes: uint(12),
+  place: uint(13),
 })
 
 export const memberCodec: Codec<Member> = sealed(
@@ -130,6 +134,7 @@ export const memberCodec: Codec<Member> = sealed(
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([key, value]) => ({ key, value })),
       replaces: member.replaces ?? 0,
+      place: member.place ?? 0,
     }),
     (raw): Member => {
       const state = memberStates[raw.state]
@@ -149,6 +154,7 @@ export const memberCodec: Codec<Member> = sealed(
         version: raw.version,
         capacityBytes: raw.capacityBytes,
         replaces: raw.replaces === 0 ? undefined : nodeId(raw.replaces),
+        ...(raw.place === 0 ? {} : { place: nodeId(raw.place) }),
       }
     },
   ),
@@ -177,14 +183,23 @@ const clusterFields = message({
   dataShards: uint(3),
   parityShards: uint(4),
   founders: repeated(uint(5)),
+  /** Thousandths; 0: the default. */
+  movesShare: uint(6),
 })
 export const clusterCodec: Codec<ClusterRecord> = sealed(
   'cluster',
   4,
   mapped(
     codecOf(clusterFields),
-    (record: ClusterRecord) => record,
-    (raw): ClusterRecord => ({ ...raw, clusterId: clusterId(raw.clusterId) }),
+    (record: ClusterRecord) => ({
+      ...record,
+      movesShare: Math.round((record.movesShare ?? 0) * 1_000),
+    }),
+    ({ movesShare, ...raw }): ClusterRecord => ({
+      ...raw,
+      clusterId: clusterId(raw.clusterId),
+      ...(movesShare === 0 ? {} : { movesShare: movesShare / 1_000 }),
+    }),
   ),
 )
 
