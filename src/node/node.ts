@@ -18,7 +18,13 @@ import {
   systemNamespace,
   updateMember,
 } from '../cluster/index.ts'
-import { adminMalformed, createAdminHandler } from '../gateways/admin/index.ts'
+import {
+  adminMalformed,
+  createAdminHandler,
+  nodeRoutes,
+  raftRoutes,
+  tokenAuthority,
+} from '../gateways/admin/index.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
 import {
   type CoreKeyspaces,
@@ -325,9 +331,10 @@ async function serveAdmin(
     status: serving.status,
     replaceMember: (old: NodeId) => replaceMember(system, old),
     scrub: () => serving.lane.scrub(),
-    ...(serving.namespaces === undefined ? {} : { raft: serving.namespaces }),
   }
-  const handler = createAdminHandler({ host, actions }, { token: config.adminToken })
+  const routes = [...nodeRoutes(actions), ...raftRoutes(serving.namespaces)]
+  const authorise = tokenAuthority(config.adminToken)
+  const handler = createAdminHandler({ host, routes, authorise })
   const listener = await host.http.serve(serving.admin, {
     tls: config.serverTls,
     handler,

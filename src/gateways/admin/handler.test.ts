@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Fault, nodeId, utf8Decode, utf8Encode } from '../../base/index.ts'
+import { Fault, type NodeId, nodeId, utf8Decode, utf8Encode } from '../../base/index.ts'
 import type { Host, HttpRequest } from '../../host/index.ts'
-import { createAdminHandler } from './handler.ts'
+import { createAdminHandler, tokenAuthority } from './handler.ts'
+import { nodeRoutes } from './node-routes.ts'
+import { raftRoutes } from './raft-api.ts'
+import { type AdminRoute, answerJson, compileRoutes } from './routes.ts'
 
 const host = {
   journal: {
@@ -13,20 +16,16 @@ const host = {
   },
 } as unknown as Host
 
-const handler = createAdminHandler(
-  {
-    host,
-    actions: {
-      status: async () => ({ nodes: [] }),
-      scrub: async () => ({ verified: 7, damaged: 1 }),
-      async replaceMember(old) {
-        if (old === 9) throw new Fault('not-found', 'no member 9', { next: 'look' })
-        return { id: nodeId(4), replaces: old, founders: [1, 2, 3].map(nodeId) }
-      },
-    },
+const actions = {
+  status: async () => ({ nodes: [] }),
+  scrub: async () => ({ verified: 7, damaged: 1 }),
+  async replaceMember(old: NodeId) {
+    if (old === 9) throw new Fault('not-found', 'no member 9', { next: 'look' })
+    return { id: nodeId(4), replaces: old, founders: [1, 2, 3].map(nodeId) }
   },
-  { token: 'right' },
-)
+}
+const routes = [...nodeRoutes(actions), ...raftRoutes(undefined)]
+const handler = createAdminHandler({ host, routes, authorise: tokenAuthority('right') })
 
 async function ask(method: string, target: string, given: { token?: string; body?: string } = {}) {
   const { token, body = '' } = given
@@ -78,4 +77,40 @@ test('a replacement, and every way to ask for it wrongly', async () => {
   })
   assert.equal((await replace(`{"old":2,"x":"${'a'.repeat(70_000)}"}`)).status, 400)
   assert.equal((await ask('GET', '/v1/other', { token: 'right' })).status, 404)
+})
+
+test('no route answers a stranger, but those that say why', async () => {
+  const open: string[] = []
+  for (const { method, path, needs } of routes) {
+    const target = path.replaceAll(/{[^}]*}/g, 'x')
+    const { status } = await ask(method, target, { body: '{}' })
+    if (typeof needs === 'string') assert.equal(status, 403, `${method} ${path}`)
+    else open.push(`${method} ${path}`)
+  }
+  assert.deepEqual(open, ['GET /health'])
+  assert.equal((await ask('GET', '/nowhere')).status, 403)
+})
+
+test('a path is matched part by part, and its open parts are decoded', () => {
+  const route = (method: 'GET' | 'PUT', path: string): AdminRoute => ({
+    method,
+    path,
+    needs: 'admin:Test',
+    answer: async () => answerJson(200, {}),
+  })
+  const find = compileRoutes([
+    route('GET', '/v1/nodes'),
+    route('GET', '/v1/nodes/{id}'),
+    route('PUT', '/v1/nodes/{id}/labels/{key}'),
+    route('GET', '/v1/keys/{rest...}'),
+  ])
+  const params = (method: string, path: string) => find(method, path)?.params
+  assert.deepEqual(params('GET', '/v1/nodes'), {})
+  assert.deepEqual(params('GET', '/v1/nodes/n%2d1'), { id: 'n-1' })
+  assert.deepEqual(params('PUT', '/v1/nodes/4/labels/a%2Fb'), { id: '4', key: 'a/b' })
+  assert.deepEqual(params('GET', '/v1/keys/a/b'), { rest: 'a/b' })
+  const none = ['/v1/nodes/', '/v1/nodes/4/', '/v1/nodes/4/labels', '/v1/keys/', '/v1/keys', '/']
+  for (const path of none) assert.equal(find('GET', path), undefined, path)
+  assert.equal(find('PUT', '/v1/nodes/4'), undefined)
+  assert.throws(() => find('GET', '/v1/nodes/%ff'), { code: 'invalid' })
 })

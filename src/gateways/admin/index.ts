@@ -1,3 +1,12 @@
 // The admin gateway's own door: it runs on the core's thread, which needs nothing of S3.
-
-export { type AdminActions, adminMalformed, createAdminHandler } from './handler.ts'
+export { adminMalformed, createAdminHandler, tokenAuthority } from './handler.ts'
+export { type NodeActions, nodeRoutes } from './node-routes.ts'
+export { type RaftActions, raftRoutes } from './raft-api.ts'
+export {
+  type AdminAction,
+  type AdminCall,
+  type AdminCaller,
+  type AdminRoute,
+  answerJson,
+  type Authorise,
+} from './routes.ts'

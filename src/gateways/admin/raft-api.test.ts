@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Fault, isFault, revision, utf8Encode } from '../../base/index.ts'
+import { Fault, isFault, revision, utf8Decode, utf8Encode } from '../../base/index.ts'
 import type { Keyspace, RangeRequest } from '../../keyspace/index.ts'
-import { answerRaft, isRaftPath, type RaftActions } from './raft-api.ts'
+import { type RaftActions, raftRoutes } from './raft-api.ts'
+import { compileRoutes } from './routes.ts'
 
 const asked: RangeRequest[] = []
 const written: unknown[] = []
@@ -43,12 +44,25 @@ const actions: RaftActions = {
   transfer: async (name, to) => void written.push(['transfer', name, to]),
 }
 
-const ask = (method: string, path: string, body: unknown = {}) =>
-  answerRaft(actions, { method, path, body: async () => body })
+const find = compileRoutes(raftRoutes(actions))
+async function ask(method: string, path: string, body: unknown = {}): Promise<unknown> {
+  const found = find(method, path)
+  if (found === undefined) throw new Fault('not-found', path)
+  const { route, params } = found
+  const { status, body: answer } = await route.answer({
+    request: undefined as never,
+    params,
+    query: new Map(),
+    caller: { name: '' },
+    body: async () => body,
+  })
+  assert.ok(status === 200 && answer instanceof Uint8Array)
+  return JSON.parse(utf8Decode(answer))
+}
 const post = (body: unknown, path = '/raft/v1/raft/a') => ask('POST', path, body)
 
 test('paths name the namespace behind the version', async () => {
-  assert.ok(isRaftPath('/raft/v1') && isRaftPath('/raft/v1/raft/a') && !isRaftPath('/raft/v10'))
+  assert.equal(find('GET', '/raft/v10'), undefined)
   assert.deepEqual(await ask('GET', '/raft/v1'), { namespaces: [status] })
   assert.deepEqual(await ask('GET', '/raft/v1/raft/a'), status)
   assert.deepEqual(await ask('DELETE', '/raft/v1/raft/a'), { dropped: '/raft/a' })

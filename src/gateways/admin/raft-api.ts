@@ -27,6 +27,13 @@ import {
 } from '../../base/index.ts'
 import type { Keyspace, KeyValue } from '../../keyspace/index.ts'
 import { base64Decode, base64Encode } from '../s3/core/text.ts'
+import {
+  type AdminAction,
+  type AdminCall,
+  type AdminMethod,
+  type AdminRoute,
+  answerJson,
+} from './routes.ts'
 
 export type RaftActions = {
   list(): Promise<readonly unknown[]>
@@ -44,32 +51,54 @@ export type RaftActions = {
 const place = '/raft/v1'
 const keysMax = 1000
 
-export function isRaftPath(path: string): boolean {
-  return path === place || path.startsWith(`${place}/`)
+/** A value of a namespace, in base64, with what is around it. */
+const valueBytesMax = 2 * 1024 * 1024 + 64 * 1024
+
+/** `actions` undefined: another engine keeps the state, so that there are no groups to command. */
+export function raftRoutes(actions: RaftActions | undefined): readonly AdminRoute[] {
+  const route = (
+    method: AdminMethod,
+    path: string,
+    {
+      needs,
+      answer,
+    }: { needs: AdminAction; answer: (raft: RaftActions, call: AdminCall) => Promise<unknown> },
+  ): AdminRoute => ({
+    method,
+    path,
+    needs,
+    answer: async (call) => answerJson(200, await answer(requireGroups(actions), call)),
+  })
+  return [
+    route('GET', place, {
+      needs: 'admin:ListNamespaces',
+      answer: async (raft) => ({ namespaces: await raft.list() }),
+    }),
+    route('GET', `${place}/{ns...}`, {
+      needs: 'admin:ReadNamespace',
+      answer: (raft, call) => raft.status(nameOf(call)),
+    }),
+    route('DELETE', `${place}/{ns...}`, {
+      needs: 'admin:DropNamespace',
+      async answer(raft, call) {
+        await raft.drop(nameOf(call))
+        return { dropped: nameOf(call) }
+      },
+    }),
+    route('POST', `${place}/{ns...}`, {
+      needs: 'admin:CommandNamespace',
+      answer: async (raft, call) => runCommand(raft, nameOf(call), await call.body(valueBytesMax)),
+    }),
+  ]
 }
 
-/** Answers plain JSON. */
-export async function answerRaft(
-  actions: RaftActions,
-  request: {
-    readonly method: string
-    readonly path: string
-    readonly body: () => Promise<unknown>
-  },
-): Promise<unknown> {
-  const { method, path } = request
-  if (path === place) {
-    if (method === 'GET') return { namespaces: await actions.list() }
-    throw new Fault('not-found', `the command API has no ${method} ${path}`)
-  }
-  const name = path.slice(place.length)
-  if (method === 'GET') return await actions.status(name)
-  if (method === 'DELETE') {
-    await actions.drop(name)
-    return { dropped: name }
-  }
-  if (method === 'POST') return await runCommand(actions, name, await request.body())
-  throw new Fault('not-found', `the command API has no ${method}`)
+function requireGroups(actions: RaftActions | undefined): RaftActions {
+  if (actions !== undefined) return actions
+  throw new Fault('unsupported', 'namespaces are groups of nodes, which another engine replaces')
+}
+
+function nameOf({ params }: AdminCall): string {
+  return `/${params.ns ?? ''}`
 }
 
 type Body = Readonly<Record<string, unknown>>
