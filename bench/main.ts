@@ -14,6 +14,7 @@ const benches: Record<string, () => Promise<{ run(args: readonly string[]): Prom
   'idle-groups': () => import('./idle-user-namespaces.ts'),
   'idle-rafts': () => import('./idle-groups.ts'),
   'idle-namespaces': () => import('./idle-namespaces.ts'),
+  placement: () => import('./placement.ts'),
   transport: () => import('./transport.ts'),
 }
 

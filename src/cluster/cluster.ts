@@ -34,6 +34,8 @@ export type Member = {
   readonly version: string
   /** What its disk offers to shards; 0 as long as it has not told. */
   readonly capacityBytes: number
+  /** Where people and programs outside reach it, if that is not `admin`: 'https://eu.example.org:7777'. */
+  readonly publicUrl?: string
   /** The member whose place this one took (its disk was lost). */
   readonly replaces: NodeId | undefined
   /**
@@ -62,13 +64,32 @@ export type BucketRecord = {
   readonly allowsBareQuorum: boolean
 }
 
+/** What placement keeps to. One record in '/raft/system'; changed at any time, for chunks written from then on. */
+export type PlacementRule = {
+  /** Any so many shards of a chunk suffice. A replication factor of n is 1 data and n - 1 parity shards. */
+  readonly dataShards: number
+  readonly parityShards: number
+  /**
+   * Of each label named, the shards of a chunk lie on members with at least so many different values, as far as the
+   * members that are up have so many. A member without the label has the value ''.
+   */
+  readonly minDistinct: Readonly<Record<string, number>>
+  /** 'capacity': twice the bytes, twice the shards. Members that have not told count as the smallest that has. */
+  readonly weights: 'capacity' | 'equal'
+  /** Shards of a member that is offline for longer are made again elsewhere. */
+  readonly repairAfterMs: number
+}
+
 export type Settings = {
   readonly clusterId: ClusterId
   readonly region: string
+  /** Of the rule, if one was set. */
   readonly dataShards: number
   readonly parityShards: number
   /** Of what disk and network give when idle, how much background moves may use: 0.01 to 1. Absent: 0.3. */
   readonly movesShare?: number
+  /** Undefined: none was set; weights by capacity, no labels asked for. */
+  readonly placement?: PlacementRule
 }
 
 /** What every room above needs to know, from the local replica: no hop. */
@@ -97,13 +118,38 @@ export type ClusterAdmin = {
   listBuckets(): Promise<readonly BucketRecord[]>
 }
 
+/** What happened to the cluster, kept for people and programs that watch: the newest 1,024. */
+export type ClusterEvent = {
+  /** Counts up without gaps. */
+  readonly number: number
+  readonly atMs: number
+  /** 'member-suspect', 'member-offline', 'member-online', 'rule-changed', ... */
+  readonly kind: string
+  /** The member that it is about; 0: none. */
+  readonly node: number
+  /** For people. */
+  readonly text: string
+}
+
 /**
- * Placement: `count` distinct members for a chunk, most wanted first, by rendezvous hashing (highest
- * random weight: Thaler and Ravishankar 1998): the same on every node for the same members; a member
- * that leaves moves only what it held. `isPreferred` members (up now) come before the others.
+ * Placement: `count` distinct members for a chunk, most wanted first, by weighted rendezvous hashing (highest
+ * random weight: Thaler and Ravishankar 1998): the same on every node for the same members and rule; a member
+ * that leaves moves only what it held. Members that are up come before the others; within each part those that
+ * bring the minimum of distinct labels come first.
  */
 export type ChooseHolders = (
   chunk: Uint8Array,
   members: readonly Member[],
-  options: { readonly count: number; readonly isUp: (id: NodeId) => boolean },
+  options: PlacementOptions,
 ) => readonly NodeId[]
+
+export type PlacementOptions = {
+  readonly count: number
+  readonly isUp: (id: NodeId) => boolean
+  /** Undefined: weights by capacity, no labels. */
+  readonly rule?: PlacementRule | undefined
+  /** Members that keep other shards of the chunk: never chosen, but their labels count. */
+  readonly held?: readonly NodeId[]
+  /** Shards that labels are counted over, held ones included; those beyond go by score. Default: all chosen. */
+  readonly shards?: number
+}

@@ -2,10 +2,13 @@ export type {
   BucketRecord,
   ChooseHolders,
   ClusterAdmin,
+  ClusterEvent,
   ClusterView,
   Credential,
   Member,
   MemberState,
+  PlacementOptions,
+  PlacementRule,
   Settings,
 } from './cluster.ts'
 export { type Replacement, replaceMember, updateMember } from './cluster-admin.ts'
@@ -23,7 +26,8 @@ export {
 } from './core/leaving-plan.ts'
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
-export { chooseHolders } from './core/placement.ts'
+export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
+export { checkLabels, checkRule, ruleOf, unmetLabels } from './core/placement-rule.ts'
 export { checkUserNamespace } from './core/namespace-names.ts'
 export { type NamespaceRecord, systemNamespace } from './core/records.ts'
 export {
@@ -58,4 +62,17 @@ export {
   readMapVersion,
   userNamespacesMax,
 } from './namespaces.ts'
+export { createChooseHolders } from './placement-memo.ts'
 export { type Cluster, type ClusterOptions, openCluster } from './open-cluster.ts'
+export {
+  changeMember,
+  type Descriptor,
+  describeMember,
+  type EventText,
+  eventsMax,
+  labelMember,
+  listEvents,
+  planEvent,
+  readPlacementRule,
+  writePlacementRule,
+} from './registry.ts'

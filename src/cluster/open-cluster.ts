@@ -36,6 +36,8 @@ import {
   credentialKey,
   memberCodec,
   memberPrefix,
+  placementRuleCodec,
+  placementRuleKey,
 } from './core/records.ts'
 
 export type ClusterOptions = {
@@ -70,10 +72,8 @@ export async function openCluster(deps: Deps, options: ClusterOptions): Promise<
   const sight = new SystemSight(deps, options)
   await sight.load(false)
   sight.start()
-  const isListed = (member: Member): boolean =>
-    member.state !== 'unpaired' && member.state !== 'pending' && member.state !== 'removed'
   const view: ClusterView = {
-    members: () => sight.members.filter(isListed),
+    members: () => sight.listed,
     settings: () => sight.settings,
     isUp: (id) => id === options.self || deps.isReachable(id),
     credential: (accessKeyId) => sight.find(credentialKey(accessKeyId), decodeCredential),
@@ -93,6 +93,8 @@ const decodeBucket = (value: Uint8Array): BucketRecord => bucketCodec.decode(val
 
 class SystemSight {
   members: readonly Member[] = []
+  /** The same list until it changes: placement is prepared per list. */
+  listed: readonly Member[] = []
   settings: Settings
   readonly #deps: Deps
   readonly #staleMsMax: number
@@ -173,11 +175,13 @@ class SystemSight {
       rangeEnd: prefixEnd(memberPrefix),
       ...request,
     })
-    const loaded = [record, ...listed.kvs]
+    const [ruled] = (await system.range({ key: placementRuleKey, ...request })).kvs
+    const loaded = [record, ...(ruled === undefined ? [] : [ruled]), ...listed.kvs]
     if (sameRecords(this.#loaded, loaded)) return
     this.#loaded = loaded
-    this.settings = clusterCodec.decode(record.value)
+    this.settings = settingsOf(record, ruled)
     this.members = listed.kvs.map((kv) => memberCodec.decode(kv.value)).sort((a, b) => a.id - b.id)
+    this.listed = this.members.filter(isListed)
     for (const changed of this.#watchers) changed()
   }
 
@@ -229,6 +233,18 @@ class SystemSight {
       })
     }
   }
+}
+
+function isListed({ state }: Member): boolean {
+  return state !== 'unpaired' && state !== 'pending' && state !== 'removed'
+}
+
+function settingsOf(cluster: KeyValue, ruled: KeyValue | undefined): Settings {
+  const settings = clusterCodec.decode(cluster.value)
+  if (ruled === undefined) return settings
+  const placement = placementRuleCodec.decode(ruled.value)
+  const { dataShards, parityShards } = placement
+  return { ...settings, dataShards, parityShards, placement }
 }
 
 function sameRecords(a: readonly KeyValue[], b: readonly KeyValue[]): boolean {

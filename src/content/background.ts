@@ -59,7 +59,7 @@ export class Background {
     this.#context = context
     this.#stored = stored
     this.#options = options
-    this.#repairer = new Repairer(context, stored, options.repairAfterMs ?? 600_000)
+    this.#repairer = new Repairer(context, stored, options.repairAfterMs)
     this.#auditor = new Auditor(context, this.#repairer)
     this.#sweeper = new Sweeper(context, stored, {
       graceMs: () => (this.#isDiskLow ? 0 : (options.freedGraceMs ?? 60_000)),

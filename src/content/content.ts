@@ -116,7 +116,7 @@ export type ContentOptions = {
   readonly auditEveryMs?: number
   /** Default 8 MiB. */
   readonly scrubBytesPerSecond?: number
-  /** Shards of a member that is offline for longer are made again elsewhere. Default 10 min. */
+  /** Shards of a member that is offline for longer are made again elsewhere. Default: as the placement rule says. */
   readonly repairAfterMs?: number
   /** The sweep number is raised this often. Default 15 min. */
   readonly sweepEveryMs?: number

@@ -3,7 +3,7 @@
 // while, one whose disk is full counts as up but is not chosen. Notes are hints with an end, never state.
 
 import type { Fault, NodeId } from '../base/index.ts'
-import type { ChooseHolders, ClusterView, Member } from '../cluster/index.ts'
+import type { ChooseHolders, ClusterView, Member, PlacementOptions } from '../cluster/index.ts'
 import type { Clock } from '../host/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 
@@ -24,6 +24,8 @@ export class Holders {
   readonly #use: HoldersDependencies
   /** At most one entry per member. */
   readonly #notes = new Map<NodeId, Note>()
+  #members: readonly Member[] = []
+  #eligible: readonly Member[] = []
 
   constructor(use: HoldersDependencies) {
     this.#use = use
@@ -37,7 +39,11 @@ export class Holders {
 
   /** Members that may be given new shards, whether up or not. */
   eligible(): readonly Member[] {
-    return this.#use.view.members().filter(takesShards)
+    const members = this.#use.view.members()
+    // The same list for the same members: placement is prepared per list.
+    if (members !== this.#members) this.#eligible = members.filter(takesShards)
+    this.#members = members
+    return this.#eligible
   }
 
   upCount(): number {
@@ -45,10 +51,16 @@ export class Holders {
   }
 
   /** Most wanted first; those that are not up, or full, come last. */
-  choose(chunk: Uint8Array, count: number): readonly NodeId[] {
+  choose(
+    chunk: Uint8Array,
+    count: number,
+    beside: Pick<PlacementOptions, 'held' | 'shards'> = {},
+  ): readonly NodeId[] {
     const members = this.eligible()
     return this.#use.chooseHolders(chunk, members, {
+      ...beside,
       count: Math.min(count, members.length),
+      rule: this.#use.view.settings().placement,
       isUp: (id) => this.canTake(id),
     })
   }

@@ -8,7 +8,7 @@
 // follows the note. A note made later comes with a change of the record, which fails the transaction.
 
 import { equalBytes, Fault, isFault, type NodeId, toHex } from '../base/index.ts'
-import type { Member } from '../cluster/index.ts'
+import { type Member, ruleOf } from '../cluster/index.ts'
 import type { Keyspace, Operation } from '../keyspace/index.ts'
 import { type FoundChunk, sweepCompare } from './chunk-table.ts'
 import type { Context } from './context.ts'
@@ -30,11 +30,11 @@ export type RepairOutcome = 'repaired' | 'needless' | 'failed'
 export class Repairer {
   readonly #context: Context
   readonly #stored: StoredShards
-  readonly #repairAfterMs: number
+  readonly #repairAfterMs: number | undefined
   /** Since when a member is seen offline; only members are kept. */
   readonly #offlineSince = new Map<NodeId, number>()
 
-  constructor(context: Context, stored: StoredShards, repairAfterMs: number) {
+  constructor(context: Context, stored: StoredShards, repairAfterMs: number | undefined) {
     this.#context = context
     this.#stored = stored
     this.#repairAfterMs = repairAfterMs
@@ -44,6 +44,7 @@ export class Repairer {
   facts(): ClusterFacts {
     const members = this.#context.view.members()
     const nowMs = this.#context.host.clock.monotonicMs()
+    const repairAfterMs = this.#repairAfterMs ?? ruleOf(this.#context.view.settings()).repairAfterMs
     const byId = new Map(members.map((member) => [member.id, member]))
     const heirs = new Map<NodeId, NodeId>()
     for (const { id, replaces, state } of members) {
@@ -59,7 +60,7 @@ export class Repairer {
         const member = byId.get(holder)
         if (member === undefined || heirs.has(holder) || member.state === 'draining') return true
         const sinceMs = this.#offlineSince.get(holder)
-        return sinceMs !== undefined && nowMs - sinceMs >= this.#repairAfterMs
+        return sinceMs !== undefined && nowMs - sinceMs >= repairAfterMs
       },
     }
   }
@@ -67,7 +68,7 @@ export class Repairer {
   plan(id: Uint8Array, record: ChunkRecord, facts: ClusterFacts): readonly Assignment[] {
     const isWhole = record.holders.every((holder) => holder !== noHolder && !facts.isGone(holder))
     if (isWhole) return []
-    return planRepair(record, { ...facts, preferred: this.#preferred(id) })
+    return planRepair(record, { ...facts, preferred: this.#preferred(id, record, facts) })
   }
 
   /** Makes this node's own shard again when the record, asked anew, still wants it here. */
@@ -92,7 +93,7 @@ export class Repairer {
     const facts = this.facts()
     const mine = this.plan(id, found.record, facts).find((assigned) => assigned.shard === shard)
     if (mine?.target !== self) return 'needless'
-    const others = this.#preferred(id).filter(
+    const others = this.#preferred(id, found.record, facts).filter(
       (holder) => holder !== self && !found.record.holders.includes(holder),
     )
     for (const holder of [self, ...others]) {
@@ -159,9 +160,14 @@ export class Repairer {
     return kvs.some((row) => equalBytes(row.key, key))
   }
 
-  #preferred(id: Uint8Array): readonly NodeId[] {
+  /** For the shards that lack a holder; those that have one keep it, and count for the labels. */
+  #preferred(id: Uint8Array, record: ChunkRecord, facts: ClusterFacts): readonly NodeId[] {
     const { holders } = this.#context
-    return holders.choose(id, holders.eligible().length).filter((holder) => holders.canTake(holder))
+    const held = record.holders.filter((holder) => holder !== noHolder && !facts.isGone(holder))
+    const beside = { held, shards: record.holders.length }
+    return holders
+      .choose(id, holders.eligible().length, beside)
+      .filter((holder) => holders.canTake(holder))
   }
 
   #journalFailure(id: Uint8Array, shard: number, fault: Fault): void {

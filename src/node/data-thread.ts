@@ -8,7 +8,7 @@
 import { type NodeId, toFault } from '../base/index.ts'
 import {
   type Cluster,
-  chooseHolders,
+  createChooseHolders,
   firstObjectsNamespace,
   openCluster,
   systemNamespace,
@@ -111,7 +111,7 @@ async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) 
   const { view, admin } = cluster
   const namespaces = [firstObjectsNamespace]
   const content = createContent(
-    { host, rpc, segments, view, keyspaces, chooseHolders },
+    { host, rpc, segments, view, keyspaces, chooseHolders: createChooseHolders() },
     { self, namespaces, lowDiskBytes: shards * 1.5, ...config.content },
   )
   closers.add(() => content.close())

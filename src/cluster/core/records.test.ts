@@ -3,7 +3,15 @@ import { test } from 'node:test'
 import { clusterId, fromHex, isFault, nodeId, seededRandom, toHex } from '../../base/index.ts'
 import type { Member } from '../cluster.ts'
 import { planFounders, planGenesis } from './genesis.ts'
-import { bucketCodec, clusterCodec, counterCodec, credentialCodec, memberCodec } from './records.ts'
+import {
+  bucketCodec,
+  clusterCodec,
+  counterCodec,
+  credentialCodec,
+  eventCodec,
+  memberCodec,
+  placementRuleCodec,
+} from './records.ts'
 import { planTopology } from './topology.ts'
 
 const member: Member = {
@@ -115,4 +123,24 @@ test('genesis is one transaction that only the first proposer wins', () => {
     'credential/AK',
   ])
   assert.deepEqual(planFounders([7, 1, 3, 2, 5, 4]), { voters: [1, 2, 3, 4, 5], learners: [7] })
+})
+
+test('rules of placement and events: bytes of version 1 stay as they are, and are read', () => {
+  const rule = {
+    dataShards: 4,
+    parityShards: 2,
+    minDistinct: { rack: 3, dc: 2 },
+    weights: 'capacity',
+    repairAfterMs: 600_000,
+  } as const
+  const event = { number: 7, atMs: 1_700_000_000_000, kind: 'member-offline', node: 3, text: 'why' }
+  const ruleHex = '1401080410021a060a02646310021a080a047261636b1003200128c0cf24b58c230b'
+  const eventHex = '150108071080d095ffbc311a0e6d656d6265722d6f66666c696e6520032a0377687926c1abb2'
+  assert.equal(toHex(placementRuleCodec.encode(rule)), ruleHex)
+  assert.equal(toHex(eventCodec.encode(event)), eventHex)
+  assert.deepEqual(placementRuleCodec.decode(fromHex(ruleHex) ?? new Uint8Array(0)), rule)
+  assert.deepEqual(eventCodec.decode(fromHex(eventHex) ?? new Uint8Array(0)), event)
+  const told = { ...member, caps: ['s3'], version: '0.1.0', capacityBytes: 2 ** 40 }
+  const located = { ...told, publicUrl: 'https://a.example.org' }
+  assert.deepEqual(memberCodec.decode(memberCodec.encode(located)), located)
 })

@@ -9,6 +9,9 @@
 //   credential/<access key> CredentialRecord
 //   counter/namespace       the last group number given to a user's namespace; written by every change of them
 //   namespace/<name>        NamespaceRecord
+//   rule/placement          PlacementRule; absent: as the cluster record says
+//   counter/event           the number of the newest event
+//   event/<number>          ClusterEvent, 16 decimal digits; the newest eventsMax
 //
 // Every value is: kind (1 byte), version (1 byte), Protocol Buffers body, CRC32C of all before
 // (4 bytes, big-endian). A higher version or a wrong sum is Fault 'corrupt' with the key's kind.
@@ -33,7 +36,15 @@ import {
   utf8Encode,
 } from '../../base/index.ts'
 import type { Address } from '../../host/index.ts'
-import type { BucketRecord, Credential, Member, MemberState, Settings } from '../cluster.ts'
+import type {
+  BucketRecord,
+  ClusterEvent,
+  Credential,
+  Member,
+  MemberState,
+  PlacementRule,
+  Settings,
+} from '../cluster.ts'
 
 export const systemNamespace = '/raft/system'
 
@@ -43,6 +54,11 @@ export const bucketCounterKey = utf8Encode('counter/bucket')
 export const namespaceCounterKey = utf8Encode('counter/namespace')
 export const namespacePrefix = utf8Encode('namespace/')
 export const namespaceKey = (name: string): Uint8Array => utf8Encode(`namespace/${name}`)
+export const placementRuleKey = utf8Encode('rule/placement')
+export const eventCounterKey = utf8Encode('counter/event')
+export const eventPrefix = utf8Encode('event/')
+export const eventKey = (number: number): Uint8Array =>
+  utf8Encode(`event/${String(number).padStart(16, '0')}`)
 export const memberPrefix = utf8Encode('member/')
 export const bucketPrefix = utf8Encode('bucket/')
 export const memberKey = (id: number): Uint8Array => utf8Encode(`member/${id}`)
@@ -120,6 +136,7 @@ const memberFields = message({
   version: text(11),
   capacityBytes: uint(12),
   place: uint(13),
+  publicUrl: text(20),
 })
 
 export const memberCodec: Codec<Member> = sealed(
@@ -133,6 +150,7 @@ export const memberCodec: Codec<Member> = sealed(
       labels: Object.entries(member.labels)
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([key, value]) => ({ key, value })),
+      publicUrl: member.publicUrl ?? '',
       replaces: member.replaces ?? 0,
       place: member.place ?? 0,
     }),
@@ -153,6 +171,7 @@ export const memberCodec: Codec<Member> = sealed(
         caps: raw.caps,
         version: raw.version,
         capacityBytes: raw.capacityBytes,
+        ...(raw.publicUrl === '' ? {} : { publicUrl: raw.publicUrl }),
         replaces: raw.replaces === 0 ? undefined : nodeId(raw.replaces),
         ...(raw.place === 0 ? {} : { place: nodeId(raw.place) }),
       }
@@ -202,6 +221,45 @@ export const clusterCodec: Codec<ClusterRecord> = sealed(
     }),
   ),
 )
+
+const leastFields = message({ label: text(1), count: uint(2) })
+const ruleFields = message({
+  dataShards: uint(1),
+  parityShards: uint(2),
+  minDistinct: repeated(nested(3, leastFields)),
+  isByCapacity: bool(4),
+  repairAfterMs: uint(5),
+})
+export const placementRuleCodec: Codec<PlacementRule> = sealed(
+  'placement rule',
+  20,
+  mapped(
+    codecOf(ruleFields),
+    (rule: PlacementRule) => ({
+      ...rule,
+      isByCapacity: rule.weights === 'capacity',
+      minDistinct: Object.entries(rule.minDistinct)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([label, count]) => ({ label, count })),
+    }),
+    ({ minDistinct, isByCapacity, ...raw }): PlacementRule => ({
+      ...raw,
+      minDistinct: Object.fromEntries(
+        minDistinct.flatMap((least) => (least === undefined ? [] : [[least.label, least.count]])),
+      ),
+      weights: isByCapacity ? 'capacity' : 'equal',
+    }),
+  ),
+)
+
+const eventFields = message({
+  number: uint(1),
+  atMs: uint(2),
+  kind: text(3),
+  node: uint(4),
+  text: text(5),
+})
+export const eventCodec: Codec<ClusterEvent> = sealed('event', 21, codecOf(eventFields))
 
 const counterFields = message({ value: uint(1) })
 export const counterCodec: Codec<{ readonly value: number }> = sealed(

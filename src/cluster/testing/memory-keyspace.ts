@@ -95,14 +95,15 @@ export class MemoryKeyspace implements Keyspace {
     if (!this.hasLeader) throw new Fault('unavailable', 'no leader', { outcome: 'unknown' })
   }
 
-  #select(state: Map<string, KeyValue>, { key, rangeEnd }: RangeRequest): KeyValue[] {
+  #select(state: Map<string, KeyValue>, request: RangeRequest): KeyValue[] {
+    const { key, rangeEnd, isReverse } = request
     if (rangeEnd === undefined) {
       const found = state.get(toHex(key))
       return found === undefined ? [] : [found]
     }
     return [...state.values()]
       .filter((kv) => compareBytes(kv.key, key) >= 0 && compareBytes(kv.key, rangeEnd) < 0)
-      .sort((a, b) => compareBytes(a.key, b.key))
+      .sort((a, b) => compareBytes(a.key, b.key) * (isReverse === true ? -1 : 1))
   }
 }
 

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { clusterId, isFault, nodeId } from '../base/index.ts'
+import {
+  counterCodec,
+  eventCodec,
+  eventCounterKey,
+  eventKey,
+  memberCodec,
+  memberKey,
+} from './core/records.ts'
+import type { Member, PlacementRule } from './cluster.ts'
+import {
+  changeMember,
+  describeMember,
+  eventsMax,
+  labelMember,
+  listEvents,
+  readPlacementRule,
+  writePlacementRule,
+} from './registry.ts'
+import { planGenesis } from './core/genesis.ts'
+import { planTopology } from './core/topology.ts'
+import { MemoryKeyspace } from './testing/memory-keyspace.ts'
+
+const topology = planTopology({
+  region: 'eu-1',
+  rs: { data: 2, parity: 1 },
+  s3Tls: { host: '0.0.0.0', port: 8443 },
+  addresses: ['a', 'b', 'c'].map((host) => ({ host, controlPort: 6660, bulkPort: 9991 })),
+  buckets: [],
+  auth: [],
+})
+
+async function founded(): Promise<MemoryKeyspace> {
+  const system = new MemoryKeyspace()
+  const given = { clusterId: clusterId('00112233445566778899aabbccddeeff'), createdMs: 1 }
+  await system.txn(planGenesis(topology, given))
+  return system
+}
+
+const offline = (member: Member) => ({
+  member: { ...member, state: 'offline' as const },
+  event: { atMs: 7, kind: 'member-offline', node: member.id, text: `${member.name} is silent` },
+})
+
+const old = { atMs: 1, kind: 'member-online', node: 1, text: 'long ago' }
+
+test('a change and its event are one transaction, decided again when somebody was faster', async () => {
+  const system = await founded()
+  let asked = 0
+  const changed = await changeMember(system, nodeId(2), (member) => {
+    asked++
+    if (asked === 1) {
+      const value = memberCodec.encode({ ...member, labels: { rack: 'r1' } })
+      void system.put(memberKey(2), value)
+    }
+    return offline(member)
+  })
+  assert.equal(asked, 2)
+  assert.deepEqual([changed?.state, changed?.labels], ['offline', { rack: 'r1' }])
+  const events = await listEvents(system, { limit: 10, isSerializable: false })
+  assert.deepEqual(events, [
+    { number: 1, atMs: 7, kind: 'member-offline', node: 2, text: 'node-2 is silent' },
+  ])
+  assert.equal(await changeMember(system, nodeId(9), offline), undefined)
+})
+
+test('the list of events keeps the newest, newest first, in pages', async () => {
+  const system = await founded()
+  await system.put(eventCounterKey, counterCodec.encode({ value: eventsMax - 3 }))
+  await system.put(eventKey(1), eventCodec.encode({ ...old, number: 1 }))
+  await system.put(eventKey(5), eventCodec.encode({ ...old, number: 5 }))
+  for (let i = 0; i < 5; i++) await changeMember(system, nodeId(1), offline)
+  const all = await listEvents(system, { limit: eventsMax * 2, isSerializable: true })
+  const numbers = [2, 1, 0, -1, -2].map((past) => eventsMax + past)
+  assert.deepEqual(
+    all.map(({ number }) => number),
+    [...numbers, 5],
+  )
+  const before = eventsMax
+  const page = await listEvents(system, { limit: 2, before, isSerializable: true })
+  assert.deepEqual(
+    page.map(({ number }) => number),
+    [eventsMax - 1, eventsMax - 2],
+  )
+})
+
+test('members are described and labelled only if they are members, and only sensibly', async () => {
+  const system = await founded()
+  await describeMember(system, nodeId(1), {
+    labels: { dc: 'fra-1', rack: 'r12' },
+    capacityBytes: 5,
+    publicUrl: 'https://eu.example.org:7777',
+  })
+  const labelled = await labelMember(system, nodeId(1), { rack: '', zone: 'a' })
+  assert.deepEqual(
+    [labelled.labels, labelled.capacityBytes, labelled.publicUrl],
+    [{ dc: 'fra-1', zone: 'a' }, 5, 'https://eu.example.org:7777'],
+  )
+  const missing = (error: unknown): boolean => isFault(error, 'not-found')
+  await assert.rejects(describeMember(system, nodeId(4), {}), missing)
+  await assert.rejects(labelMember(system, nodeId(4), { dc: 'x' }), missing)
+  await assert.rejects(labelMember(system, nodeId(1), { 'a b': 'x' }), (e) => isFault(e, 'invalid'))
+})
+
+test('the rule of placement is kept as it was set, and its change is told', async () => {
+  const system = await founded()
+  assert.equal(await readPlacementRule(system), undefined)
+  const rule: PlacementRule = {
+    dataShards: 1,
+    parityShards: 2,
+    minDistinct: { dc: 2, rack: 3 },
+    weights: 'equal',
+    repairAfterMs: 5_000,
+  }
+  await writePlacementRule(system, rule, 3)
+  assert.deepEqual(await readPlacementRule(system), rule)
+  const [event] = await listEvents(system, { limit: 1, isSerializable: false })
+  assert.deepEqual([event?.kind, event?.atMs], ['rule-changed', 3])
+  const bad = writePlacementRule(system, { ...rule, dataShards: 40 }, 4)
+  await assert.rejects(bad, (error) => isFault(error, 'invalid'))
+})

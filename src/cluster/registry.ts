@@ -1,0 +1,179 @@
+// The registry: what is recorded of members beside their coming and going (state of health, labels, capacity,
+// version, public address), the rule of placement, and the list of events.
+//
+// Every change is one transaction on what it was decided on; with it goes its event, so that the list tells
+// exactly what happened. The list is a ring of the newest eventsMax keys, to be watched like any keys.
+
+import { Fault, type NodeId, prefixEnd, revision } from '../base/index.ts'
+import type { Compare, Keyspace, KeyValue, Operation } from '../keyspace/index.ts'
+import type { ClusterEvent, Member, PlacementRule } from './cluster.ts'
+import { checkLabels, checkRule } from './core/placement-rule.ts'
+import {
+  counterCodec,
+  eventCodec,
+  eventCounterKey,
+  eventKey,
+  eventPrefix,
+  memberCodec,
+  memberKey,
+  placementRuleCodec,
+  placementRuleKey,
+} from './core/records.ts'
+
+export const eventsMax = 1024
+const attemptsMax = 16
+
+export type EventText = Omit<ClusterEvent, 'number'>
+
+/** What a member, or an operator for it, tells of itself. */
+export type Descriptor = {
+  readonly publicUrl?: string
+  /** Replaces all labels. */
+  readonly labels?: Readonly<Record<string, string>>
+  readonly capacityBytes?: number
+}
+
+type Change = { readonly member: Member; readonly event?: EventText | undefined }
+
+/**
+ * Changes a member's record and notes the event with it; `decide` answers undefined for "leave it as it is", and is
+ * asked again when somebody else was faster. Answers the record as it is then; undefined when there is no such
+ * member or it is removed.
+ */
+export async function changeMember(
+  system: Keyspace,
+  id: NodeId,
+  decide: (member: Member) => Change | undefined,
+): Promise<Member | undefined> {
+  const key = memberKey(id)
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const found = await findOne(system, key)
+    if (found === undefined) return undefined
+    const member = memberCodec.decode(found.value)
+    if (member.state === 'removed') return undefined
+    const change = decide(member)
+    if (change === undefined) return member
+    const noted = await planEvent(system, change.event)
+    const { succeeded } = await system.txn({
+      compares: [unchanged(key, found), ...noted.compares],
+      success: [
+        { kind: 'put', key, value: memberCodec.encode(change.member) },
+        ...noted.operations,
+      ],
+      failure: [],
+    })
+    if (succeeded) return change.member
+  }
+  throw new Fault('conflict', `too many changes at once of member ${id}`)
+}
+
+/** Fault 'not-found' for who is no member; 'invalid' for labels and addresses that are none. */
+export async function describeMember(
+  system: Keyspace,
+  id: NodeId,
+  told: Descriptor,
+): Promise<Member> {
+  if (told.labels !== undefined) checkLabels(told.labels)
+  const changed = await changeMember(system, id, (member) => ({
+    member: {
+      ...member,
+      ...(told.labels === undefined ? {} : { labels: told.labels }),
+      ...(told.capacityBytes === undefined ? {} : { capacityBytes: told.capacityBytes }),
+      ...(told.publicUrl === undefined ? {} : { publicUrl: told.publicUrl }),
+    },
+  }))
+  if (changed !== undefined) return changed
+  throw new Fault('not-found', `no member has the id ${id}`, {
+    next: '`atoll status` lists the members; a new one enrols first',
+  })
+}
+
+/** Sets labels given with a value and takes away those given with ''. Faults as describeMember. */
+export async function labelMember(
+  system: Keyspace,
+  id: NodeId,
+  changes: Readonly<Record<string, string>>,
+): Promise<Member> {
+  const changed = await changeMember(system, id, (member) => {
+    const merged = Object.entries({ ...member.labels, ...changes })
+    const labels = Object.fromEntries(merged.filter(([, value]) => value !== ''))
+    checkLabels(labels)
+    return { member: { ...member, labels } }
+  })
+  if (changed !== undefined) return changed
+  throw new Fault('not-found', `no member has the id ${id}`)
+}
+
+/** Undefined: none was set. */
+export async function readPlacementRule(system: Keyspace): Promise<PlacementRule | undefined> {
+  const found = await findOne(system, placementRuleKey)
+  return found === undefined ? undefined : placementRuleCodec.decode(found.value)
+}
+
+/** For chunks written from then on; repairs of older ones keep their own k and m. Fault 'invalid'. */
+export async function writePlacementRule(
+  system: Keyspace,
+  rule: PlacementRule,
+  atMs: number,
+): Promise<void> {
+  checkRule(rule)
+  const { dataShards, parityShards } = rule
+  const text = `placement: ${dataShards}+${parityShards}, weights ${rule.weights}`
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const noted = await planEvent(system, { atMs, kind: 'rule-changed', node: 0, text })
+    const { succeeded } = await system.txn({
+      compares: noted.compares,
+      success: [
+        { kind: 'put', key: placementRuleKey, value: placementRuleCodec.encode(rule) },
+        ...noted.operations,
+      ],
+      failure: [],
+    })
+    if (succeeded) return
+  }
+  throw new Fault('conflict', 'too many events at once')
+}
+
+/** Newest first, `limit` at most, those before `before` only. `isSerializable`: as this node's replica has them. */
+export async function listEvents(
+  system: Keyspace,
+  page: {
+    readonly limit: number
+    readonly before?: number | undefined
+    readonly isSerializable: boolean
+  },
+): Promise<readonly ClusterEvent[]> {
+  const { limit, before, isSerializable } = page
+  const rangeEnd = before === undefined ? prefixEnd(eventPrefix) : eventKey(before)
+  const { kvs } = await system.range({
+    key: eventPrefix,
+    rangeEnd,
+    limit,
+    isSerializable,
+    isReverse: true,
+  })
+  return kvs.map((kv) => eventCodec.decode(kv.value))
+}
+
+type Noted = { readonly compares: readonly Compare[]; readonly operations: readonly Operation[] }
+
+/** What a transaction needs so that it notes an event: the one that it pushes out goes. */
+export async function planEvent(system: Keyspace, event: EventText | undefined): Promise<Noted> {
+  if (event === undefined) return { compares: [], operations: [] }
+  const found = await findOne(system, eventCounterKey)
+  const number = (found === undefined ? 0 : counterCodec.decode(found.value).value) + 1
+  const operations: Operation[] = [
+    { kind: 'put', key: eventCounterKey, value: counterCodec.encode({ value: number }) },
+    { kind: 'put', key: eventKey(number), value: eventCodec.encode({ ...event, number }) },
+  ]
+  if (number > eventsMax) operations.push({ kind: 'delete', key: eventKey(number - eventsMax) })
+  return { compares: [unchanged(eventCounterKey, found)], operations }
+}
+
+async function findOne(system: Keyspace, key: Uint8Array): Promise<KeyValue | undefined> {
+  return (await system.range({ key })).kvs[0]
+}
+
+function unchanged(key: Uint8Array, kv: KeyValue | undefined): Compare {
+  return { key, target: 'mod', result: 'equal', operand: kv?.modRevision ?? revision(0) }
+}
