@@ -29,6 +29,11 @@ testStore('sqlite in small layers', () => {
   return (options) => openSqliteStore(host, { ...options, layerBytes: 300 })
 })
 
+testStore('sqlite with filters of keys', () => {
+  const host = freshHost()
+  return (options) => openSqliteStore(host, { ...options, layerBytes: 300, missesMin: 1 })
+})
+
 const options = { path: 'store.sqlite', tables: ['t'] }
 
 test('whichever thread writes a layer, the newest value of every row stays', async () => {
@@ -55,6 +60,38 @@ test('whichever thread writes a layer, the newest value of every row stays', asy
     assert.deepEqual(numbersOf(store), sorted(model))
     await store.close()
   }
+})
+
+test('keys are found whether they were in the file before a filter began, or came while it was made', async () => {
+  const host = freshHost()
+  const key = (i: number) => uint64Bytes(i)
+  const filtered = { ...options, layerBytes: 20_000, missesMin: 4 }
+  const count = 30_000
+  let store = await openSqliteStore(host, filtered)
+  const put = (from: number, to: number): void =>
+    store.transaction(() => {
+      for (let i = from; i < to; i++) store.put('t', key(2 * i), key(i))
+    })
+  put(0, count / 2)
+  await store.close()
+  store = await openSqliteStore(host, filtered)
+  const random = seededRandom(11)
+  for (let at = count / 2; at < count; at += 500) {
+    put(at, at + 500)
+    for (let probe = 0; probe < 200; probe++) {
+      const i = random.integer(at + 500)
+      assert.deepEqual(store.get('t', key(2 * i)), key(i))
+      assert.equal(store.get('t', key(2 * i + 1)), undefined)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  store.transaction(() => store.delete('t', key(0)))
+  await store.checkpoint()
+  assert.equal(store.get('t', key(0)), undefined)
+  store.transaction(() => store.put('t', key(0), key(7)))
+  await store.checkpoint()
+  assert.deepEqual(store.get('t', key(0)), key(7))
+  await store.close()
 })
 
 test('a view sees its moment while its rows are on their way into the file', async () => {

@@ -16,6 +16,8 @@
 // When the thread does not keep up, the core thread writes both layers itself, and waits for that: memory
 // stays bounded. Numbers of flushes keep the thread from writing an old layer over it.
 //
+// Keys that were asked for in vain are asked for less: table-filter.ts.
+//
 // The database file itself must never be opened and closed by other means while the store is open:
 // closing any descriptor of it drops SQLite's POSIX locks. The WAL carries no locks.
 
@@ -37,6 +39,7 @@ import {
 } from './sqlite-engine.ts'
 import { type CheckpointKind, WriterLane } from './sqlite-writer.ts'
 import type { Store, StoreOptions, StoreRange, StoreRow, StoreView } from './store.ts'
+import { missesDefault, TableFilter } from './table-filter.ts'
 
 const cacheBytesDefault = 64 * 1024 * 1024
 const viewCacheBytes = 4 * 1024 * 1024
@@ -61,6 +64,8 @@ const sharedBytesMax = 4096
 export type SqliteOptions = StoreOptions & {
   /** Tests make it small. */
   readonly layerBytes?: number
+  /** Questions in vain after which a table gets a filter of its keys. */
+  readonly missesMin?: number
 }
 
 /** Fault 'corrupt' when the file is no store, 'unsupported' when a newer version wrote it. */
@@ -76,8 +81,8 @@ export async function openSqliteStore(host: Host, options: SqliteOptions): Promi
     prepareFile(opened, options)
     return opened
   })
-  const { path, tables, layerBytes = layerBytesDefault } = options
-  return new SqliteStore(host, { path, file, database, tables, layerBytes })
+  const { path, tables, layerBytes = layerBytesDefault, missesMin = missesDefault } = options
+  return new SqliteStore(host, { path, file, database, tables, layerBytes, missesMin })
 }
 
 type Opened = {
@@ -86,6 +91,7 @@ type Opened = {
   readonly database: DatabaseSync
   readonly tables: readonly string[]
   readonly layerBytes: number
+  readonly missesMin: number
 }
 type Undo = {
   readonly table: SortedMap<HeldValue>
@@ -98,6 +104,7 @@ class SqliteStore implements Store {
   readonly #opened: Opened
   readonly #reader: TableReader
   readonly #writers: ReadonlyMap<string, TableWriter>
+  readonly #filters: ReadonlyMap<string, TableFilter>
   readonly #pageCount: StatementSync
   readonly #idleViews: DatabaseSync[] = []
   #layer: RowLayer
@@ -126,6 +133,8 @@ class SqliteStore implements Store {
     const { database, tables } = opened
     this.#reader = new TableReader(database, opened)
     this.#writers = new Map(tables.map((table) => [table, new TableWriter(database, table)]))
+    const { missesMin } = opened
+    this.#filters = new Map(tables.map((table) => [table, new TableFilter(missesMin)]))
     this.#layer = RowLayer.empty(tables)
     this.#flushNumber = readFlushNumber(database)
     this.#pageCount = database.prepare('PRAGMA page_count')
@@ -138,7 +147,11 @@ class SqliteStore implements Store {
     if (held !== undefined) return held ?? undefined
     const frozen = this.#frozen?.table(table)?.get(text)
     if (frozen !== undefined) return frozen ?? undefined
-    return this.#reader.get(table, key)
+    const filter = this.#filters.get(table)
+    if (filter?.isAbsent(text) === true) return undefined
+    const value = this.#reader.get(table, key)
+    if (value === undefined && filter?.missed() === true) this.#learnKeys(table, filter)
+    return value
   }
 
   range(table: string, range: StoreRange): readonly StoreRow[] {
@@ -353,6 +366,7 @@ class SqliteStore implements Store {
 
   #written(layer: RowLayer): void {
     this.#rowsSinceCheckpoint += layer.rows
+    for (const [table, rows] of layer.tables()) this.#filters.get(table)?.written(rows)
     if (this.#frozen === layer) this.#frozen = undefined
   }
 
@@ -397,6 +411,22 @@ class SqliteStore implements Store {
         else writer?.put.run(key, cursor.value)
       }
     }
+  }
+
+  /** In slices between what else the thread does. Without it nothing is wrong, so a failure ends it quietly. */
+  #learnKeys(table: string, filter: TableFilter): void {
+    const number = this.#opened.tables.indexOf(table)
+    let after: Uint8Array | undefined
+    const next = async (): Promise<void> => {
+      if (this.#isClosed) return
+      const slice = await (await this.#startLane()).keys(number, after)
+      after = slice.after
+      if (filter.take(slice) && after !== undefined) start()
+    }
+    const start = (): void => {
+      this.#inTurn(next).catch(() => filter.drop())
+    }
+    start()
   }
 
   #startLane(): Promise<WriterLane> {

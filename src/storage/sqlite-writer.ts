@@ -6,15 +6,19 @@
 //
 //   to the thread    rows 1, table, (key, value or nothing)... | commit 2, number
 //                    checkpoint 3 (passive), 4 (and start the WAL anew), 5 (and cut it) | end 0
-//   from it          1: done (a checkpoint: everything is in the synced database), 0: not whole, or a Fault
+//                    keys 6, table, 1 and the key behind which to go on, or 0
+//   from it          1: done (a checkpoint: everything is in the synced database), 0: not whole
+//                    2, 1 and the last key or 0 when it was the last slice, hashes | 3, a Fault
 //
 // Slices wait here until all have come: the file's write lock is never held while waiting for the core thread.
 
 import type { DatabaseSync } from 'node:sqlite'
 import {
   assert,
+  concatBytes,
   type Fault,
   faultCodec,
+  keyAfter,
   Reader,
   toFault,
   utf8Decode,
@@ -22,6 +26,7 @@ import {
   Writer,
 } from '../base/index.ts'
 import type { Host, Port, ThreadProgram } from '../host/index.ts'
+import { encodeHashes } from './core/key-filter.ts'
 import { keyBytes } from './core/key-text.ts'
 import type { HeldValue, RowLayer } from './core/row-layer.ts'
 import type { SortedCursor } from './core/sorted-map.ts'
@@ -29,15 +34,20 @@ import {
   attempt,
   connect,
   readFlushNumber,
+  TableReader,
   TableWriter,
   writeFlushNumber,
 } from './sqlite-engine.ts'
+import type { KeySlice } from './table-filter.ts'
 
 const cacheBytes = 8 * 1024 * 1024
 const sliceBytes = 64 * 1024
 const sliceRowsMax = 256
+/** Of a slice of keys: a flush that waits for it waits some tens of milliseconds. */
+const keysPerSlice = 8192
 
-const kinds = { end: 0, rows: 1, commit: 2, passive: 3, restart: 4, truncate: 5 } as const
+const kinds = { end: 0, rows: 1, commit: 2, passive: 3, restart: 4, truncate: 5, keys: 6 } as const
+const answers = { notWhole: 0, done: 1, keys: 2, fault: 3 } as const
 export type CheckpointKind = 'passive' | 'restart' | 'truncate'
 
 /** The core thread's end. One request at a time. */
@@ -45,7 +55,7 @@ export class WriterLane {
   readonly #host: Host
   readonly #port: Port
   readonly #stop: () => Promise<void>
-  #settle: { resolve: (isWhole: boolean) => void; reject: (fault: Fault) => void } | undefined
+  #settle: { resolve: (answer: Uint8Array) => void; reject: (fault: Fault) => void } | undefined
 
   private constructor(host: Host, port: Port, stop: () => Promise<void>) {
     this.#host = host
@@ -54,8 +64,8 @@ export class WriterLane {
     port.onMessage = (message) => {
       const settle = this.#settle
       this.#settle = undefined
-      if (message.length > 1) settle?.reject(faultCodec.decode(message))
-      else settle?.resolve(message[0] === 1)
+      if (message[0] === answers.fault) settle?.reject(faultCodec.decode(message.subarray(1)))
+      else settle?.resolve(message)
     }
   }
 
@@ -90,10 +100,24 @@ export class WriterLane {
   }
 
   /** True when everything written before the call is in the synced database. */
-  checkpoint(kind: CheckpointKind): Promise<boolean> {
+  async checkpoint(kind: CheckpointKind): Promise<boolean> {
     const done = this.#ask()
     this.#port.send(Uint8Array.of(kinds[kind]))
-    return done
+    return (await done)[0] === answers.done
+  }
+
+  /** Keys of a table in the file, by its position, that come after a key. */
+  async keys(table: number, after: Uint8Array | undefined): Promise<KeySlice> {
+    const done = this.#ask()
+    const writer = new Writer()
+    writer.varint(kinds.keys)
+    writer.varint(table)
+    writer.varint(after === undefined ? 0 : 1)
+    if (after !== undefined) writer.bytes(after)
+    this.#port.send(writer.finish())
+    const reader = new Reader((await done).subarray(1), 0)
+    const last = reader.varint() === 1 ? reader.bytes() : undefined
+    return { after: last, hashes: reader.bytes() }
   }
 
   async stop(): Promise<void> {
@@ -103,7 +127,7 @@ export class WriterLane {
     await this.#stop()
   }
 
-  #ask(): Promise<boolean> {
+  #ask(): Promise<Uint8Array> {
     assert(this.#settle === undefined, 'the writer of the store has one request at a time')
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
@@ -148,14 +172,18 @@ export async function runWriter(_host: Host, port: Port, input: Uint8Array): Pro
 class WriterLoop {
   readonly #file: string
   readonly #database: DatabaseSync
+  readonly #names: readonly string[]
   readonly #tables: readonly TableWriter[]
+  readonly #reader: TableReader
   /** Of the flush that is on its way. */
   #slices: Reader[] = []
 
   constructor(file: string, database: DatabaseSync, tables: readonly string[]) {
     this.#file = file
     this.#database = database
+    this.#names = tables
     this.#tables = tables.map((table) => new TableWriter(database, table))
+    this.#reader = new TableReader(database, { path: file, tables })
   }
 
   /** Answers what is to be told; slices get no answer. */
@@ -167,9 +195,11 @@ class WriterLoop {
       return undefined
     }
     try {
-      return Uint8Array.of(attempt(this.#file, () => this.#run(kind, reader)) ? 1 : 0)
+      if (kind === kinds.keys) return this.#keys(reader)
+      const isWhole = attempt(this.#file, () => this.#run(kind, reader))
+      return Uint8Array.of(isWhole ? answers.done : answers.notWhole)
     } catch (error) {
-      return faultCodec.encode(toFault(error))
+      return concatBytes([Uint8Array.of(answers.fault), faultCodec.encode(toFault(error))])
     }
   }
 
@@ -177,6 +207,20 @@ class WriterLoop {
     if (kind === kinds.commit) return this.#commit(reader.varint())
     if (kind === kinds.end) return this.#close()
     return this.#checkpoint(kind)
+  }
+
+  #keys(asked: Reader): Uint8Array {
+    const table = this.#names[asked.varint()]
+    assert(table !== undefined, 'the tables of a scan are those of the store')
+    const start = asked.varint() === 1 ? keyAfter(asked.bytes()) : new Uint8Array(0)
+    const keys = this.#reader.keys(table, { start, limit: keysPerSlice })
+    const last = keys.length < keysPerSlice ? undefined : keys.at(-1)
+    const writer = new Writer()
+    writer.varint(answers.keys)
+    writer.varint(last === undefined ? 0 : 1)
+    if (last !== undefined) writer.bytes(last)
+    writer.bytes(encodeHashes(keys))
+    return writer.finish()
   }
 
   #commit(number: number): boolean {
