@@ -81,7 +81,9 @@ class Machine implements KeyspaceMachine {
     this.#onFatal = dependencies.onFatal
     this.state = new KeyspaceState(dependencies.store, dependencies.group)
     this.#freedBytes = readCursor(this.#store, this.state.space).freedBytes
-    this.#timer = this.#host.clock.every(upkeepMs, () => this.#startUpkeep())
+    this.#timer = this.#host.clock.every(upkeepMs, () => {
+      if (this.#isUpkeepDue()) this.#startUpkeep()
+    })
   }
 
   apply(entries: readonly AppliedEntry[]): readonly Uint8Array[] {
@@ -189,6 +191,19 @@ class Machine implements KeyspaceMachine {
     if (this.#samples.length > samplesMax) this.#samples.shift()
   }
 
+  /** A node may have thousands of machines, most of them idle. */
+  #isUpkeepDue(): boolean {
+    if (this.#mustPurge || this.#mustCollect || this.#values.hasGarbage) return true
+    return this.#sweptFloor < this.#floor()
+  }
+
+  /** Revisions at and below are read by nobody. */
+  #floor(): number {
+    let floor = this.state.record.compacted
+    for (const revision of this.#pins.keys()) floor = Math.min(floor, revision)
+    return floor
+  }
+
   /** With a full disk nothing is removed; the next round tries again. */
   #startUpkeep(): void {
     if (this.#upkeep !== undefined || this.#isClosed) return
@@ -219,16 +234,18 @@ class Machine implements KeyspaceMachine {
   /** One bounded transaction of sweeping; false when the floor is reached. */
   #sweepSome(): boolean {
     const { space } = this.state
-    let floor = this.state.record.compacted
-    for (const revision of this.#pins.keys()) floor = Math.min(floor, revision)
+    const floor = this.#floor()
     if (this.#sweptFloor >= floor) return false
     const cursor = readCursor(this.#store, space)
     const step = this.#store.transaction(() => {
-      const swept = sweepStep(this.#store, space, { cursor, floor, rowsMax: sweepRowsMax })
+      const { superseding } = this.state
+      const limits = { floor, rowsMax: sweepRowsMax }
+      const swept = sweepStep(this.#store, space, { cursor, superseding, ...limits })
       writeCursor(this.#store, space, swept.cursor)
       return swept
     })
     this.#freedBytes = step.cursor.freedBytes
+    this.state.superseding.forgetBefore(step.cursor.modRevision)
     if (step.isDone) this.#sweptFloor = floor
     this.#values.discard(step.garbage)
     return !step.isDone

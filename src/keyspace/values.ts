@@ -73,6 +73,11 @@ export class ValueShelf {
     return this.#pendingBytes
   }
 
+  /** Bytes of discarded values wait to be removed. */
+  get hasGarbage(): boolean {
+    return this.#garbage.length > 0
+  }
+
   /** The segments' disk is full, and as much waits in the store as may. */
   get isOverfull(): boolean {
     return this.#isFull && this.#pendingBytes >= pendingBytesMax

@@ -16,11 +16,12 @@ import { keyAfter, revision as toRevision, utf8Encode } from '../../base/index.t
 import type { Operation, TxnRequest, TxnResponse } from '../keyspace.ts'
 import { type Allocate, getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
 import { checkTxn, hasPut } from './check.ts'
+import type { TxnState } from './forecast.ts'
 import type { LeaseTable } from './leases.ts'
 import { seal, unseal } from './records.ts'
 import { latestKey, type RowReader, type Rows, type Space, userKey } from './rows.ts'
 import { scanEnd } from './scan.ts'
-import { checkAlarms, holds, runDeletePage, type TxnOutcome, type TxnState } from './txn.ts'
+import { checkAlarms, holds, runDeletePage, type TxnOutcome } from './txn.ts'
 
 /** Rows that a slice looks at. A lone delete of a range with more rows goes in slices. */
 export const sliceRowsMax = 1024
@@ -116,7 +117,9 @@ export function outcomeOf(long: LongDelete, state: TxnState): TxnOutcome {
     results,
   }
   const { digest, addedBytes } = long
-  return { response, hasApart: false, revision, digest, pendingBytes: 0, addedBytes }
+  const isSuperseding = long.deleted > 0
+  const nothing = { hasApart: false, pendingBytes: 0 }
+  return { ...nothing, response, revision, digest, addedBytes, isSuperseding }
 }
 
 function loneDelete(

@@ -61,6 +61,7 @@ import {
 import { latestKey, type RowReader, type Rows, type Space, spaceOf } from './rows.ts'
 import { checkRevision, compactedFault } from './scan.ts'
 import { SessionTable } from './sessions.ts'
+import { SupersedingRevisions } from './superseding.ts'
 import { deleteCursor } from './sweep.ts'
 import { checkAlarms, runDeletes, runTxn, type TxnOutcome } from './txn.ts'
 import type { TxnRequest } from '../keyspace.ts'
@@ -83,6 +84,7 @@ export class KeyspaceState {
   #space: Space
   #sessions: SessionTable
   #leases: LeaseTable
+  #superseding: SupersedingRevisions
   #marks: DigestMark[] = []
   #divergedAt: number
   #guard: GuardRow
@@ -105,6 +107,7 @@ export class KeyspaceState {
     this.#space = spaceOf(group, this.#record.generation)
     this.#sessions = new SessionTable(rows, this.#space)
     this.#leases = new LeaseTable(rows, this.#space)
+    this.#superseding = new SupersedingRevisions(this.#record.revision + 1)
     this.#divergedAt = readDiverged(rows, this.#space)
     this.#guard = readGuard(rows, this.#space)
     this.#longRow = readLongDeleteRow(rows, this.#space)
@@ -121,6 +124,11 @@ export class KeyspaceState {
 
   get leases(): LeaseTable {
     return this.#leases
+  }
+
+  /** Revisions that left something to sweep. */
+  get superseding(): SupersedingRevisions {
+    return this.#superseding
   }
 
   get guard(): GuardRow {
@@ -183,6 +191,7 @@ export class KeyspaceState {
     this.#space = spaceOf(this.group, this.#record.generation)
     this.#sessions = new SessionTable(this.#rows, this.#space)
     this.#leases = new LeaseTable(this.#rows, this.#space)
+    this.#superseding = new SupersedingRevisions(this.#record.revision + 1)
     this.#marks = []
     this.#divergedAt = readDiverged(this.#rows, this.#space)
     this.#guard = readGuard(this.#rows, this.#space)
@@ -412,6 +421,7 @@ export class KeyspaceState {
     this.#record.digestB = (this.#record.digestB + outcome.digest.b) >>> 0
     this.#record.revision = Math.max(this.#record.revision, outcome.revision)
     this.#record.addedBytes += outcome.addedBytes
+    if (outcome.isSuperseding) this.#superseding.note(outcome.revision)
     this.pendingBytes += outcome.pendingBytes
   }
 

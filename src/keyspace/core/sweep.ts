@@ -4,7 +4,8 @@
 //
 // Rows of history are visited in order of revision. A visited row is itself at or below the floor, so the
 // version that it superseded is unreachable and goes; if it is a tombstone it goes as well, and with it
-// the key's newest row when that is this tombstone. No row needs a search. Events at the floor itself can
+// the key's newest row when that is this tombstone. No row needs a search; revisions that are known to have
+// superseded nothing are passed over unread (superseding.ts). Events at the floor itself can
 // still be watched (etcd's rule), so a tombstone there stays; the rows of the floor are visited again
 // when it has moved.
 //
@@ -32,6 +33,7 @@ import {
   userKey,
   versionKey,
 } from './rows.ts'
+import type { SupersedingRevisions } from './superseding.ts'
 
 /** Where the next visit begins. */
 export type SweepCursor = {
@@ -49,27 +51,55 @@ export type SweepStep = {
   readonly visited: number
 }
 
+/** Runs of superseding revisions that one step looks at. */
+const runsPerStep = 64
+
 export function sweepStep(
   rows: Rows,
   space: Space,
-  step: { readonly cursor: SweepCursor; readonly floor: number; readonly rowsMax: number },
+  step: {
+    readonly cursor: SweepCursor
+    readonly floor: number
+    readonly rowsMax: number
+    readonly superseding: SupersedingRevisions
+  },
 ): SweepStep {
-  const sweeper = new Sweeper(rows, space, step.floor)
-  const page = rows.range('history', {
-    start: versionKey(space, step.cursor),
-    end: versionKey(space, { modRevision: step.floor + 1, sub: 0 }),
-    limit: step.rowsMax,
-  })
-  for (const row of page) sweeper.visit(row.key, row.value)
-  const last = page.at(-1)
-  const isDone = last === undefined || page.length < step.rowsMax
-  const at = last === undefined ? undefined : readVersionKey(last.key)
-  const next =
-    isDone || at === undefined
-      ? { modRevision: Math.max(step.floor, step.cursor.modRevision), sub: 0 }
-      : { modRevision: at.modRevision, sub: at.sub + 1 }
-  const cursor = { ...next, freedBytes: step.cursor.freedBytes + sweeper.freedBytes }
-  return { cursor, isDone, garbage: sweeper.garbage, visited: page.length }
+  const { floor, rowsMax, superseding } = step
+  const sweeper = new Sweeper(rows, space, floor)
+  let at: { readonly modRevision: number; readonly sub: number } = step.cursor
+  let visited = 0
+  let isDone = false
+  for (let runs = 0; !isDone && visited < rowsMax && runs < runsPerStep; runs++) {
+    const run = superseding.from(at.modRevision)
+    if (run === undefined || run.start > floor) {
+      isDone = true
+      break
+    }
+    const end = Math.min(run.end, floor)
+    const limit = rowsMax - visited
+    const page = rows.range('history', {
+      start: versionKey(
+        space,
+        run.start > at.modRevision ? { modRevision: run.start, sub: 0 } : at,
+      ),
+      end: versionKey(space, { modRevision: end + 1, sub: 0 }),
+      limit,
+    })
+    for (const row of page) sweeper.visit(row.key, row.value)
+    visited += page.length
+    const last = page.at(-1)
+    if (last !== undefined && page.length === limit) {
+      const { modRevision, sub } = readVersionKey(last.key)
+      at = { modRevision, sub: sub + 1 }
+    } else {
+      at = { modRevision: end + 1, sub: 0 }
+      isDone = end === floor
+    }
+  }
+  if (isDone) at = { modRevision: Math.max(floor, step.cursor.modRevision), sub: 0 }
+  const { modRevision, sub } = at
+  const cursor = { modRevision, sub, freedBytes: step.cursor.freedBytes + sweeper.freedBytes }
+  return { cursor, isDone, garbage: sweeper.garbage, visited }
 }
 
 class Sweeper {
