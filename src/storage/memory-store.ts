@@ -70,14 +70,17 @@ class MemoryStore implements Store {
   }
 
   put(table: string, key: Uint8Array, value: Uint8Array): void {
+    this.give(table, key, value.slice())
+  }
+
+  give(table: string, key: Uint8Array, value: Uint8Array): void {
     const commit = this.#mustBeInTransaction()
     const into = this.#table(table)
-    const copy = value.slice()
-    writePut(commit, into.number, { key, value: copy })
+    writePut(commit, into.number, { key, value })
     const text = keyText(key)
-    const before = into.rows.set(text, copy)
+    const before = into.rows.set(text, value)
     this.#undo.push({ table: into, key: text, before })
-    this.#liveBytes += copy.length - (before === undefined ? -text.length : before.length)
+    this.#liveBytes += value.length - (before === undefined ? -text.length : before.length)
   }
 
   delete(table: string, key: Uint8Array): void {

@@ -168,6 +168,10 @@ class SqliteStore implements Store {
     this.#set(table, keyText(key), this.#keep(value))
   }
 
+  give(table: string, key: Uint8Array, value: Uint8Array): void {
+    this.#set(table, keyText(key), value)
+  }
+
   delete(table: string, key: Uint8Array): void {
     this.#set(table, keyText(key), null)
   }

@@ -58,6 +58,7 @@ import {
   seal,
   unseal,
 } from './records.ts'
+import { PlainPuts } from './plain-put.ts'
 import { latestKey, type RowReader, type Rows, type Space, spaceOf } from './rows.ts'
 import { checkRevision, compactedFault } from './scan.ts'
 import { SessionTable } from './sessions.ts'
@@ -65,7 +66,7 @@ import { SupersedingRevisions } from './superseding.ts'
 import { deleteCursor } from './sweep.ts'
 import { checkAlarms, runDeletes, runTxn, type TxnOutcome } from './txn.ts'
 import type { TxnRequest } from '../keyspace.ts'
-import { decodeTxn, encodeAnswer, encodeFaultAnswer } from './wire.ts'
+import { decodeTxn, encodeAnswer, encodeFaultAnswer, encodePutAnswer } from './wire.ts'
 
 /** Marks whose digests are kept for comparison. */
 const marksMax = 8
@@ -85,6 +86,7 @@ export class KeyspaceState {
   #sessions: SessionTable
   #leases: LeaseTable
   #superseding: SupersedingRevisions
+  #plainPuts: PlainPuts
   #marks: DigestMark[] = []
   #divergedAt: number
   #guard: GuardRow
@@ -108,6 +110,7 @@ export class KeyspaceState {
     this.#sessions = new SessionTable(rows, this.#space)
     this.#leases = new LeaseTable(rows, this.#space)
     this.#superseding = new SupersedingRevisions(this.#record.revision + 1)
+    this.#plainPuts = new PlainPuts(rows, this.#space, this.#allocate)
     this.#divergedAt = readDiverged(rows, this.#space)
     this.#guard = readGuard(rows, this.#space)
     this.#longRow = readLongDeleteRow(rows, this.#space)
@@ -192,6 +195,7 @@ export class KeyspaceState {
     this.#sessions = new SessionTable(this.#rows, this.#space)
     this.#leases = new LeaseTable(this.#rows, this.#space)
     this.#superseding = new SupersedingRevisions(this.#record.revision + 1)
+    this.#plainPuts = new PlainPuts(this.#rows, this.#space, this.#allocate)
     this.#marks = []
     this.#divergedAt = readDiverged(this.#rows, this.#space)
     this.#guard = readGuard(this.#rows, this.#space)
@@ -323,7 +327,7 @@ export class KeyspaceState {
     for (let i = answers.length; i < parts.length; i++) {
       this.#part = i
       const seed = (entry.seed + i) % 2 ** 32
-      const answer = this.#answerPart(parts[i] as Uint8Array, { ...entry, seed })
+      const answer = this.#answerPart(parts[i] as Uint8Array, { seed, timeMs: entry.timeMs })
       if (answer === undefined) return undefined
       answers.push(answer)
     }
@@ -380,6 +384,11 @@ export class KeyspaceState {
   }
 
   #runTxn(encoded: Uint8Array): Uint8Array | undefined {
+    const plain = this.#plainPuts.run(encoded, this.#record, this.#guard.revision)
+    if (plain !== 'none') {
+      if (plain === 'superseded') this.#superseding.note(this.#record.revision)
+      return encodePutAnswer(this.#record.revision)
+    }
     const { request, guard } = decodeTxn(encoded)
     checkGuard(guard, this.#guard.revision)
     const at = { request, state: this.#record, index: this.#index, part: this.#part }

@@ -63,6 +63,7 @@ export type TxnOutcome = {
 
 const readOnly: RowWriter = {
   put: refuseWrite,
+  give: refuseWrite,
   delete: refuseWrite,
 }
 

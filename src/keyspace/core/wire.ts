@@ -396,7 +396,7 @@ export function encodeAnswer(
 }
 
 /** The same bytes as encodeAnswer gives for one plain put, which is most of all answers. */
-function encodePutAnswer(revision: number): Uint8Array {
+export function encodePutAnswer(revision: number): Uint8Array {
   let digits = 1
   for (let rest = revision; rest > 0x7f; rest = Math.floor(rest / 128)) digits++
   const encoded = new Uint8Array(digits + 1 + putAnswerTail.length)
