@@ -17,7 +17,7 @@ import {
   leaseGrantResponse,
   rangeRequest,
   rangeResponse,
-} from '../../src/gateways/etcd/core/messages.ts'
+} from '../../src/keyspace/etcd/wire.ts'
 import { recipeMessages } from '../../src/gateways/etcd/recipes.ts'
 import { type Cluster, startCluster } from '../e2e/cluster.ts'
 

@@ -27,7 +27,7 @@ import {
   putRequest,
   rangeRequest,
   txnRequest,
-} from '../../src/gateways/etcd/core/messages.ts'
+} from '../../src/keyspace/etcd/wire.ts'
 import { recipeMessages } from '../../src/gateways/etcd/recipes.ts'
 import { type Cluster, startCluster } from '../e2e/cluster.ts'
 import { type EtcdServer, missing, startEtcd } from './etcd-server.ts'

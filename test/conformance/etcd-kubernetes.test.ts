@@ -20,7 +20,7 @@ import {
   watchCreate,
   watchRequest,
   watchResponse,
-} from '../../src/gateways/etcd/core/messages.ts'
+} from '../../src/keyspace/etcd/wire.ts'
 import { type Cluster, startCluster } from '../e2e/cluster.ts'
 import { type EtcdServer, missing, startEtcd } from './etcd-server.ts'
 

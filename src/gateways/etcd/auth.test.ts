@@ -30,7 +30,7 @@ import {
   txnResponse,
   watchRequest,
   watchResponse,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 import { methods } from './methods.ts'
 import { hasRule } from './rules.ts'
 import { bodyOf, callUnary, readAll, requestOf, type Status, StreamCall } from './testing/call.ts'

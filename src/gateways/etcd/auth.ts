@@ -23,8 +23,19 @@ import {
   rootName,
 } from './core/auth-state.ts'
 import { EtcdRefusal, etcdErrors } from './core/errors.ts'
-import { bool, bytes, enumeration, int64, nested, repeated, text } from './core/fields.ts'
-import { empty, type Header, header, headerOnly } from './core/messages.ts'
+import {
+  bool,
+  bytes,
+  empty,
+  enumeration,
+  type Header,
+  header,
+  headerOnly,
+  int64,
+  nested,
+  repeated,
+  text,
+} from '../../keyspace/etcd/wire.ts'
 import { permissionKinds } from './core/permissions.ts'
 
 export const credentials = message({ name: text(1), password: text(2) })

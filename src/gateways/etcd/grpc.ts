@@ -5,7 +5,7 @@ import { AssertionFailure, decodeBytes, encodeBytes, isFault, toFault } from '..
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
 import { runStream, runUnary, tokenOf } from './calls.ts'
 import { type Context, deadlineOf, type Method, type MessageStream } from './context.ts'
-import type { AnySchema } from './core/fields.ts'
+import type { AnySchema } from '../../keyspace/etcd/wire.ts'
 import { type EtcdError, EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from './core/errors.ts'
 import { encodeFrame, encodeStatusText, FrameReader, parseTimeoutMs } from './core/frames.ts'
 import { OutBody } from './out-body.ts'

@@ -24,7 +24,7 @@ import {
   txnResponse,
   watchRequest,
   watchResponse,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 import {
   bodyOf,
   callUnary,

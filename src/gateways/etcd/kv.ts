@@ -14,7 +14,7 @@ import {
   rangeResponse,
   txnRequest,
   txnResponse,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 import {
   readDelete,
   readPut,

@@ -13,7 +13,7 @@ import {
   leaseListResponse,
   leaseTimeToLiveRequest,
   leaseTimeToLiveResponse,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 import { readLease } from './core/translate.ts'
 
 type KeepAlive = MessageStream<

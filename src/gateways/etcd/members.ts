@@ -12,7 +12,7 @@ import {
   memberListRequest,
   memberListResponse,
   memberUpdateRequest,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 
 const { failedPrecondition } = grpcCode
 /** Any key: what counts is the round that reading it takes. */

@@ -23,8 +23,7 @@ import {
   unguarded,
 } from './context.ts'
 import { EtcdRefusal, etcdErrors, grpcCode, toEtcdError } from './core/errors.ts'
-import { bytes, int64, nested } from './core/fields.ts'
-import { header, headerOnly, keyValue } from './core/messages.ts'
+import { bytes, header, headerOnly, int64, keyValue, nested } from '../../keyspace/etcd/wire.ts'
 import { readLease } from './core/translate.ts'
 import { checkObserve } from './rules.ts'
 

@@ -15,7 +15,7 @@ import type {
   EtcdPut,
   EtcdRange,
   EtcdTxn,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 import type { Permit } from './gate.ts'
 
 type Asked = { readonly context: Context; readonly options: RequestOptions }

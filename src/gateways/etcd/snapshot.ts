@@ -27,8 +27,7 @@ import {
   encodeBoltFront,
   firstTreePage,
 } from './core/bolt.ts'
-import { int64 } from './core/fields.ts'
-import { keyValue, type snapshotResponse } from './core/messages.ts'
+import { int64, keyValue, type snapshotResponse } from '../../keyspace/etcd/wire.ts'
 
 const windowBytesMax = 32 * 1024 * 1024
 const pairBytes = 200

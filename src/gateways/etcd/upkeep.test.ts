@@ -29,7 +29,7 @@ import {
   rangeResponse,
   snapshotResponse,
   statusResponse,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 import { readBolt } from './testing/bolt-reader.ts'
 import { callUnary, type Status, StreamCall } from './testing/call.ts'
 import { EtcdWorld } from './testing/world.ts'

@@ -18,7 +18,7 @@ import {
   moveLeaderRequest,
   snapshotResponse,
   statusResponse,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 import { sendSnapshot } from './snapshot.ts'
 
 /** The release of etcd whose API this is: clients turn features on by it. */

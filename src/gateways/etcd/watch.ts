@@ -17,7 +17,7 @@ import {
   type EtcdWatchResponse,
   watchRequest,
   watchResponse,
-} from './core/messages.ts'
+} from '../../keyspace/etcd/wire.ts'
 
 /** Watches of one stream. */
 const watchesMax = 16_384

@@ -3,7 +3,7 @@
 
 import { concatBytes, Fault, utf8Decode } from '../../../base/index.ts'
 import { base64Decode, base64Encode } from '../../s3/core/text.ts'
-import type { AnySchema, EtcdField, JsonShape } from './fields.ts'
+import type { AnySchema, EtcdField, JsonShape } from '../../../keyspace/etcd/wire.ts'
 
 const depthMax = 16
 const listMax = 16_384

@@ -21,7 +21,7 @@ import type {
   EtcdTxn,
   EtcdTxnResponse,
   Header,
-} from './messages.ts'
+} from '../../../keyspace/etcd/wire.ts'
 
 /** etcd's --max-txn-ops. */
 export const operationsMax = 128

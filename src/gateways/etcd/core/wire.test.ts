@@ -12,16 +12,8 @@ import {
   utf8Encode,
 } from '../../../base/index.ts'
 import { EtcdRefusal, etcdErrors, toEtcdError } from './errors.ts'
-import type { AnySchema } from './fields.ts'
 import {
-  encodeFrame,
-  encodeStatusText,
-  FrameReader,
-  messageBytesMax,
-  parseTimeoutMs,
-} from './frames.ts'
-import { JsonStream, messageFromJson, messageToJson } from './json.ts'
-import {
+  type AnySchema,
   compare,
   type EtcdTxn,
   putRequest,
@@ -30,7 +22,15 @@ import {
   watchCreate,
   watchRequest,
   watchResponse,
-} from './messages.ts'
+} from '../../../keyspace/etcd/wire.ts'
+import {
+  encodeFrame,
+  encodeStatusText,
+  FrameReader,
+  messageBytesMax,
+  parseTimeoutMs,
+} from './frames.ts'
+import { JsonStream, messageFromJson, messageToJson } from './json.ts'
 import { readTxn } from './translate.ts'
 
 test('frames come out whole, however they were cut', () => {
