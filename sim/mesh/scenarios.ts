@@ -31,6 +31,13 @@ async function startAll(at: MeshWorld, spreadMs: number): Promise<void> {
   )
 }
 
+/** All are members, and what they write is there. */
+async function startAndWrite(at: MeshWorld): Promise<void> {
+  await startAll(at, 200)
+  await at.formed()
+  await at.written()
+}
+
 async function reboot(at: MeshWorld, nodes: readonly number[]): Promise<void> {
   for (const node of nodes) at.crash(node)
   await at.world.sleep(at.random.integer(3_000))
@@ -81,9 +88,7 @@ export const scenarios: readonly Scenario[] = [
     size: 3,
     founds: 'once',
     async play(at) {
-      await startAll(at, 200)
-      await at.formed()
-      await at.written()
+      await startAndWrite(at)
       const gone = at.running(2)
       if (gone === undefined) throw new WorldFailure('node 2 is not there')
       await at.remove(gone.mesh.node)
@@ -103,9 +108,7 @@ export const scenarios: readonly Scenario[] = [
     size: 3,
     founds: 'once',
     async play(at) {
-      await startAll(at, 200)
-      await at.formed()
-      await at.written()
+      await startAndWrite(at)
       const leader = at.leader()?.node ?? 1
       await reboot(at, [(leader % 3) + 1])
       await reboot(at, [at.leader()?.node ?? 1])
@@ -148,9 +151,7 @@ export const scenarios: readonly Scenario[] = [
     size: 3,
     founds: 'once',
     async play(at) {
-      await startAll(at, 200)
-      await at.formed()
-      await at.written()
+      await startAndWrite(at)
       const before = at.running(2)?.mesh.node
       at.wipe(2)
       at.start(2)
@@ -168,9 +169,7 @@ export const scenarios: readonly Scenario[] = [
     numbered: true,
     founds: 'once',
     async play(at) {
-      await startAll(at, 200)
-      await at.formed()
-      await at.written()
+      await startAndWrite(at)
       at.wipe(2)
       at.start(2)
       await at.until('it is refused', () => at.hasAlarm(2, 'refused'), 30_000)

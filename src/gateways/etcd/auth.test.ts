@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { type Message, type MessageOf, utf8Decode, utf8Encode } from '../../base/index.ts'
+import { utf8Decode, utf8Encode } from '../../base/index.ts'
 import type { HttpHandler } from '../../host/index.ts'
 import * as auth from './auth.ts'
 import {
@@ -33,7 +33,7 @@ import {
 } from '../../keyspace/etcd/wire.ts'
 import { methods } from './methods.ts'
 import { hasRule } from './rules.ts'
-import { bodyOf, callUnary, readAll, requestOf, type Status, StreamCall } from './testing/call.ts'
+import { asker, bodyOf, readAll, requestOf, StreamCall } from './testing/call.ts'
 import { EtcdWorld } from './testing/world.ts'
 
 const key = utf8Encode
@@ -90,29 +90,10 @@ before(async () => {
 })
 after(() => etcd.close())
 
-// biome-ignore lint/suspicious/noExplicitAny: inference over an open record of fields
-type Fields = Record<string, any>
-type Shape<Q extends Fields, A extends Fields> = readonly [string, Message<Q>, Message<A>]
-type Asker = { readonly token?: string | undefined; readonly at?: HttpHandler }
+const { ask, refused: refusal } = asker(() => first)
 
-async function ask<Q extends Fields, A extends Fields>(
-  method: Shape<Q, A>,
-  message: Partial<MessageOf<Message<Q>>>,
-  { token, at = first }: Asker = {},
-): Promise<MessageOf<Message<A>>> {
-  const answer = await callUnary(at, method, message, token)
-  assert.ok(!('code' in answer), `${method[0]}: ${JSON.stringify(answer)}`)
-  return answer as MessageOf<Message<A>>
-}
-
-async function refused<Q extends Fields, A extends Fields>(
-  method: Shape<Q, A>,
-  message: Partial<MessageOf<Message<Q>>>,
-  { token, at = first }: Asker = {},
-): Promise<string> {
-  const answer = await callUnary(at, method, message, token)
-  assert.ok('code' in answer, `${method[0]} was to be refused`)
-  const { code, text } = answer as Status
+async function refused(...call: Parameters<typeof refusal>): Promise<string> {
+  const { code, text } = await refusal(...call)
   return `${code} ${text.replace('etcdserver: ', '')}`
 }
 

@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { inspect } from 'node:util'
-import { type Message, type MessageOf, utf8Decode, utf8Encode } from '../../base/index.ts'
+import { type MessageOf, utf8Decode, utf8Encode } from '../../base/index.ts'
 import type { HttpHandler } from '../../host/index.ts'
 import {
   compactionRequest,
@@ -26,11 +25,11 @@ import {
   watchResponse,
 } from '../../keyspace/etcd/wire.ts'
 import {
+  asker,
   bodyOf,
   callUnary,
   readAll,
   requestOf,
-  type Status,
   StreamCall,
   statusOf,
 } from './testing/call.ts'
@@ -77,26 +76,7 @@ before(async () => {
 })
 after(() => etcd.close())
 
-// biome-ignore lint/suspicious/noExplicitAny: inference over an open record of fields
-type Fields = Record<string, any>
-
-async function ask<Q extends Fields, A extends Fields>(
-  method: readonly [string, Message<Q>, Message<A>],
-  message: Partial<MessageOf<Message<Q>>>,
-): Promise<MessageOf<Message<A>>> {
-  const answer = await callUnary(handler, method, message)
-  assert.ok(!('code' in answer), inspect(answer))
-  return answer as MessageOf<Message<A>>
-}
-
-async function refused<Q extends Fields, A extends Fields>(
-  method: readonly [string, Message<Q>, Message<A>],
-  message: Partial<MessageOf<Message<Q>>>,
-): Promise<Status> {
-  const answer = await callUnary(handler, method, message)
-  assert.ok('code' in answer, 'it was to be refused')
-  return answer as Status
-}
+const { ask, refused } = asker(() => handler)
 
 const keysOf = (answer: MessageOf<typeof rangeResponse>): string =>
   answer.kvs.map((kv) => utf8Decode(kv?.key ?? key('?'))).join(' ')

@@ -2,15 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { inspect } from 'node:util'
-import {
-  decodeBytes,
-  type Message,
-  type MessageOf,
-  sha256,
-  toHex,
-  utf8Encode,
-} from '../../base/index.ts'
+import { decodeBytes, sha256, toHex, utf8Encode } from '../../base/index.ts'
 import type { HttpHandler } from '../../host/index.ts'
 import {
   alarmRequest,
@@ -31,7 +23,7 @@ import {
   statusResponse,
 } from '../../keyspace/etcd/wire.ts'
 import { readBolt } from './testing/bolt-reader.ts'
-import { callUnary, type Status, StreamCall } from './testing/call.ts'
+import { asker, type Status, StreamCall } from './testing/call.ts'
 import { EtcdWorld } from './testing/world.ts'
 
 const key = utf8Encode
@@ -49,26 +41,7 @@ before(async () => {
 })
 after(() => etcd.close())
 
-// biome-ignore lint/suspicious/noExplicitAny: inference over an open record of fields
-type Fields = Record<string, any>
-
-async function ask<Q extends Fields, A extends Fields>(
-  method: readonly [string, Message<Q>, Message<A>],
-  message: Partial<MessageOf<Message<Q>>>,
-): Promise<MessageOf<Message<A>>> {
-  const answer = await callUnary(handler, method, message)
-  assert.ok(!('code' in answer), inspect(answer))
-  return answer as MessageOf<Message<A>>
-}
-
-async function refused<Q extends Fields, A extends Fields>(
-  method: readonly [string, Message<Q>, Message<A>],
-  message: Partial<MessageOf<Message<Q>>>,
-): Promise<Status> {
-  const answer = await callUnary(handler, method, message)
-  assert.ok('code' in answer, 'it was to be refused')
-  return answer as Status
-}
+const { ask, refused } = asker(() => handler)
 
 describe('members, alarms and snapshots', () => {
   it('lists members, tells its status, streams a snapshot', async () => {

@@ -172,3 +172,30 @@ export class StreamCall<Q extends Fields, A extends Fields> {
     return statusOf(await this.#response)
   }
 }
+
+type Shape<Q extends Fields, A extends Fields> = readonly [string, Message<Q>, Message<A>]
+export type Asking = { readonly token?: string | undefined; readonly at?: HttpHandler }
+
+/** Calls that are expected to be answered, and calls that are expected to be refused. */
+export function asker(handler: () => HttpHandler) {
+  return {
+    async ask<Q extends Fields, A extends Fields>(
+      method: Shape<Q, A>,
+      message: Partial<MessageOf<Message<Q>>>,
+      { token, at = handler() }: Asking = {},
+    ): Promise<MessageOf<Message<A>>> {
+      const answer = await callUnary(at, method, message, token)
+      assert.ok(!('code' in answer), `${method[0]}: ${JSON.stringify(answer)}`)
+      return answer as MessageOf<Message<A>>
+    },
+    async refused<Q extends Fields, A extends Fields>(
+      method: Shape<Q, A>,
+      message: Partial<MessageOf<Message<Q>>>,
+      { token, at = handler() }: Asking = {},
+    ): Promise<Status> {
+      const answer = await callUnary(at, method, message, token)
+      assert.ok('code' in answer, `${method[0]} was to be refused`)
+      return answer as Status
+    },
+  }
+}
