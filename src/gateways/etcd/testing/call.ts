@@ -2,6 +2,7 @@
 // once, so that tests see what a client would see, and when.
 
 import assert from 'node:assert/strict'
+import { inspect } from 'node:util'
 import {
   decodeBytes,
   encodeBytes,
@@ -185,7 +186,7 @@ export function asker(handler: () => HttpHandler) {
       { token, at = handler() }: Asking = {},
     ): Promise<MessageOf<Message<A>>> {
       const answer = await callUnary(at, method, message, token)
-      assert.ok(!('code' in answer), `${method[0]}: ${JSON.stringify(answer)}`)
+      assert.ok(!('code' in answer), `${method[0]}: ${inspect(answer)}`)
       return answer as MessageOf<Message<A>>
     },
     async refused<Q extends Fields, A extends Fields>(
