@@ -6,6 +6,8 @@ import { Command, CommanderError } from 'commander'
 import { Fault } from '../base/index.ts'
 import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
+import { addServiceCommands } from './service-command.ts'
+import { addSupportCommands } from './support-command.ts'
 import { reportFailure } from './terminal.ts'
 
 const defaultDataDir = '.atoll'
@@ -105,7 +107,7 @@ program
   .option('--encryption-key-file <file>', keyHelp)
   .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
   .option('--read-lease <ratio>', readLeaseHelp)
-  .option('--log <format>', "'text' or 'json', to standard error", 'text')
+  .option('--log <format>', "to standard error: 'text', 'json' or 'journal' (systemd's)", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
   .addHelpText(
     'after',
@@ -217,6 +219,8 @@ function readSnapshots({ dataDir, snapshotDir, json }: SnapshotFlags) {
 }
 
 addNamespaceCommands(raft, { defaultDataDir, finish, readId })
+addServiceCommands(program, finish)
+addSupportCommands(program, { defaultDataDir, finish })
 
 type RecoverFlags = {
   readonly dataDir: string
@@ -296,7 +300,7 @@ function readNode(flags: Flags): Parameters<typeof import('./node-command.ts').r
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
     snapshotDir: readPath(text('snapshotDir')),
     readLease: readLeaseOf(text('readLease')),
-    log: flags.log === 'json' ? 'json' : 'text',
+    log: flags.log === 'json' || flags.log === 'journal' ? flags.log : 'text',
     level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
   }
 }

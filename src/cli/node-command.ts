@@ -5,7 +5,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { Fault, isFault, toFault } from '../base/index.ts'
 import type { Disk } from '../host/index.ts'
-import { createLoopThreads, createRealHost } from '../host/real/index.ts'
+import { createLoopThreads, createRealHost, type JournalFormat } from '../host/real/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
 import { readEncryptionKey } from './encryption-key.ts'
 import { acquireLock, type Lock } from './lock.ts'
@@ -26,7 +26,7 @@ export type NodeCommandOptions = {
   readonly snapshotDir?: string | undefined
   /** Present: reads by leases, on all nodes alike. */
   readonly readLease?: { readonly clockDriftRatio: number } | undefined
-  readonly log: 'text' | 'json'
+  readonly log: JournalFormat
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
 }
 

@@ -1,3 +1,3 @@
 export { createLoopThreads } from '../loop-threads.ts'
-export type { JournalLevel, JournalOptions } from './journal.ts'
+export type { JournalFormat, JournalLevel, JournalOptions } from './journal.ts'
 export { createRealHost, type RealHostOptions } from './real-host.ts'

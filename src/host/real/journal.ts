@@ -1,13 +1,16 @@
 // What a node says about itself, as lines for people or as JSON, on standard error (standard output
 // belongs to the command's answer). A line is one event; control characters inside fields are escaped,
-// so that nothing a peer or client sends can forge a line.
+// so that nothing a peer or client sends can forge a line. For systemd's journal, which knows the time, a line
+// begins with its priority (sd-daemon(3)).
 
 import type { Journal, JournalFields } from '../host.ts'
 
 export type JournalLevel = 'debug' | 'notice' | 'warning' | 'error'
 
+export type JournalFormat = 'text' | 'json' | 'journal'
+
 export type JournalOptions = {
-  readonly format: 'text' | 'json'
+  readonly format: JournalFormat
   /** Events below this level are not written. */
   readonly level: JournalLevel
   /** Receives whole lines without their line end. Default: standard error. */
@@ -24,7 +27,7 @@ const ranks: Readonly<Record<JournalLevel, number>> = { debug: 0, notice: 1, war
 export function createJournal(options: JournalOptions, end: FatalEnd): Journal {
   const rankMin = ranks[options.level]
   const write = options.write ?? writeToStandardError
-  const line = options.format === 'json' ? jsonLine : textLine
+  const line = { text: textLine, json: jsonLine, journal: priorityLine }[options.format]
   return {
     event(level, event, fields = {}) {
       if (ranks[level] >= rankMin) write(line({ level, event, fields, name: options.name }))
@@ -48,9 +51,24 @@ export function writeToStandardError(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
-function textLine({ level, event, fields, name }: Line): string {
-  const time = new Date().toISOString().slice(11, 23)
-  let text = `${time} ${name === undefined ? '' : `${name} `}${level} ${event}`
+function textLine(line: Line): string {
+  return `${new Date().toISOString().slice(11, 23)} ${timelessLine(line)}`
+}
+
+/** syslog(3). */
+const priorities: Readonly<Record<JournalLevel, number>> = {
+  debug: 7,
+  notice: 5,
+  warning: 4,
+  error: 3,
+}
+
+function priorityLine(line: Line): string {
+  return `<${priorities[line.level]}>${timelessLine(line)}`
+}
+
+function timelessLine({ level, event, fields, name }: Line): string {
+  let text = `${name === undefined ? '' : `${name} `}${level} ${event}`
   for (const [key, value] of Object.entries(fields)) text += ` ${key}=${textValue(value)}`
   return text
 }

@@ -1,0 +1,133 @@
+// `atoll service install` and `uninstall`: a node under systemd on this machine. Installing twice is harmless, and
+// uninstalling never touches the data.
+
+import { spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { Fault } from '../base/index.ts'
+import { writeText } from './files.ts'
+import {
+  renderUnit,
+  serviceDataDir,
+  serviceName,
+  type ServicePlan,
+  serviceUser,
+} from './service-unit.ts'
+import { answer, tell } from './terminal.ts'
+
+type Finish = (run: () => Promise<number>) => Promise<void>
+type InstallFlags = {
+  readonly dataDir: string
+  readonly user: string
+  readonly start: boolean
+  readonly print?: boolean
+}
+
+const unitPath = `/etc/systemd/system/${serviceName}`
+/** systemd manages this machine: sd_booted(3). */
+const bootedPath = '/run/systemd/system'
+
+export function addServiceCommands(program: Command, finish: Finish): void {
+  const service = program
+    .command('service')
+    .description('A node that systemd starts with the machine.')
+  service
+    .command('install')
+    .description('Write the unit, make its user and directory, enable and start it.')
+    .option('--data-dir <dir>', "the node's directory", serviceDataDir)
+    .option('--user <name>', 'the account that it runs as; made when there is none', serviceUser)
+    .option('--no-start', 'enable it for the next boot only')
+    .option('--print', 'print the unit and change nothing')
+    .addHelpText(
+      'after',
+      `
+A node without a cluster waits: pair it on its setup page (port 7777), or run \`atoll admin init\` or
+\`atoll admin join\` on the same directory. What it says is in the journal: journalctl -u atoll
+
+Examples:
+  sudo atoll service install
+  sudo atoll service install --data-dir /srv/atoll
+  atoll service install --print
+`,
+    )
+    .action(async (flags: InstallFlags) => await finish(async () => install(flags)))
+  service
+    .command('uninstall')
+    .description('Stop it and remove the unit. The data stays.')
+    .addHelpText('after', '\nExamples:\n  sudo atoll service uninstall\n')
+    .action(async () => await finish(async () => uninstall()))
+}
+
+function install(flags: InstallFlags): number {
+  const plan: ServicePlan = {
+    command: ownCommand(),
+    dataDir: resolve(flags.dataDir),
+    user: flags.user,
+  }
+  const unit = renderUnit(plan)
+  if (flags.print === true) {
+    answer(unit)
+    return 0
+  }
+  requireRoot('install')
+  ensureUser(plan)
+  mkdirSync(plan.dataDir, { recursive: true })
+  chmodSync(plan.dataDir, 0o700)
+  run('chown', ['-R', `${plan.user}:${plan.user}`, plan.dataDir])
+  writeText(unitPath, unit)
+  tell(`atoll: wrote ${unitPath}`)
+  if (!existsSync(bootedPath)) {
+    tell(`atoll: systemd does not run this machine now; once it does: systemctl enable --now atoll`)
+    return 0
+  }
+  run('systemctl', ['daemon-reload'])
+  run('systemctl', ['enable', ...(flags.start ? ['--now'] : []), serviceName])
+  tell(
+    `atoll: ${flags.start ? 'started' : 'enabled'}; it writes to the journal: journalctl -u atoll`,
+  )
+  return 0
+}
+
+function uninstall(): number {
+  requireRoot('uninstall')
+  if (!existsSync(unitPath)) {
+    throw new Fault('not-found', `${unitPath} does not exist`, {
+      next: 'a package brings its own unit: remove the package instead',
+    })
+  }
+  if (existsSync(bootedPath)) run('systemctl', ['disable', '--now', serviceName])
+  rmSync(unitPath)
+  if (existsSync(bootedPath)) run('systemctl', ['daemon-reload'])
+  tell('atoll: the service is gone; its data is where it was')
+  return 0
+}
+
+/** How this program is started: the installed command, or this checkout's. */
+function ownCommand(): readonly string[] {
+  const root = join(import.meta.dirname, '..', '..')
+  const isPackage = root === '/usr/lib/atoll' && existsSync('/usr/bin/atoll')
+  return isPackage ? ['/usr/bin/atoll'] : [process.execPath, join(root, 'scripts', 'atoll.mjs')]
+}
+
+function requireRoot(verb: string): void {
+  if (process.getuid?.() === 0) return
+  throw new Fault('denied', `\`atoll service ${verb}\` changes the system`, {
+    next: `sudo atoll service ${verb}`,
+  })
+}
+
+function ensureUser({ user, dataDir }: ServicePlan): void {
+  if (spawnSync('id', ['-u', user]).status === 0) return
+  const shell = '/usr/sbin/nologin'
+  run('useradd', ['--system', '--user-group', '--home-dir', dataDir, '--shell', shell, user])
+  tell(`atoll: made the user ${user}`)
+}
+
+/** Fault 'internal' with what the program said. */
+function run(program: string, args: readonly string[]): void {
+  const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' })
+  if (status === 0) return
+  const said = error?.message ?? stderr.trim()
+  throw new Fault('internal', `${program} ${args.join(' ')} failed: ${said}`)
+}
