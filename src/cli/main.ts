@@ -6,7 +6,7 @@ import { Command, CommanderError } from 'commander'
 import { Fault } from '../base/index.ts'
 import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
-import { addServiceCommands } from './service-command.ts'
+import { addUnitCommands } from './systemd-commands.ts'
 import { addSupportCommands } from './support-command.ts'
 import { reportFailure } from './terminal.ts'
 
@@ -219,7 +219,7 @@ function readSnapshots({ dataDir, snapshotDir, json }: SnapshotFlags) {
 }
 
 addNamespaceCommands(raft, { defaultDataDir, finish, readId })
-addServiceCommands(program, finish)
+addUnitCommands(program, finish)
 addSupportCommands(program, { defaultDataDir, finish })
 
 type RecoverFlags = {

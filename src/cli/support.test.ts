@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { isFault } from '../base/index.ts'
-import { renderUnit } from './service-unit.ts'
+import { renderUnit } from './systemd-unit.ts'
 import { bundle } from './support-bundle.ts'
 import { type TarEntry, tarOf } from './tar.ts'
 

@@ -22,7 +22,7 @@ import {
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
-import { renderUnit, serviceDataDir, serviceName, serviceUser } from '../../src/cli/service-unit.ts'
+import { renderUnit, unitDataDir, unitName, unitUser } from '../../src/cli/systemd-unit.ts'
 import { type TarEntry, tarOf } from '../../src/cli/tar.ts'
 import { root } from '../steps.ts'
 import { isHelpGiven } from '../usage.ts'
@@ -102,7 +102,7 @@ function dataEntries(facts: Facts): readonly TarEntry[] {
   for (const relative of ownFiles()) copy(relative)
   for (const relative of packageFiles()) copy(relative)
   add('usr/bin/atoll', Buffer.from(launcher()), 0o755)
-  add(`usr/lib/systemd/system/${serviceName}`, Buffer.from(unit()))
+  add(`usr/lib/systemd/system/${unitName}`, Buffer.from(unit()))
   for (const name of ['README.md', 'CHANGELOG.md']) {
     add(`usr/share/doc/atoll/${name}`, readFileSync(join(root, name)))
   }
@@ -157,8 +157,8 @@ function launcher(): string {
 function unit(): string {
   return renderUnit({
     command: ['/usr/bin/atoll'],
-    dataDir: serviceDataDir,
-    user: serviceUser,
+    dataDir: unitDataDir,
+    user: unitUser,
   })
 }
 

@@ -1,19 +1,19 @@
 // What the Debian package does on the machine around its files: deb-postinst(5), deb-prerm(5), deb-postrm(5).
 
-import { serviceDataDir, serviceName, serviceUser } from '../../src/cli/service-unit.ts'
+import { unitDataDir, unitName, unitUser } from '../../src/cli/systemd-unit.ts'
 
 export const afterInstall = `#!/bin/sh
 set -e
 if [ "$1" = configure ]; then
-  if ! getent passwd ${serviceUser} >/dev/null; then
-    useradd --system --user-group --home-dir ${serviceDataDir} --shell /usr/sbin/nologin ${serviceUser}
+  if ! getent passwd ${unitUser} >/dev/null; then
+    useradd --system --user-group --home-dir ${unitDataDir} --shell /usr/sbin/nologin ${unitUser}
   fi
-  mkdir -p ${serviceDataDir}
-  chown ${serviceUser}:${serviceUser} ${serviceDataDir}
-  chmod 0700 ${serviceDataDir}
+  mkdir -p ${unitDataDir}
+  chown ${unitUser}:${unitUser} ${unitDataDir}
+  chmod 0700 ${unitDataDir}
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl try-restart ${serviceName}
+    systemctl try-restart ${unitName}
   fi
   [ -n "$2" ] || echo "atoll: start it with: systemctl enable --now atoll"
 fi
@@ -21,7 +21,7 @@ fi
 export const beforeRemove = `#!/bin/sh
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  systemctl disable --now ${serviceName} || true
+  systemctl disable --now ${unitName} || true
 fi
 `
 export const afterRemove = `#!/bin/sh
@@ -29,7 +29,7 @@ set -e
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload || true
 fi
-if [ "$1" = purge ] && [ -d ${serviceDataDir} ]; then
-  echo "atoll: the data in ${serviceDataDir} was left where it is"
+if [ "$1" = purge ] && [ -d ${unitDataDir} ]; then
+  echo "atoll: the data in ${unitDataDir} was left where it is"
 fi
 `

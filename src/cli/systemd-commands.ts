@@ -7,13 +7,7 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Fault } from '../base/index.ts'
 import { writeText } from './files.ts'
-import {
-  renderUnit,
-  serviceDataDir,
-  serviceName,
-  type ServicePlan,
-  serviceUser,
-} from './service-unit.ts'
+import { renderUnit, unitDataDir, unitName, type UnitPlan, unitUser } from './systemd-unit.ts'
 import { answer, tell } from './terminal.ts'
 
 type Finish = (run: () => Promise<number>) => Promise<void>
@@ -24,19 +18,19 @@ type InstallFlags = {
   readonly print?: boolean
 }
 
-const unitPath = `/etc/systemd/system/${serviceName}`
+const unitPath = `/etc/systemd/system/${unitName}`
 /** systemd manages this machine: sd_booted(3). */
 const bootedPath = '/run/systemd/system'
 
-export function addServiceCommands(program: Command, finish: Finish): void {
-  const service = program
+export function addUnitCommands(program: Command, finish: Finish): void {
+  const commands = program
     .command('service')
     .description('A node that systemd starts with the machine.')
-  service
+  commands
     .command('install')
     .description('Write the unit, make its user and directory, enable and start it.')
-    .option('--data-dir <dir>', "the node's directory", serviceDataDir)
-    .option('--user <name>', 'the account that it runs as; made when there is none', serviceUser)
+    .option('--data-dir <dir>', "the node's directory", unitDataDir)
+    .option('--user <name>', 'the account that it runs as; made when there is none', unitUser)
     .option('--no-start', 'enable it for the next boot only')
     .option('--print', 'print the unit and change nothing')
     .addHelpText(
@@ -52,7 +46,7 @@ Examples:
 `,
     )
     .action(async (flags: InstallFlags) => await finish(async () => install(flags)))
-  service
+  commands
     .command('uninstall')
     .description('Stop it and remove the unit. The data stays.')
     .addHelpText('after', '\nExamples:\n  sudo atoll service uninstall\n')
@@ -60,7 +54,7 @@ Examples:
 }
 
 function install(flags: InstallFlags): number {
-  const plan: ServicePlan = {
+  const plan: UnitPlan = {
     command: ownCommand(),
     dataDir: resolve(flags.dataDir),
     user: flags.user,
@@ -82,7 +76,7 @@ function install(flags: InstallFlags): number {
     return 0
   }
   run('systemctl', ['daemon-reload'])
-  run('systemctl', ['enable', ...(flags.start ? ['--now'] : []), serviceName])
+  run('systemctl', ['enable', ...(flags.start ? ['--now'] : []), unitName])
   tell(
     `atoll: ${flags.start ? 'started' : 'enabled'}; it writes to the journal: journalctl -u atoll`,
   )
@@ -96,7 +90,7 @@ function uninstall(): number {
       next: 'a package brings its own unit: remove the package instead',
     })
   }
-  if (existsSync(bootedPath)) run('systemctl', ['disable', '--now', serviceName])
+  if (existsSync(bootedPath)) run('systemctl', ['disable', '--now', unitName])
   rmSync(unitPath)
   if (existsSync(bootedPath)) run('systemctl', ['daemon-reload'])
   tell('atoll: the service is gone; its data is where it was')
@@ -117,7 +111,7 @@ function requireRoot(verb: string): void {
   })
 }
 
-function ensureUser({ user, dataDir }: ServicePlan): void {
+function ensureUser({ user, dataDir }: UnitPlan): void {
   if (spawnSync('id', ['-u', user]).status === 0) return
   const shell = '/usr/sbin/nologin'
   run('useradd', ['--system', '--user-group', '--home-dir', dataDir, '--shell', shell, user])

@@ -5,25 +5,25 @@
 
 import { Fault } from '../base/index.ts'
 
-export type ServicePlan = {
+export type UnitPlan = {
   /** The command and its leading arguments: '/usr/bin/atoll'. */
   readonly command: readonly string[]
   readonly dataDir: string
   readonly user: string
 }
 
-export const serviceName = 'atoll.service'
-export const serviceUser = 'atoll'
-export const serviceDataDir = '/var/lib/atoll'
+export const unitName = 'atoll.service'
+export const unitUser = 'atoll'
+export const unitDataDir = '/var/lib/atoll'
 
 /** Fault 'invalid' for a path or name that a unit cannot carry. */
-export function renderUnit({ command, dataDir, user }: ServicePlan): string {
+export function renderUnit({ command, dataDir, user }: UnitPlan): string {
   if (!dataDir.startsWith('/')) throw new Fault('invalid', `${dataDir} is not an absolute path`)
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(user)) {
     throw new Fault('invalid', `${user} is not a name of a user`)
   }
   const start = [...command, 'start', '--data-dir', dataDir, '--log', 'journal'].map(quoteWord)
-  const isDefaultDir = dataDir === serviceDataDir
+  const isDefaultDir = dataDir === unitDataDir
   const isAtHome = [dataDir, ...command].some((path) => /^\/(home|root)\//.test(path))
   return `[Unit]
 Description=Atoll node
