@@ -12,8 +12,9 @@ import { isFault } from '../base/index.ts'
 import { type Cluster, updateMember, votersMax } from '../cluster/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
-import type { Group, GroupStatus, Raft } from '../raft/index.ts'
+import type { Group, Raft } from '../raft/index.ts'
 import type { Rpc } from '../rpc/index.ts'
+import { heirOf } from './heir.ts'
 import { isInStepWithRoles, planWithRoles, readRoles } from './etcd-roles.ts'
 
 type Deps = {
@@ -128,15 +129,6 @@ async function maybeChange(
   // Whoever leads then makes the change: a leader that removes itself would leave the group without one.
   if (heir !== undefined) await group.transferLeadership(heir)
   else await group.changeMembers(change)
-}
-
-/** Of the voters that may, the one that has most of the log. */
-function heirOf(
-  { voters, match }: GroupStatus,
-  isHeir: (id: NodeId) => boolean,
-): NodeId | undefined {
-  const others = voters.filter(isHeir)
-  return others.sort((a, b) => (match.get(b) ?? 0) - (match.get(a) ?? 0) || a - b)[0]
 }
 
 async function maybeWelcome({

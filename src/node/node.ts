@@ -42,6 +42,7 @@ import { type NodeConfig, pathsOf, planReserves, snapshotsPathOf } from './confi
 import { firstPeers } from './first-peers.ts'
 import { etcdNamespace } from './namespaces.ts'
 import { UserNamespaces } from './user-namespaces.ts'
+import { handOver } from './heir.ts'
 import { type Lane, startLane } from './lane.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
@@ -142,6 +143,7 @@ async function openCore(
   closers.add(() => raft.close())
   const { keyspaces, own } = await openKeyspaces(config, { host, raft, rpc, store, values })
   closers.add(() => keyspaces.close())
+  closers.add(() => handOver({ host, raft, rpc, self }))
   const system = await keyspaces.open(systemNamespace)
   await keyspaces.open(firstObjectsNamespace)
   const lane = undefined

@@ -215,7 +215,7 @@ export function randomFile(bytes: number): Buffer {
   return randomBytes(bytes)
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   return existsSync(`/proc/${pid}/exe`) && alive(pid)
 }
 
