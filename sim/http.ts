@@ -2,7 +2,7 @@
 // crashes never settles there; the caller's own deadline ends it as 'unknown'.
 
 import { concatBytes, Fault } from '../src/base/index.ts'
-import type { Address, Http, HttpHandler, HttpResponse, Listener } from '../src/host/index.ts'
+import type { Address, Http, HttpHandler, HttpListener, HttpResponse } from '../src/host/index.ts'
 import type { SimHost } from './sim-host.ts'
 import type { World } from './world.ts'
 
@@ -77,7 +77,7 @@ export class HttpServers {
     host: SimHost,
     address: Address,
     options: { readonly handler: HttpHandler; readonly tls?: unknown },
-  ): Promise<Listener> {
+  ): Promise<HttpListener> {
     const key = keyOf(address)
     if (this.#serving.has(key)) {
       throw new Fault('exists', `port ${address.port} is taken`, {
@@ -90,6 +90,7 @@ export class HttpServers {
       close: async () => {
         if (this.#serving.get(key)?.host === host) this.#serving.delete(key)
       },
+      replaceTls() {},
     }
   }
 }

@@ -8,12 +8,12 @@ import { clusterId, Fault, type NodeId, nodeId, type Random } from '../src/base/
 import type {
   Address,
   ByteConnection,
+  CertifiedTransport,
   Connection,
   Listener,
   Network,
   PeerIdentity,
   PlainNetwork,
-  Transport,
   TransportConnectOptions,
 } from '../src/host/index.ts'
 import type { SimHost } from './sim-host.ts'
@@ -57,13 +57,14 @@ export class SimNetwork {
     return { secured: (identity) => this.#securedBy(host, identity), plain }
   }
 
-  #securedBy(host: SimHost, identity: PeerIdentity): Transport {
+  #securedBy(host: SimHost, identity: PeerIdentity): CertifiedTransport {
     return {
       self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
       listen: (address, { onConnection }) => {
         return this.#listen(host, address, { identity, onConnection })
       },
       connect: (address, options) => this.#connect(host, address, { ...options, identity }),
+      replace() {},
     }
   }
 

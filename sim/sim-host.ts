@@ -4,6 +4,7 @@
 import { hmacSha256, isFault, type Random, toFault } from '../src/base/index.ts'
 import {
   createLoopThreads,
+  createSignedPki,
   type Clock,
   type Disk,
   type Host,
@@ -13,6 +14,7 @@ import {
   type MemoryMeter,
   type Network,
   type Passwords,
+  type Pki,
   type Threads,
 } from '../src/host/index.ts'
 import { SimClock } from './clock.ts'
@@ -32,6 +34,7 @@ export class SimHost implements Host, EventOwner {
   readonly network: Network
   readonly http: Http
   readonly threads: Threads
+  readonly pki: Pki
   readonly journal: Journal
   readonly memory: MemoryMeter = { residentBytes: () => 64 * 1024 * 1024 }
   readonly passwords: Passwords = {
@@ -52,6 +55,7 @@ export class SimHost implements Host, EventOwner {
     this.network = world.network.ofNode(this)
     this.http = world.http.ofNode(this)
     this.threads = createLoopThreads(this)
+    this.pki = createSignedPki(this.random)
     this.journal = {
       event: (level, event, fields) => this.#record(level, event, fields),
       fatal: (event, error) => this.#fatal(event, error),

@@ -1,4 +1,4 @@
-// AES-256-GCM (NIST SP 800-38D) and X25519 (RFC 7748): pure, synchronous, deterministic, like hash.ts. Keys
+// AES-256-GCM (NIST SP 800-38D), X25519 (RFC 7748), Ed25519 (RFC 8032): pure, synchronous, deterministic, like hash.ts. Keys
 // and nonces are the caller's: a nonce must never be used twice with one key.
 
 import {
@@ -9,6 +9,8 @@ import {
   createSecretKey,
   diffieHellman,
   type KeyObject,
+  sign,
+  verify,
 } from 'node:crypto'
 
 export const cipherKeyBytes = 32
@@ -66,6 +68,8 @@ export function openSealed(
 /** PKCS 8 and SPKI around the 32 raw bytes (RFC 8410). */
 const privatePrefix = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const publicPrefix = Buffer.from('302a300506032b656e032100', 'hex')
+const signingPrivatePrefix = Buffer.from('302e020100300506032b657004220420', 'hex')
+const signingPublicPrefix = Buffer.from('302a300506032b6570032100', 'hex')
 
 export type X25519Pair = { readonly publicKey: Uint8Array; readonly privateKey: KeyObject }
 
@@ -88,5 +92,38 @@ export function x25519Agree(own: X25519Pair, peer: Uint8Array): Uint8Array | und
     return shared.every((byte) => byte === 0) ? undefined : new Uint8Array(shared)
   } catch {
     return undefined
+  }
+}
+
+export const ed25519Bytes = 32
+export const ed25519SignatureBytes = 64
+
+export type Ed25519Pair = { readonly publicKey: Uint8Array; readonly privateKey: KeyObject }
+
+/** The pair whose private key (seed) is these 32 bytes. */
+export function ed25519Pair(bytes: Uint8Array): Ed25519Pair {
+  const der = Buffer.concat([signingPrivatePrefix, bytes])
+  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+  der.fill(0)
+  const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' })
+  return { publicKey: new Uint8Array(spki.subarray(signingPublicPrefix.length)), privateKey }
+}
+
+export function ed25519Sign(pair: Ed25519Pair, bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(sign(null, bytes, pair.privateKey))
+}
+
+/** False also for a key or a signature of another length. */
+export function ed25519Verify(
+  publicKey: Uint8Array,
+  bytes: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  if (publicKey.length !== ed25519Bytes || signature.length !== ed25519SignatureBytes) return false
+  try {
+    const key = Buffer.concat([signingPublicPrefix, publicKey])
+    return verify(null, bytes, createPublicKey({ key, format: 'der', type: 'spki' }), signature)
+  } catch {
+    return false
   }
 }

@@ -25,6 +25,8 @@ export {
   planRemoval,
 } from './core/leaving-plan.ts'
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
+export { authorityName, clusterOfAuthority, memberOfUris, nodeUri } from './core/identity-names.ts'
+export { formatJoinToken, type JoinToken, parseJoinToken } from './core/join-token.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
 export { checkLabels, checkRule, ruleOf, unmetLabels } from './core/placement-rule.ts'
@@ -38,6 +40,29 @@ export {
   type Topology,
   topologyDefaults,
 } from './core/topology.ts'
+export type {
+  Approval,
+  AuthorityStep,
+  AuthorityView,
+  CertificateView,
+  ClusterConfig,
+  ConfigVersion,
+  EnrolmentDesk,
+  EnrolmentSettings,
+  EnrolmentState,
+  EnrolmentView,
+  JoinAnswer,
+  JoinClient,
+  JoinFields,
+  JoinKeys,
+  JoinMember,
+  JsonValue,
+  PinnedServer,
+  RenewAnswer,
+  RenewRequest,
+  TokenOptions,
+  TokenView,
+} from './enrolment.ts'
 export { type FoundingOptions, foundCluster, readLocalMembers } from './found-cluster.ts'
 export {
   type Added,

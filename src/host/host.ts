@@ -21,6 +21,7 @@ export type Host = {
   readonly journal: Journal
   readonly memory: MemoryMeter
   readonly passwords: Passwords
+  readonly pki: Pki
 }
 
 export type Clock = {
@@ -101,7 +102,7 @@ export type Network = {
    * TLS 1.3 with certificates on both sides. The peer's id is proved by its certificate's SAN URI
    * `atoll://<clusterId>/node/<nodeId>`, signed by the cluster's authority.
    */
-  secured(identity: NodeIdentity): Transport
+  secured(identity: NodeIdentity): CertifiedTransport
   /** Bytes without any protection, for transports that authenticate and encrypt by themselves. */
   readonly plain: PlainNetwork
 }
@@ -121,6 +122,15 @@ export type Transport = {
   /** Fault 'unavailable' when nobody answers within timeoutMs, 'unauthenticated' for a wrong identity. */
   connect(address: Address, options: TransportConnectOptions): Promise<Connection>
 }
+/** A transport whose certificates can be replaced while it runs. */
+export type CertifiedTransport = Transport & {
+  /**
+   * The same node with newer certificates: every handshake from now on, on listeners too, shows these and trusts
+   * their authorities. Connections stay as they are.
+   */
+  replace(identity: NodeIdentity): void
+}
+
 export type TransportListenOptions = {
   readonly onConnection: (connection: Connection) => void
   readonly sharesPort?: PortSharing
@@ -242,9 +252,15 @@ export type HttpServerOptions = {
   readonly sharesPort?: PortSharing
 }
 
+/** A listener of HTTP whose certificate can be replaced. */
+export type HttpListener = Listener & {
+  /** Handshakes from now on show this certificate; connections stay. Nothing without TLS. */
+  replaceTls(tls: NonNullable<HttpServerOptions['tls']>): void
+}
+
 export type Http = {
   /** Fault 'exists' with field {port} when the address is taken, also when its holder shares ports. */
-  serve(address: Address, options: HttpServerOptions): Promise<Listener>
+  serve(address: Address, options: HttpServerOptions): Promise<HttpListener>
   /**
    * A connection of HTTP/2 to a server of others (a database, an identity provider; nodes talk by Network).
    * Faults 'unavailable' when nobody answers within timeoutMs, 'unauthenticated' for a certificate of another
@@ -376,3 +392,81 @@ export type Passwords = {
 }
 
 export type MemoryMeter = { residentBytes(): number }
+
+// ---- certificates ----
+
+export type PemPair = { readonly certificatePem: string; readonly privateKeyPem: string }
+
+/**
+ * X.509 (RFC 5280), EC P-256 keys, ECDSA with SHA-256. Private keys and requests are PKCS 8 and PKCS 10 in PEM. Loaded
+ * on first use, because most nodes issue nothing. The simulator's has certificates of its own form, whose
+ * signatures are verified just the same (signed-pki.ts).
+ */
+export type Pki = {
+  /** Signs itself; may sign leaves and nothing below them. */
+  makeAuthority(subject: {
+    readonly subjectName: string
+    readonly notBeforeMs: number
+    readonly notAfterMs: number
+  }): Promise<PemPair>
+  /** A new key, and a request that proves its possession. The key is for this node's disk alone. */
+  makeRequest(subjectName: string): Promise<CertificateRequest>
+  /**
+   * Who asks, once the request's signature has proved that it has the key. Fault 'invalid' for what is no
+   * request, or not proved, or another kind of key. `requestPem` is at most 16 KiB.
+   */
+  readRequest(
+    requestPem: string,
+  ): Promise<{ readonly subjectName: string; readonly keyHash: string }>
+  /** ECDSA with SHA-256 over the bytes: 64 bytes, the two numbers one after the other. */
+  sign(privateKeyPem: string, bytes: Uint8Array): Promise<Uint8Array>
+  /** Whether the key that `requestPem` asks for made this signature. */
+  isSignedBy(
+    requestPem: string,
+    signed: { readonly bytes: Uint8Array; readonly signature: Uint8Array },
+  ): Promise<boolean>
+  /** A certificate for the request's key. Nothing else of the request is believed. */
+  issue(
+    authority: PemPair,
+    leaf: CertificateLeaf & { readonly requestPem: string },
+  ): Promise<string>
+  /** The first certificate of the text, whoever signed it. Fault 'invalid' for anything else. */
+  readCertificate(certificatePem: string): Promise<Certificate>
+  /**
+   * The first certificate of the text, if one of `authorityPem` signed it and it is valid at `atMs`; Fault
+   * 'unauthenticated' otherwise.
+   */
+  verify(
+    certificatePem: string,
+    under: { readonly authorityPem: string; readonly atMs: number },
+  ): Promise<Certificate>
+}
+
+export type CertificateRequest = { readonly requestPem: string; readonly privateKeyPem: string }
+
+export type CertificateLeaf = {
+  readonly subjectName: string
+  readonly uris: readonly string[]
+  /** Addresses and names of hosts. Fault 'invalid' for what is neither. */
+  readonly hosts: readonly string[]
+  /** 'node': both ends of a connection between nodes; 'server': the serving end only. */
+  readonly usage: 'node' | 'server'
+  readonly notBeforeMs: number
+  /** Cut to the authority's own end. */
+  readonly notAfterMs: number
+}
+
+export type Certificate = {
+  /** Lower-case hexadecimal, without leading zeros. */
+  readonly serial: string
+  readonly subjectName: string
+  readonly uris: readonly string[]
+  readonly hosts: readonly string[]
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  readonly isAuthority: boolean
+  /** SHA-256 of its SubjectPublicKeyInfo, lower-case hexadecimal: names the key whoever signs it. */
+  readonly keyHash: string
+  /** SHA-256 of the whole certificate, lower-case hexadecimal. */
+  readonly hash: string
+}

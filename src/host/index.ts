@@ -1,6 +1,10 @@
 export type {
   Address,
   ByteConnection,
+  Certificate,
+  CertificateLeaf,
+  CertificateRequest,
+  CertifiedTransport,
   Clock,
   Connection,
   Disk,
@@ -13,6 +17,7 @@ export type {
   HttpClientOptions,
   HttpConnection,
   HttpHandler,
+  HttpListener,
   HttpRequest,
   HttpResponse,
   HttpServerOptions,
@@ -24,6 +29,8 @@ export type {
   NodeIdentity,
   Passwords,
   PeerIdentity,
+  PemPair,
+  Pki,
   PlainNetwork,
   Port,
   PortSharing,
@@ -35,4 +42,5 @@ export type {
   TransportListenOptions,
 } from './host.ts'
 export { createLoopPorts, createLoopThreads } from './loop-threads.ts'
+export { createSignedPki } from './signed-pki.ts'
 export { createRefusals, type Refusals } from './refusals.ts'

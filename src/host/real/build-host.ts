@@ -3,7 +3,7 @@
 
 import { realpathSync } from 'node:fs'
 import { mkdirSync } from 'node:fs'
-import type { Host, Http, Journal, Network } from '../host.ts'
+import type { CertifiedTransport, Host, Http, Journal, Network } from '../host.ts'
 import { realClock } from './clock.ts'
 import { createDisk } from './disk.ts'
 import {
@@ -13,6 +13,7 @@ import {
   writeToStandardError,
 } from './journal.ts'
 import { realPasswords } from './passwords.ts'
+import { realPki } from './pki.ts'
 import { realRandom } from './random.ts'
 import { systemFault } from './system-fault.ts'
 import { createThreads } from './threads.ts'
@@ -43,6 +44,7 @@ export function buildHost(parts: HostParts): Host {
     journal,
     memory: { residentBytes: () => process.memoryUsage.rss() },
     passwords: realPasswords,
+    pki: realPki,
   }
 }
 
@@ -53,12 +55,24 @@ function createLazyNetwork(journal: Journal): Network {
     return loading
   }
   return {
-    secured: (identity) => ({
-      self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
-      listen: async (address, options) => (await load()).secured(identity).listen(address, options),
-      connect: async (address, options) =>
-        (await load()).secured(identity).connect(address, options),
-    }),
+    secured(identity) {
+      let newest = identity
+      let transport: Promise<CertifiedTransport> | undefined
+      const open = (): Promise<CertifiedTransport> => {
+        transport ??= load().then((network) => network.secured(newest))
+        return transport
+      }
+      return {
+        self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
+        listen: async (address, options) => (await open()).listen(address, options),
+        connect: async (address, options) => (await open()).connect(address, options),
+        replace(renewed) {
+          newest = renewed
+          // A failure to load is told by listen() and connect().
+          transport?.then((opened) => opened.replace(renewed)).catch(() => undefined)
+        },
+      }
+    },
     plain: {
       listen: async (address, options) => (await load()).plain.listen(address, options),
       connect: async (address, options) => (await load()).plain.connect(address, options),

@@ -8,13 +8,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Address, Http, HttpResponse, HttpServerOptions, Journal, Listener } from '../host.ts'
+import type {
+  Address,
+  Http,
+  HttpListener,
+  HttpResponse,
+  HttpServerOptions,
+  Journal,
+} from '../host.ts'
 import { Exchange } from './http-exchange.ts'
 import { rawResponse } from './http-raw.ts'
 import { DualServer } from './http2.ts'
 import { connectHttp } from './http2-client.ts'
 import { listenOn } from './listen.ts'
-import { createHttpServer, createHttpsServer } from './node-servers.ts'
+import { createHttpServer, createHttpsServer, serverSettings, TlsServer } from './node-servers.ts'
 import { errorCode } from './system-fault.ts'
 
 const headerBytesDefault = 16 * 1024
@@ -43,7 +50,7 @@ async function serveBoth(
   address: Address,
   options: HttpServerOptions,
   journal: Journal,
-): Promise<Listener> {
+): Promise<HttpListener> {
   const { tls, ...rest } = options
   const own = new HttpServer(rest, journal, tls !== undefined)
   return await new DualServer(options, journal, own).listen(address)
@@ -86,11 +93,7 @@ class HttpServer {
         ? createHttpServer(settings)
         : createHttpsServer({
             ...settings,
-            cert: tls.certificatePem,
-            key: tls.privateKeyPem,
-            // No client shows a certificate: without this Node would decode its whole list of roots.
-            ca: [],
-            minVersion: 'TLSv1.2',
+            ...serverSettings(tls),
             handshakeTimeout: handshakeMsMax,
             ALPNProtocols: ['http/1.1'],
           })
@@ -107,9 +110,15 @@ class HttpServer {
     server.on('clientError', (error, socket) => this.#onClientError(error, socket))
   }
 
-  async listen(address: Address): Promise<Listener> {
+  async listen(address: Address): Promise<HttpListener> {
     const bound = await listenOn(this.#server, address, this.#options.sharesPort)
-    return { address: bound, close: () => this.#close() }
+    return {
+      address: bound,
+      close: () => this.#close(),
+      replaceTls: (tls) => {
+        if (this.#server instanceof TlsServer) this.#server.setSecureContext(serverSettings(tls))
+      },
+    }
   }
 
   /** Before the first adopt(): its limits of time begin. */

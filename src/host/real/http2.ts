@@ -7,10 +7,10 @@
 
 import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
-import type { Address, HttpServerOptions, Journal, Listener } from '../host.ts'
+import type { Address, HttpListener, HttpServerOptions, Journal } from '../host.ts'
 import { Http2Exchange, type IncomingHeaders } from './http2-exchange.ts'
 import { listenOn } from './listen.ts'
-import { createHttp2Server, createTlsServer } from './node-servers.ts'
+import { createHttp2Server, createTlsServer, serverSettings, TlsServer } from './node-servers.ts'
 
 /** What takes over connections of HTTP/1.1. */
 export type Http1Server = {
@@ -64,12 +64,9 @@ export class DualServer {
     }
     const { clientAuthorityPem } = tls
     const server = createTlsServer({
-      cert: tls.certificatePem,
-      key: tls.privateKeyPem,
-      ca: clientAuthorityPem === undefined ? [] : [clientAuthorityPem],
+      ...serverSettings(tls),
       requestCert: clientAuthorityPem !== undefined,
       rejectUnauthorized: clientAuthorityPem !== undefined,
-      minVersion: 'TLSv1.2',
       handshakeTimeout: firstBytesMsMax,
       ALPNProtocols: ['h2', 'http/1.1'],
       noDelay: true,
@@ -83,10 +80,16 @@ export class DualServer {
     this.#server = server
   }
 
-  async listen(address: Address): Promise<Listener> {
+  async listen(address: Address): Promise<HttpListener> {
     const bound = await listenOn(this.#server, address, this.#options.sharesPort)
     this.#http1.begin()
-    return { address: bound, close: () => this.#close() }
+    return {
+      address: bound,
+      close: () => this.#close(),
+      replaceTls: (tls) => {
+        if (this.#server instanceof TlsServer) this.#server.setSecureContext(serverSettings(tls))
+      },
+    }
   }
 
   /** Streams and requests under way may end within the grace. */

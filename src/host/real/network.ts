@@ -7,7 +7,7 @@
 // In TLS 1.3 the dialling side is done before the other has judged its certificate: a refusal there
 // shows as a close soon after connect().
 
-import type { TLSSocket } from 'node:tls'
+import type { Server as TlsServer, TLSSocket } from 'node:tls'
 import { clusterId, Fault, type NodeId, nodeId } from '../../base/index.ts'
 import type {
   Address,
@@ -38,14 +38,24 @@ const handshakeMsDefault = 10_000
 export function createNetwork(journal: Journal): Network {
   const refuse = createRefusals(journal, realClock)
   return {
-    secured: (identity) => ({
-      self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
-      listen: (address, options) => listen(address, options, { identity, refuse }),
-      connect: (address, options) => dial(address, options, identity),
-    }),
+    secured(identity) {
+      const shown: Shown = { identity, servers: new Set() }
+      return {
+        self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
+        listen: (address, options) => listen(address, options, { shown, refuse }),
+        connect: (address, options) => dial(address, options, shown.identity),
+        replace(renewed) {
+          shown.identity = renewed
+          for (const server of shown.servers) server.setSecureContext(tlsOptions(renewed))
+        },
+      }
+    },
     plain: createPlainNetwork(),
   }
 }
+
+/** What a transport shows of itself, and who shows it. */
+type Shown = { identity: NodeIdentity; readonly servers: Set<TlsServer> }
 
 /** A TLS socket whose certificate was accepted. */
 class TlsConnection extends SocketConnection implements Connection {
@@ -60,8 +70,9 @@ class TlsConnection extends SocketConnection implements Connection {
 async function listen(
   address: Address,
   options: TransportListenOptions,
-  { identity, refuse }: { readonly identity: NodeIdentity; readonly refuse: Refusals },
+  { shown, refuse }: { readonly shown: Shown; readonly refuse: Refusals },
 ): Promise<Listener> {
+  const { identity } = shown
   const server = createTlsServer({
     ...tlsOptions(identity),
     requestCert: true,
@@ -84,7 +95,12 @@ async function listen(
     refuse(socket.remoteAddress ?? '', error.message)
     socket.destroy()
   })
-  return { address: await listenOn(server, address, options.sharesPort), close }
+  const bound = await listenOn(server, address, options.sharesPort)
+  // Replaced while it was binding.
+  if (shown.identity !== identity) server.setSecureContext(tlsOptions(shown.identity))
+  shown.servers.add(server)
+  server.once('close', () => shown.servers.delete(server))
+  return { address: bound, close }
 }
 
 function dial(

@@ -10,6 +10,7 @@ import type {
   SecureClientSessionOptions,
   ServerOptions,
 } from 'node:http2'
+import type { HttpServerOptions } from '../host.ts'
 
 const http = process.getBuiltinModule('node:http')
 const https = process.getBuiltinModule('node:https')
@@ -20,6 +21,19 @@ export const createHttpsServer = https.createServer
 export const statusTexts: Readonly<Record<number, string | undefined>> = http.STATUS_CODES
 export const connectTls = tls.connect
 export const createTlsServer = tls.createServer
+export const TlsServer = tls.Server
+
+/** Of a server with TLS, at its start and when its certificate is replaced. */
+export function serverSettings(given: NonNullable<HttpServerOptions['tls']>) {
+  const { certificatePem, privateKeyPem, clientAuthorityPem } = given
+  return {
+    cert: certificatePem,
+    key: privateKeyPem,
+    // Where no client shows a certificate: without this Node would decode its whole list of roots.
+    ca: clientAuthorityPem === undefined ? [] : [clientAuthorityPem],
+    minVersion: 'TLSv1.2',
+  } as const
+}
 
 /** Loaded on first use: few servers speak it. */
 export function createHttp2Server(options: ServerOptions): Http2Server {

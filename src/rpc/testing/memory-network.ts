@@ -69,6 +69,7 @@ export function createMemoryNetwork(): MemoryNetwork {
       self: { nodeId: identity.nodeId, clusterId: identity.clusterId },
       listen: (address, { onConnection }) => listen(address, { identity, onConnection }),
       connect: (address, options) => connect(address, options, identity),
+      replace() {},
     }),
     plain: {
       listen: (address, { onConnection }) => {

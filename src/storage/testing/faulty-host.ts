@@ -372,6 +372,7 @@ export function faultyHost(disk = new FaultyDisk(), seed = 1): FaultyHost {
     threads: undefined as unknown as Threads,
     memory: { residentBytes: () => 0 },
     passwords: refused('passwords'),
+    pki: refused('pki'),
     journal: {
       event() {},
       fatal(event, error): never {
