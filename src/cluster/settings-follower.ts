@@ -1,0 +1,83 @@
+// A node's copy of cluster.json: follows the namespace, takes what planBundleChange() lets it take, and has it on disk
+// before it says that it has. What is refused stays in the namespace and is told in the journal, once.
+
+import {
+  Fault,
+  isFault,
+  sha256,
+  toHex,
+  utf8Decode,
+  utf8Encode,
+  type ClusterId,
+} from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import type { Keyspace } from '../keyspace/index.ts'
+import { bundleCodec, bundleKey } from './core/enrolment-records.ts'
+import { identityFiles } from './core/identity-files.ts'
+import {
+  type Bundle,
+  bundleBytesMax,
+  planBundleChange,
+  readBundle,
+} from './core/settings-bundle.ts'
+
+export class SettingsFollower {
+  readonly #deps: { readonly host: Pick<Host, 'disk' | 'journal'>; readonly system: Keyspace }
+  readonly #clusterId: ClusterId
+  #held: Bundle | undefined
+  #digest = ''
+  #refused = ''
+
+  constructor(
+    deps: { readonly host: Pick<Host, 'disk' | 'journal'>; readonly system: Keyspace },
+    clusterId: ClusterId,
+  ) {
+    this.#deps = deps
+    this.#clusterId = clusterId
+  }
+
+  /** Of what is on disk. */
+  get held(): { readonly epoch: number; readonly digest: string } {
+    return { epoch: this.#held?.epoch ?? 0, digest: this.#digest }
+  }
+
+  /** Reads the copy on disk. One that was changed counts as none, and is replaced. */
+  async open(): Promise<void> {
+    const { disk, journal } = this.#deps.host
+    if (!(await disk.exists(identityFiles.bundle))) return
+    try {
+      const text = utf8Decode(await disk.read(identityFiles.bundle, bundleBytesMax))
+      this.#hold(readBundle(text))
+    } catch (error) {
+      if (!isFault(error)) throw error
+      journal.event('warning', 'cluster.settings_damaged', { reason: error.message })
+    }
+  }
+
+  /** Takes the namespace's bundle as this node's replica has it. */
+  async follow(): Promise<void> {
+    const { host, system } = this.#deps
+    const kv = (await system.range({ key: bundleKey, isSerializable: true })).kvs[0]
+    if (kv === undefined) return
+    const { text } = bundleCodec.decode(kv.value)
+    if (text === this.#held?.text || text === this.#refused) return
+    try {
+      const offered = readBundle(text)
+      const change = planBundleChange(this.#held, offered, this.#clusterId)
+      if (change.kind === 'refuse') throw new Fault('denied', change.why)
+      if (change.kind === 'keep') return
+      await host.disk.replace(identityFiles.bundle, utf8Encode(text))
+      this.#hold(offered)
+      host.journal.event('notice', 'cluster.settings_taken', { epoch: offered.epoch })
+    } catch (error) {
+      if (!isFault(error)) throw error
+      this.#refused = text
+      host.journal.event('error', 'cluster.settings_refused', { reason: error.message })
+    }
+  }
+
+  #hold(bundle: Bundle): void {
+    this.#held = bundle
+    this.#digest = toHex(sha256(bundle.text))
+  }
+}
