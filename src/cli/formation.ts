@@ -102,6 +102,11 @@ export function readAdminToken(dataDir: string): string {
   return requireText(launcherPaths(dataDir).adminToken).trim()
 }
 
+/** Undefined in a cluster that began before there were any. */
+export function readSealKey(dataDir: string): string | undefined {
+  return readText(launcherPaths(dataDir).sealKey)?.trim()
+}
+
 export function requireTopology(dataDir: string): Topology {
   const topology = readTopology(dataDir)
   if (topology !== undefined) return topology
@@ -135,6 +140,8 @@ export async function formCluster(dataDir: string, plan: FormationPlan): Promise
   writeText(paths.authorityCertificate, authority.certificatePem)
   writeText(paths.authorityKey, authority.privateKeyPem, { isSecret: true })
   writeText(paths.adminToken, `${adminToken}\n`, { isSecret: true })
+  const sealKeyHex = randomBytes(32).toString('hex')
+  writeText(paths.sealKey, `${sealKeyHex}\n`, { isSecret: true })
   writeTopology(dataDir, topology)
   const isMulti = topology.db.length > 1
   const slots = hosts.map(({ host, ports }, at): Slot => {
@@ -148,6 +155,8 @@ export async function formCluster(dataDir: string, plan: FormationPlan): Promise
         clusterId: own,
         authority,
         adminToken,
+        sealKeyHex,
+        isFounder: true,
         topology,
         self: id,
         file: nodeFileOf(ports, isMulti ? id : undefined),

@@ -11,10 +11,11 @@ import {
   renderNodeFile,
   resolveNodeId,
 } from '../cluster/files.ts'
-import { renderTopology, type Topology } from '../cluster/index.ts'
+import { identityFiles, renderTopology, type Topology } from '../cluster/index.ts'
 import type { NodeConfig } from '../node/index.ts'
 import type { PemPair } from './authority.ts'
 import { readText, requireText, writeText } from './files.ts'
+import { readEnrolment, readPair, writeFounderSecrets } from './node-trust.ts'
 import { clusterFileNames, nodePaths } from './paths.ts'
 
 /** The topology of a directory under either of its names; undefined when there is none. */
@@ -34,6 +35,10 @@ export type NodeDirPlan = {
   readonly clusterId: ClusterId
   readonly authority: PemPair
   readonly adminToken: string
+  /** Absent: a cluster that began before there were any. */
+  readonly sealKeyHex?: string | undefined
+  /** It founds the cluster, and brings the authority's key into it. */
+  readonly isFounder?: boolean
   readonly topology: Topology
   readonly self: NodeId
   readonly file: NodeFile
@@ -60,6 +65,11 @@ export async function writeNodeDir(nodeDir: string, plan: NodeDirPlan): Promise<
   writeText(paths.serverCertificate, server.certificatePem)
   writeText(paths.serverKey, server.privateKeyPem, secret)
   writeText(paths.adminToken, `${plan.adminToken}\n`, secret)
+  const { sealKeyHex } = plan
+  if (sealKeyHex !== undefined) {
+    const authorityKeyPem = plan.isFounder === true ? plan.authority.privateKeyPem : undefined
+    writeFounderSecrets(nodeDir, { sealKeyHex, authorityKeyPem })
+  }
   writeTopology(nodeDir, plan.topology)
   writeText(paths.node, renderNodeFile(plan.file))
 }
@@ -102,6 +112,7 @@ export function loadNodeConfig(
     readonly bindHost?: string | undefined
     readonly etcd?: EtcdFlags | undefined
     readonly sharedKeyHex?: string | undefined
+    readonly certificateMs?: number | undefined
   },
 ): NodeConfig {
   const paths = nodePaths(nodeDir)
@@ -123,22 +134,43 @@ export function loadNodeConfig(
       nodeId: self,
       clusterId: clusterId(requireText(paths.clusterId).trim()),
       authorityPem: requireText(paths.authorityCertificate),
-      certificatePem: requireText(paths.certificate),
-      privateKeyPem: requireText(paths.privateKey),
+      ...readPair(nodeDir, {
+        certificate: identityFiles.certificate,
+        key: identityFiles.privateKey,
+        keyNext: identityFiles.privateKeyNext,
+      }),
     },
     topology,
     founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
     listen: listenOf(topology, file, { self, etcdPort: options.etcd?.port }),
     ...etcdTlsOf(paths, options.etcd),
     ...controlOf(topology, nodeDir),
-    serverTls: {
-      certificatePem: requireText(paths.serverCertificate),
-      privateKeyPem: requireText(paths.serverKey),
-    },
+    serverTls: readPair(nodeDir, {
+      certificate: identityFiles.serverCertificate,
+      key: identityFiles.serverKey,
+      keyNext: identityFiles.serverKeyNext,
+    }),
+    ...enrolmentOf(nodeDir, topology, options),
     adminToken: requireText(paths.adminToken).trim(),
     dataThreads: options.dataThreads,
     ...(options.sharedKeyHex === undefined ? {} : { sharedKeyHex: options.sharedKeyHex }),
   })
+}
+
+/** None where members are not told apart by certificates, or the nodes keep no state of their own. */
+function enrolmentOf(
+  nodeDir: string,
+  { control }: Topology,
+  options: {
+    readonly sharedKeyHex?: string | undefined
+    readonly certificateMs?: number | undefined
+  },
+): Pick<NodeConfig, 'enrolment'> {
+  if (control !== undefined || options.sharedKeyHex !== undefined) return {}
+  const name = clusterFileNames.find((known) => existsSync(join(nodeDir, known)))
+  const topologyText = name === undefined ? '' : requireText(join(nodeDir, name))
+  const { certificateMs } = options
+  return { enrolment: readEnrolment(nodeDir, { topologyText, certificateMs }) }
 }
 
 /** The engine etcd, with the contents of the files that the topology names. */

@@ -18,6 +18,7 @@ export const launcherPaths = (dataDir: string) => ({
   authorityCertificate: join(dataDir, 'ca', 'authority.pem'),
   authorityKey: join(dataDir, 'ca', 'authority-key.pem'),
   adminToken: join(dataDir, 'ca', 'admin-token'),
+  sealKey: join(dataDir, 'ca', 'seal-key'),
   node: (slot: number) => join(dataDir, `node-${slot}`),
 })
 

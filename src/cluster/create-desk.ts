@@ -89,7 +89,7 @@ export function createDesk(deps: DeskDeps, options: DeskOptions): EnrolmentDesk 
     createToken: (wanted) => tokens.create(wanted),
     listTokens: () => tokens.list(),
     revokeToken: (id) => tokens.revoke(id),
-    admit: (request) => desk.admit(request),
+    admit: (body) => desk.admit(body),
     listEnrolments: () => desk.list(),
     approve: (fingerprint, by) => desk.decide(fingerprint, { by, state: 'approved' }),
     reject: (fingerprint, by) => desk.decide(fingerprint, { by, state: 'rejected' }),
@@ -144,9 +144,9 @@ class Desk {
     this.#options = options
   }
 
-  async admit(given: unknown): Promise<JoinAnswer> {
+  async admit(body: Uint8Array): Promise<JoinAnswer> {
     const { pki } = this.#deps.host
-    const request = readJoinRequest(given)
+    const request = readJoinRequest(body)
     requireSealKeyOf(this.#deps)
     return await this.#inTurn(async () => {
       const { keyHash } = await pki.readRequest(request.nodeRequestPem)

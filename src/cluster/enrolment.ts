@@ -248,8 +248,8 @@ export type EnrolmentDesk = {
   /** Fault 'not-found'. Revoking one that has ended is no fault. */
   revokeToken(id: string): Promise<TokenView>
 
-  /** `request` is the body's JSON, of 64 KiB at most, otherwise unchecked. */
-  admit(request: unknown, from: { readonly remoteAddress: string }): Promise<JoinAnswer>
+  /** `body` is as it was received, 64 KiB at most (joinBytesMax), otherwise unchecked. */
+  admit(body: Uint8Array, from: { readonly remoteAddress: string }): Promise<JoinAnswer>
   /** All, newest first. */
   listEnrolments(): Promise<readonly EnrolmentView[]>
   /** The machine is admitted when it asks the next time. Faults 'not-found', 'precondition' unless pending. */
@@ -298,6 +298,4 @@ export type EnrolmentSettings = {
   readonly config?: Partial<ClusterConfig>
   /** Default seven days; at least one minute. Renewed at half. */
   readonly certificateMs?: number
-  /** Program version, as joiners tell theirs. */
-  readonly version: string
 }

@@ -26,6 +26,8 @@ export {
 } from './core/leaving-plan.ts'
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
 export { authorityName, clusterOfAuthority, memberOfUris, nodeUri } from './core/identity-names.ts'
+export { identityFiles } from './core/identity-files.ts'
+export { renderJoinAnswer } from './core/enrol-messages.ts'
 export { formatJoinToken, type JoinToken, parseJoinToken } from './core/join-token.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
@@ -63,6 +65,9 @@ export type {
   TokenOptions,
   TokenView,
 } from './enrolment.ts'
+export type { Credentials } from './credentials.ts'
+export { joinClient } from './join-client.ts'
+export { MemberTrust } from './member-trust.ts'
 export { type FoundingOptions, foundCluster, readLocalMembers } from './found-cluster.ts'
 export {
   type Added,

@@ -6,6 +6,7 @@ import type { Member } from './cluster.ts'
 import type { AuthorityEntry, CertificateRecord } from './core/enrolment-records.ts'
 import { nodeUri } from './core/identity-names.ts'
 import type { RenewRequest } from './enrolment.ts'
+import { pinOf } from './trust-state.ts'
 
 export const certificateMsDefault = 7 * 86_400_000
 export const certificateMsMin = 60_000
@@ -59,11 +60,11 @@ export async function issueCertificates(
   const described = await pki.readCertificate(own)
   const { serial: serverSerial } = await pki.readCertificate(server)
   const { serial, notAfterMs } = described
-  const authorityKeyHash = entry.keyHash
+  const authorityPin = pinOf(entry)
   return {
     nodeCertificatePem: own,
     serverCertificatePem: `${server}${authority.certificatePem}`,
-    record: { member: id, serial, serverSerial, authorityKeyHash, issuedMs: nowMs, notAfterMs },
+    record: { member: id, serial, serverSerial, authorityPin, issuedMs: nowMs, notAfterMs },
   }
 }
 

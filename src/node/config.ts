@@ -2,7 +2,7 @@
 // threads as bytes and the simulator can make it without a file or a certificate.
 
 import { Fault, type NodeId, utf8Decode, utf8Encode } from '../base/index.ts'
-import type { Topology } from '../cluster/index.ts'
+import type { EnrolmentSettings, Topology } from '../cluster/index.ts'
 import type { EtcdEngineOptions } from '../keyspace/etcd/index.ts'
 import type { Address, NodeIdentity } from '../host/index.ts'
 
@@ -38,6 +38,11 @@ export type NodeConfig = {
    * on all nodes of the cluster alike. A secret: never journaled.
    */
   readonly sharedKeyHex?: string
+  /**
+   * Present: machines can join through this node, and its certificates are renewed. Absent in the simulator, with a
+   * shared key instead of certificates, and where an etcd keeps the state.
+   */
+  readonly enrolment?: EnrolmentSettings
   /** Present: the replicated state is kept by this cluster of etcd, and the node has no groups of its own. */
   readonly control?: EtcdEngineOptions
   /** For the admin API and S3 over TLS. */

@@ -15,7 +15,7 @@ import {
 } from '../cluster/index.ts'
 import { createContent } from '../content/index.ts'
 import { createS3Handler, s3Malformed } from '../gateways/index.ts'
-import type { Address, Host, Port } from '../host/index.ts'
+import type { Host, Port } from '../host/index.ts'
 import { createLaneKeyspaces, type FullKeyspaces } from '../keyspace/index.ts'
 import { createObjects } from '../objects/index.ts'
 import { createRpc, type Rpc } from '../rpc/index.ts'
@@ -26,6 +26,7 @@ import { EtcdLink, serveEtcd } from './etcd-lane.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
+import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
 
 /** A read of the object count that takes longer is left out of a status. */
@@ -38,10 +39,11 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   const closers = new Closers()
   const send = (message: LaneMessage): void => control.send(laneMessageCodec.encode(message))
   const link = new EtcdLink(send)
+  const shown = new ShownCredentials()
   let served: Promise<Served> | undefined
   const begin = async (): Promise<void> => {
     try {
-      served = serve(host, { config, keyspacePort, closers, link })
+      served = serve(host, { config, keyspacePort, closers, link, shown })
       await served
       send({ kind: 'serving' })
     } catch (error) {
@@ -57,7 +59,8 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
     const asked = laneMessageCodec.decode(bytes)
     const isFatal = (error: unknown): void => host.journal.fatal('node.data_thread_failed', error)
     if (link.take(asked)) return
-    if (asked.kind === 'serve') begin().catch(isFatal)
+    if (asked.kind === 'credentials') shown.show(asked.credentials)
+    else if (asked.kind === 'serve') begin().catch(isFatal)
     else if (asked.kind === 'stop') end().catch(isFatal)
     else if (served !== undefined) answerRequest(asked, { served, send }).catch(isFatal)
   }
@@ -83,15 +86,18 @@ type Lane = {
   readonly keyspacePort: Port
   readonly closers: Closers
   readonly link: EtcdLink
+  readonly shown: ShownCredentials
 }
 
 /** Builds everything of this thread; answers how to ask it for its status and for a scrub. */
-async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) {
+async function serve(host: Host, { config, keyspacePort, closers, link, shown }: Lane) {
   const { self } = config
   const keyspaces = await openKeyspaces(host, { config, keyspacePort })
   closers.add(() => keyspaces.close())
+  const transport = transportOf(config, host)
+  shown.add(({ identity }) => transport.replace?.(identity))
   const rpc = createRpc(host, {
-    transport: transportOf(config, host),
+    transport,
     listen: config.listen.bulk,
   })
   closers.add(() => rpc.close())
@@ -127,11 +133,13 @@ async function serve(host: Host, { config, keyspacePort, closers, link }: Lane) 
   )
   const server = { handler, onMalformed: s3Malformed }
   const { s3, s3Tls } = config.listen
-  if (s3 !== undefined) closers.add(await listen(host, s3, server))
+  if (s3 !== undefined) closers.add((await host.http.serve(s3, server)).close)
   if (s3Tls !== undefined) {
-    closers.add(await listen(host, s3Tls, { ...server, tls: config.serverTls }))
+    const listener = await host.http.serve(s3Tls, { ...server, tls: config.serverTls })
+    shown.add(({ serverTls }) => listener.replaceTls(serverTls))
+    closers.add(listener.close)
   }
-  const endEtcd = await serveEtcd(host, { config, keyspaces, view, system, link })
+  const endEtcd = await serveEtcd(host, { config, keyspaces, view, system, link, shown })
   if (endEtcd !== undefined) closers.add(endEtcd)
   const status = async (): Promise<LaneStatus> => {
     const deadline = host.clock.sleep(totalsDeadlineMs).then(() => 0)
@@ -156,15 +164,6 @@ async function openKeyspaces(
   if (config.control === undefined) return createLaneKeyspaces(host, keyspacePort)
   const { createEtcdKeyspaces } = await import('../keyspace/etcd/index.ts')
   return createEtcdKeyspaces(host, config.control)
-}
-
-async function listen(
-  host: Host,
-  address: Address,
-  options: Parameters<Host['http']['serve']>[1],
-): Promise<() => Promise<void>> {
-  const listener = await host.http.serve(address, options)
-  return () => listener.close()
 }
 
 function followPeers(cluster: Cluster, rpc: Rpc, self: NodeId): void {

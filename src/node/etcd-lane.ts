@@ -15,6 +15,7 @@ import type { NodeConfig } from './config.ts'
 import { type EtcdRole, writeRole } from './etcd-roles.ts'
 import type { LaneMessage } from './lane-messages.ts'
 import { etcdNamespace } from './namespaces.ts'
+import type { ShownCredentials } from './shown.ts'
 
 const askEveryMs = 500
 const movingMax = 16
@@ -123,9 +124,10 @@ export async function serveEtcd(
     readonly view: ClusterView
     readonly system: Keyspace
     readonly link: EtcdLink
+    readonly shown: ShownCredentials
   },
 ): Promise<(() => Promise<void>) | undefined> {
-  const { config, keyspaces, view, system, link } = parts
+  const { config, keyspaces, view, system, link, shown } = parts
   const { etcd } = config.listen
   if (etcd === undefined) return undefined
   const keyspace = await keyspaces.open(etcdNamespace)
@@ -147,6 +149,7 @@ export async function serveEtcd(
     http2: true,
     ...(tls === undefined ? {} : { tls }),
   })
+  if (tls !== undefined) shown.add(({ serverTls }) => listener.replaceTls({ ...tls, ...serverTls }))
   return async () => {
     link.end()
     await listener.close()

@@ -1,6 +1,6 @@
 // Control messages between the core and the data thread: one byte of kind, then the body.
 //
-//   core -> lane   'serve', 'status-wanted', 'scrub-wanted' (request number), 'stop'
+//   core -> lane   'serve', 'status-wanted', 'scrub-wanted' (request number), 'stop', 'credentials' (to be shown from now on)
 //   core -> lane   'group' (what the core knows of the group that etcd's API shows), 'leader-moved' (request
 //                  number, and a Fault when it failed)
 //   lane -> core   'group-wanted', 'leader-wanted' (request number, node)
@@ -19,7 +19,10 @@ import {
   nested,
   repeated,
   uint,
+  utf8Decode,
+  utf8Encode,
 } from '../base/index.ts'
+import type { Credentials } from '../cluster/index.ts'
 import type { EtcdGroup } from '../gateways/index.ts'
 import { type LaneStatus, laneFields } from './status.ts'
 
@@ -35,6 +38,7 @@ export type LaneMessage =
   | { readonly kind: 'scrubbed'; readonly request: number; readonly result: ScrubResult | Fault }
   | { readonly kind: 'group-wanted' }
   | { readonly kind: 'group'; readonly group: EtcdGroup }
+  | { readonly kind: 'credentials'; readonly credentials: Credentials }
   | { readonly kind: 'leader-wanted'; readonly request: number; readonly to: number }
   | { readonly kind: 'leader-moved'; readonly request: number; readonly fault: Fault | undefined }
 
@@ -54,6 +58,7 @@ const kinds = [
   'group',
   'leader-wanted',
   'leader-moved',
+  'credentials',
 ] as const
 
 const requestCodec = codecOf(message({ request: uint(1) }))
@@ -95,6 +100,7 @@ export const laneMessageCodec: Codec<LaneMessage> = {
       const { request, fault, ...found } = scrubbedCodec.decode(body)
       return { kind, request, result: fault.length === 0 ? found : faultCodec.decode(fault) }
     }
+    if (kind === 'credentials') return { kind, credentials: JSON.parse(utf8Decode(body)) }
     if (kind === 'failed') return { kind, fault: faultCodec.decode(body) }
     if (kind === 'group') return { kind, group: groupCodec.decode(body) }
     if (kind === 'leader-wanted') return { kind, ...leaderCodec.decode(body) }
@@ -120,6 +126,7 @@ function encodeBody(value: LaneMessage): Uint8Array {
       : scrubbedCodec.encode({ ...nothing, ...result })
   }
   if (value.kind === 'failed') return faultCodec.encode(value.fault)
+  if (value.kind === 'credentials') return utf8Encode(JSON.stringify(value.credentials))
   if (value.kind === 'group') return groupCodec.encode(value.group)
   if (value.kind === 'leader-wanted') return leaderCodec.encode(value)
   if (value.kind === 'leader-moved') {

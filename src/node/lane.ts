@@ -3,6 +3,7 @@
 // still waits for a majority.
 
 import { Fault, nodeId, toFault } from '../base/index.ts'
+import type { Credentials } from '../cluster/index.ts'
 import type { Host, Port } from '../host/index.ts'
 import { type Keyspaces, serveKeyspaces } from '../keyspace/index.ts'
 import type { Group } from '../raft/index.ts'
@@ -17,6 +18,8 @@ export type Lane = {
   serve(): Promise<void>
   /** Undefined when it does not answer in time. */
   status(): Promise<LaneStatus | undefined>
+  /** Shown by the thread's servers and connections from now on. */
+  show(credentials: Credentials): void
   /** Verifies every shard of this node now. */
   scrub(): Promise<ScrubResult>
   stop(): Promise<void>
@@ -115,6 +118,10 @@ class CoreLane implements Lane {
 
   #send(message: LaneMessage): void {
     this.#thread.control.send(laneMessageCodec.encode(message))
+  }
+
+  show(credentials: Credentials): void {
+    this.#send({ kind: 'credentials', credentials })
   }
 
   serve(): Promise<void> {

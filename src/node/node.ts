@@ -11,6 +11,7 @@ import {
   type Cluster,
   firstObjectsNamespace,
   foundCluster,
+  type MemberTrust,
   openCluster,
   planFounders,
   readLocalMembers,
@@ -47,7 +48,9 @@ import { type Lane, startLane } from './lane.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
+import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
+import { createTrust, followTrust } from './trust.ts'
 
 export type RunningNode = {
   readonly id: NodeId
@@ -108,6 +111,8 @@ type Core = StatusParts & {
   readonly keyspaces: Keyspaces
   readonly own: CoreKeyspaces | undefined
   readonly system: Keyspace
+  readonly shown: ShownCredentials
+  readonly trust: MemberTrust | undefined
   /** Set once the data thread serves. */
   lane: Lane | undefined
 }
@@ -123,8 +128,11 @@ async function openCore(
   const startedMs = host.clock.monotonicMs()
   const { self } = config
   const { log, store, values } = await openState(config, host, closers)
+  const transport = transportOf(config, host)
+  const shown = new ShownCredentials()
+  shown.add(({ identity }) => transport.replace?.(identity))
   const rpc = createRpc(host, {
-    transport: transportOf(config, host),
+    transport,
     listen: config.listen.control,
     limits: { callBytesMax: controlCallBytesMax },
     isExpected: (id) => raft.groups().some((group) => isInGroup(group, id)),
@@ -146,8 +154,10 @@ async function openCore(
   closers.add(() => handOver({ host, raft, rpc, self }))
   const system = await keyspaces.open(systemNamespace)
   await keyspaces.open(firstObjectsNamespace)
+  const isLeader = (): boolean => raft.group(systemGroup)?.status().role === 'leader'
+  const trust = createTrust({ config, host, system, rpc, shown, isLeader })
   const lane = undefined
-  const opened = { keyspaces, own, system, lane }
+  const opened = { keyspaces, own, system, lane, shown, trust }
   return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
 }
 
@@ -231,7 +241,7 @@ function drawSession(host: Host): number {
 
 /** Becomes part of the cluster: settles once its first state is committed and read here. */
 async function join(core: Core, signal: AbortSignal | undefined): Promise<void> {
-  const { config, host, rpc, system } = core
+  const { config, host, rpc, system, trust } = core
   // A cluster of etcd may not answer yet; founding waits for it.
   const local = await readLocalMembers(system).catch((error: unknown) => {
     if (config.control === undefined || !isFault(error)) throw error
@@ -241,6 +251,7 @@ async function join(core: Core, signal: AbortSignal | undefined): Promise<void> 
   rpc.serve(controlMethod.nodeStatus, async () => {
     return nodeStatusCodec.encode(await ownStatus(core, core.lane))
   })
+  await trust?.prepare()
   await rpc.listen()
   await foundCluster(
     { host, system },
@@ -251,6 +262,7 @@ async function join(core: Core, signal: AbortSignal | undefined): Promise<void> 
       ...(signal === undefined ? {} : { signal }),
     },
   )
+  await trust?.seal(signal)
 }
 
 /** The data thread loads its code while the core joins; a failure of it is told by who waits for it. */
@@ -282,7 +294,9 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
   closers.add(async () => unfollow())
   const namespaces = await openUserNamespaces(core, cluster)
   await announceAddresses(config, system)
+  followTrust(core.trust, { cluster, closers })
   const lane = await loading
+  core.shown.add((credentials) => lane.show(credentials))
   await lane.serve()
   core.lane = lane
   closers.add(async () => {
@@ -321,7 +335,7 @@ function sameAddress(a: Address, b: Address): boolean {
 }
 
 async function serveAdmin(
-  { config, host, closers, system }: Core,
+  { config, host, closers, system, shown }: Core,
   serving: {
     readonly admin: Address
     readonly status: () => Promise<ClusterStatus>
@@ -342,5 +356,6 @@ async function serveAdmin(
     handler,
     onMalformed: adminMalformed,
   })
+  shown.add(({ serverTls }) => listener.replaceTls(serverTls))
   closers.add(() => listener.close())
 }

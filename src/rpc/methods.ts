@@ -12,6 +12,9 @@ export const controlMethod = {
   meshFounding: 48,
   meshCommand: 49,
   meshCommands: 50,
+  trustReport: 64,
+  trustRenew: 65,
+  trustSealKey: 66,
 } as const
 
 /** Bulk port (9991). */

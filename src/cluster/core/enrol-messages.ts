@@ -18,12 +18,13 @@ import {
   utf8Encode,
 } from '../../base/index.ts'
 import type { JoinAnswer, JoinFields, JoinMember, JsonValue } from '../enrolment.ts'
-import { canonicalJson } from './canonical-json.ts'
+import { canonicalJson, readJsonText } from './canonical-json.ts'
 import { formatAddress, JsonFields } from './json-fields.ts'
 
 const domain = 'atoll join v1\n'
 /** A request for a certificate is below 1 KiB. */
 const requestPemMax = 16 * 1024
+export const joinBytesMax = 64 * 1024
 const answerBytesMax = 4 * 1024 * 1024
 const membersMax = 4096
 
@@ -114,8 +115,13 @@ export function renderJoinRequest(request: JoinRequest): Uint8Array {
   return utf8Encode(`${JSON.stringify(body)}\n`)
 }
 
-/** Fault 'invalid' that names the field. */
-export function readJoinRequest(value: unknown): JoinRequest {
+/** The body of `POST /join`. Fault 'invalid' that names the field. */
+export function readJoinRequest(body: Uint8Array): JoinRequest {
+  if (body.length > joinBytesMax) throw new Fault('too-large', 'the join request is too long')
+  return readRequest(readJsonText(utf8Decode(body), joinBytesMax))
+}
+
+function readRequest(value: unknown): JoinRequest {
   const given = new JsonFields(value, 'join request')
   const hex = (name: string, rule: typeof hashRule): Uint8Array => {
     return fromHex(given.text(name, rule)) ?? new Uint8Array(0)

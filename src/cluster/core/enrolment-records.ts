@@ -248,8 +248,8 @@ export type CertificateRecord = {
   /** Of the certificate that peers see. */
   readonly serial: string
   readonly serverSerial: string
-  /** Of the authority that signed it. */
-  readonly authorityKeyHash: string
+  /** Names the authority that signed it. */
+  readonly authorityPin: string
   readonly issuedMs: number
   readonly notAfterMs: number
 }
@@ -257,7 +257,7 @@ const certificateFields = message({
   member: uint(1),
   serial: text(2),
   serverSerial: text(3),
-  authorityKeyHash: text(4),
+  authorityPin: text(4),
   issuedMs: uint(5),
   notAfterMs: uint(6),
 })
