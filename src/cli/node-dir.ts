@@ -112,7 +112,6 @@ export function loadNodeConfig(
     readonly bindHost?: string | undefined
     readonly etcd?: EtcdFlags | undefined
     readonly sharedKeyHex?: string | undefined
-    readonly certificateMs?: number | undefined
   },
 ): NodeConfig {
   const paths = nodePaths(nodeDir)
@@ -163,14 +162,12 @@ function enrolmentOf(
   { control }: Topology,
   options: {
     readonly sharedKeyHex?: string | undefined
-    readonly certificateMs?: number | undefined
   },
 ): Pick<NodeConfig, 'enrolment'> {
   if (control !== undefined || options.sharedKeyHex !== undefined) return {}
   const name = clusterFileNames.find((known) => existsSync(join(nodeDir, known)))
   const topologyText = name === undefined ? '' : requireText(join(nodeDir, name))
-  const { certificateMs } = options
-  return { enrolment: readEnrolment(nodeDir, { topologyText, certificateMs }) }
+  return { enrolment: readEnrolment(nodeDir, { topologyText }) }
 }
 
 /** The engine etcd, with the contents of the files that the topology names. */

@@ -24,18 +24,16 @@ export function readEnrolment(
   given: {
     readonly topologyText: string
     readonly targetSize?: number | undefined
-    readonly certificateMs?: number | undefined
   },
 ): EnrolmentSettings {
   const sealKeyHex = readText(join(nodeDir, identityFiles.sealKey))?.trim()
   const privateKeyPem = readText(join(nodeDir, identityFiles.authorityKey))
-  const { topologyText, targetSize, certificateMs } = given
+  const { topologyText, targetSize } = given
   return {
     topologyText,
     ...(sealKeyHex === undefined ? {} : { sealKeyHex }),
     ...(privateKeyPem === undefined ? {} : { authority: readAuthority(nodeDir, privateKeyPem) }),
     ...(targetSize === undefined ? {} : { config: { targetSize } }),
-    ...(certificateMs === undefined ? {} : { certificateMs }),
   }
 }
 

@@ -40,12 +40,7 @@ import type {
   RenewAnswer,
   RenewRequest,
 } from './enrolment.ts'
-import {
-  certificateMsDefault,
-  certificateMsMin,
-  type Issued,
-  issueCertificates,
-} from './issuing.ts'
+import { type Issued, issueCertificates } from './issuing.ts'
 import { listBelow, readSystem, type SystemSight } from './system-sight.ts'
 import type { TrustReport } from './trust-report.ts'
 import {
@@ -73,7 +68,6 @@ export type DeskDeps = {
 export type DeskOptions = {
   readonly self: NodeId
   readonly version: string
-  readonly certificateMs?: number
 }
 
 const waitingMax = 128
@@ -321,10 +315,7 @@ class Desk {
       authority: openAuthority(entry, sealKey),
       entry,
       requests,
-      certificateMs: Math.max(
-        certificateMsMin,
-        this.#options.certificateMs ?? certificateMsDefault,
-      ),
+      certificateMs: (sight.config?.config ?? configDefaults).certificateSeconds * 1000,
     })
   }
 

@@ -7,7 +7,8 @@
 import { type ClusterId, Fault, type NodeId, utf8Encode } from '../base/index.ts'
 import type { Host, NodeIdentity, PemPair } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
-import { authorityCodec, authorityKey } from './core/enrolment-records.ts'
+import { configDefaults } from './core/cluster-config.ts'
+import { authorityCodec, authorityKey, configCodec, configKey } from './core/enrolment-records.ts'
 import { identityFiles } from './core/identity-files.ts'
 import { clusterCodec, clusterKey, memberCodec, memberKey } from './core/records.ts'
 import { requireSealKey } from './core/sealing.ts'
@@ -83,11 +84,12 @@ export async function certifyOneself(
     readonly system: Keyspace
     readonly self: NodeId
   },
-  given: { readonly sealKey: Uint8Array; readonly certificateMs: number },
+  sealKey: Uint8Array,
 ): Promise<Credentials | undefined> {
   const read = async (key: Uint8Array) =>
     (await system.range({ key, isSerializable: true })).kvs[0]?.value
-  const [authorityValue, memberValue, clusterValue] = [
+  const [configValue, authorityValue, memberValue, clusterValue] = [
+    await read(configKey),
     await read(authorityKey),
     await read(memberKey(self)),
     await read(clusterKey),
@@ -99,15 +101,16 @@ export async function certifyOneself(
   const member = memberCodec.decode(memberValue)
   const { clusterId } = clusterCodec.decode(clusterValue)
   if (member.state === 'removed') return undefined
-  requireSealKey(given.sealKey, authority.sealCheck)
+  requireSealKey(sealKey, authority.sealCheck)
   const entry = signingEntry(authority)
+  const config = configValue === undefined ? configDefaults : configCodec.decode(configValue).config
   return await renewCredentials({ host, self }, clusterId, async (requests) => {
     const { nodeCertificatePem, serverCertificatePem } = await issueCertificates(host, member, {
       clusterId,
-      authority: openAuthority(entry, given.sealKey),
+      authority: openAuthority(entry, sealKey),
       entry,
       requests,
-      certificateMs: given.certificateMs,
+      certificateMs: config.certificateSeconds * 1000,
     })
     return { nodeCertificatePem, serverCertificatePem, authorityPem: trustedPem(authority) }
   })

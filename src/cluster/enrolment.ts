@@ -226,6 +226,8 @@ export type ClusterConfig = {
   /** Beyond them a join is refused. Default 1,024. */
   readonly membersMax: number
   readonly approval: Approval
+  /** How long certificates of members live. Default seven days; at least one minute. Renewed at half of it. */
+  readonly certificateSeconds: number
   /** By capability: {"s3": {"api_bind": ":8443", "replicas": 2}, ...}. */
   readonly services: Readonly<Record<string, Readonly<Record<string, JsonValue>>>>
 }
@@ -296,6 +298,4 @@ export type EnrolmentSettings = {
   readonly authority?: PemPair
   /** Of the first version of the settings; later the namespace's count. */
   readonly config?: Partial<ClusterConfig>
-  /** Default seven days; at least one minute. Renewed at half. */
-  readonly certificateMs?: number
 }

@@ -8,8 +8,6 @@ import { nodeUri } from './core/identity-names.ts'
 import type { RenewRequest } from './enrolment.ts'
 import { pinOf } from './trust-state.ts'
 
-export const certificateMsDefault = 7 * 86_400_000
-export const certificateMsMin = 60_000
 /** Clocks of members may differ; a certificate is valid from before it was made. */
 export const backdatedMs = 86_400_000
 

@@ -9,6 +9,7 @@ import type { Host, Timer } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 import type { Member } from './cluster.ts'
+import { configDefaults } from './core/cluster-config.ts'
 import { put, unchanged } from './core/compares.ts'
 import {
   authorityCodec,
@@ -16,6 +17,8 @@ import {
   type AuthorityRecord,
   certificateCodec,
   certificateKey,
+  configCodec,
+  configKey,
 } from './core/enrolment-records.ts'
 import { identityFiles } from './core/identity-files.ts'
 import { requireSealKey, sealKeyBytes } from './core/sealing.ts'
@@ -23,7 +26,7 @@ import { createDesk, type DeskDeps } from './create-desk.ts'
 import { certifyOneself, type Credentials, renewCredentials } from './credentials.ts'
 import { keepBundle } from './bundle-keeper.ts'
 import type { EnrolmentDesk, EnrolmentSettings } from './enrolment.ts'
-import { certificateMsDefault, certificateMsMin } from './issuing.ts'
+import { backdatedMs } from './issuing.ts'
 import type { Cluster } from './open-cluster.ts'
 import { sealAuthority } from './seal-authority.ts'
 import { SettingsFollower } from './settings-follower.ts'
@@ -58,6 +61,8 @@ const lookAfterMs = 50
 const tryAgainMs = 1_000
 const tryAgainMsMax = 60_000
 const wakeMsMax = 86_400_000
+/** Share of a certificate's life between two renewals at least. */
+const restRatio = 0.02
 const shownKeysMax = 4
 
 export class MemberTrust {
@@ -65,7 +70,10 @@ export class MemberTrust {
   readonly #deps: MemberTrustDeps
   readonly #options: MemberTrustOptions
   readonly #follower: SettingsFollower
-  readonly #certificateMs: number
+  #certificateMs = configDefaults.certificateSeconds * 1000
+  /** Of the certificate shown, without the time before it was made. */
+  #lifeMs = 0
+  #renewedAtMs = Number.NEGATIVE_INFINITY
   /** Share of a certificate's life by which this member renews sooner than at half, so that not all do at once. */
   readonly #earlier: number
   #credentials: Credentials
@@ -85,13 +93,11 @@ export class MemberTrust {
     this.#deps = deps
     this.#options = options
     this.#credentials = credentials
-    this.#certificateMs = Math.max(certificateMsMin, settings.certificateMs ?? certificateMsDefault)
     this.#earlier = deps.host.random.integer(1000) / 10_000
     this.#sealKey =
       settings.sealKeyHex === undefined ? undefined : parseSealKey(settings.sealKeyHex)
     this.#follower = new SettingsFollower(deps, credentials.identity.clusterId)
     this.#own = { epoch: 0, digest: '', authorities: [], issuer: '', serial: '', notAfterMs: 0 }
-    const { certificateMs } = settings
     this.desk = createDesk(
       {
         ...deps,
@@ -101,7 +107,7 @@ export class MemberTrust {
         serverKeyHashes: () => this.#serverKeyHashes,
         askMember: async (id) => (id === self ? this.report() : await askReport(deps.rpc, id)),
       },
-      { self, version: options.version, ...(certificateMs === undefined ? {} : { certificateMs }) },
+      { self, version: options.version },
     )
     serveTrust(deps.rpc, {
       report: () => this.report(),
@@ -214,14 +220,22 @@ export class MemberTrust {
 
   async #follow(): Promise<void> {
     await this.#follower.follow()
-    const kv = (await this.#deps.system.range({ key: authorityKey, isSerializable: true })).kvs[0]
-    if (kv === undefined) return
-    const authority = authorityCodec.decode(kv.value)
+    const [configValue, value] = [await this.#read(configKey), await this.#read(authorityKey)]
+    if (configValue !== undefined) {
+      this.#certificateMs = configCodec.decode(configValue).config.certificateSeconds * 1000
+    }
+    if (value === undefined) return
+    const authority = authorityCodec.decode(value)
     await this.#followAuthorities(authority)
     await this.#followSealKey(authority)
     const isForeign = this.#own.issuer !== pinOf(signingEntry(authority))
-    if (isForeign || this.#msToRenewal() <= 0) await this.#renew()
+    if (isForeign || this.#isDue()) await this.#renew()
     await this.#announce()
+  }
+
+  /** From this node's own replica. */
+  async #read(key: Uint8Array): Promise<Uint8Array | undefined> {
+    return (await this.#deps.system.range({ key, isSerializable: true })).kvs[0]?.value
   }
 
   async #followAuthorities(authority: AuthorityRecord): Promise<void> {
@@ -273,6 +287,9 @@ export class MemberTrust {
 
   async #renew(): Promise<void> {
     const { host, rpc } = this.#deps
+    this.#renewedAtMs = host.clock.monotonicMs()
+    // Asleep for longer than it lives: nobody can be asked with it.
+    if (this.#own.notAfterMs <= host.clock.wallMs()) return await this.#recover()
     const { self, credentials } = this.#options
     const { clusterId } = credentials.identity
     const renewed = await renewCredentials({ host, self }, clusterId, (request) => {
@@ -289,9 +306,8 @@ export class MemberTrust {
     const { host, system } = this.#deps
     const { self } = this.#options
     const sealKey = this.#sealKey
-    const given = { sealKey: sealKey ?? new Uint8Array(0), certificateMs: this.#certificateMs }
     const renewed =
-      sealKey === undefined ? undefined : await certifyOneself({ host, system, self }, given)
+      sealKey === undefined ? undefined : await certifyOneself({ host, system, self }, sealKey)
     if (renewed !== undefined) {
       await this.#show(renewed)
       host.journal.event('notice', 'cluster.certificate_recovered', { node: self })
@@ -311,7 +327,9 @@ export class MemberTrust {
   async #describeOwn(): Promise<void> {
     const { pki } = this.#deps.host
     const { identity, serverTls } = this.#credentials
-    const { serial, notAfterMs } = await pki.readCertificate(identity.certificatePem)
+    const own = await pki.readCertificate(identity.certificatePem)
+    const { serial, notAfterMs } = own
+    this.#lifeMs = notAfterMs - own.notBeforeMs - backdatedMs
     const { keyHash } = await pki.readCertificate(serverTls.certificatePem)
     if (!this.#serverKeyHashes.includes(keyHash)) {
       this.#serverKeyHashes = [keyHash, ...this.#serverKeyHashes].slice(0, shownKeysMax)
@@ -359,13 +377,24 @@ export class MemberTrust {
     })
   }
 
+  /**
+   * At half of its life, or at once when it lives longer than certificates now shall. Not again soon after it was
+   * tried: a clock that is far off would make every certificate due.
+   */
+  #isDue(): boolean {
+    const isLong = this.#lifeMs > this.#certificateMs * 1.02 + 1_000
+    const sinceMs = this.#deps.host.clock.monotonicMs() - this.#renewedAtMs
+    if (sinceMs < this.#certificateMs * restRatio) return false
+    return isLong || this.#msToRenewal() <= 0
+  }
+
   #msToRenewal(): number {
     const lead = this.#certificateMs * (0.5 + this.#earlier)
     return this.#own.notAfterMs - lead - this.#deps.host.clock.wallMs()
   }
 
   #nextLookMs(): number {
-    return Math.min(wakeMsMax, Math.max(tryAgainMs, this.#msToRenewal()))
+    return Math.min(wakeMsMax, Math.max(this.#certificateMs * restRatio, this.#msToRenewal()))
   }
 }
 

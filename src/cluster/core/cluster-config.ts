@@ -7,11 +7,13 @@ import { JsonFields } from './json-fields.ts'
 
 const configCharsMax = 64 * 1024
 const sizeMax = 4096
+const certificateSecondsMax = 10 * 366 * 86_400
 
 export const configDefaults: ClusterConfig = {
   targetSize: 1,
   membersMax: 1024,
   approval: 'automatic',
+  certificateSeconds: 7 * 86_400,
   services: {},
 }
 
@@ -39,6 +41,10 @@ export function readClusterConfig(text: string): ClusterConfig {
     targetSize: fields.integer('targetSize', size),
     membersMax: fields.integer('membersMax', size),
     approval,
+    certificateSeconds: fields.integer('certificateSeconds', {
+      least: 60,
+      most: certificateSecondsMax,
+    }),
     services: services as Readonly<Record<string, Readonly<Record<string, JsonValue>>>>,
   }
 }
