@@ -26,6 +26,7 @@ export {
 } from './core/leaving-plan.ts'
 export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
 export { authorityName, clusterOfAuthority, memberOfUris, nodeUri } from './core/identity-names.ts'
+export { changeSetting } from './core/cluster-config.ts'
 export { identityFiles } from './core/identity-files.ts'
 export { renderJoinAnswer } from './core/enrol-messages.ts'
 export { formatJoinToken, type JoinToken, parseJoinToken } from './core/join-token.ts'

@@ -25,6 +25,7 @@ import {
   nodeRoutes,
   raftRoutes,
   tokenAuthority,
+  trustRoutes,
 } from '../gateways/admin/index.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
 import {
@@ -335,7 +336,7 @@ function sameAddress(a: Address, b: Address): boolean {
 }
 
 async function serveAdmin(
-  { config, host, closers, system, shown }: Core,
+  { config, host, closers, system, shown, trust }: Core,
   serving: {
     readonly admin: Address
     readonly status: () => Promise<ClusterStatus>
@@ -348,7 +349,8 @@ async function serveAdmin(
     replaceMember: (old: NodeId) => replaceMember(system, old),
     scrub: () => serving.lane.scrub(),
   }
-  const routes = [...nodeRoutes(actions), ...raftRoutes(serving.namespaces)]
+  const ofTrust = trust === undefined ? [] : trustRoutes(trust.desk)
+  const routes = [...nodeRoutes(actions), ...raftRoutes(serving.namespaces), ...ofTrust]
   const authorise = tokenAuthority(config.adminToken)
   const handler = createAdminHandler({ host, routes, authorise })
   const listener = await host.http.serve(serving.admin, {

@@ -48,3 +48,47 @@ export function readClusterConfig(text: string): ClusterConfig {
     services: services as Readonly<Record<string, Readonly<Record<string, JsonValue>>>>,
   }
 }
+
+/** Settings as people name them. */
+const settingNames = {
+  target_size: 'targetSize',
+  members_max: 'membersMax',
+  approval: 'approval',
+  certificate_seconds: 'certificateSeconds',
+} as const
+
+export type SettingName = keyof typeof settingNames
+
+/**
+ * The settings with one changed: 'target_size', 'certificate_seconds', 's3.replicas' (of a capability's entry in
+ * cluster.json). Undefined takes a capability's entry back to its default. Fault 'invalid' for a name or value
+ * that there is not.
+ */
+export function changeSetting(
+  config: ClusterConfig,
+  name: string,
+  value: JsonValue | undefined,
+): ClusterConfig {
+  const own = Object.hasOwn(settingNames, name) ? settingNames[name as SettingName] : undefined
+  if (own !== undefined) {
+    return checkClusterConfig({ ...config, [own]: value ?? configDefaults[own] } as ClusterConfig)
+  }
+  const [capability = '', field = '', ...rest] = name.split('.')
+  if (
+    !/^[a-z][a-z0-9-]{0,31}$/.test(capability) ||
+    !/^[a-z][a-z0-9_]{0,63}$/.test(field) ||
+    rest.length > 0
+  ) {
+    throw new Fault('invalid', `there is no setting ${name.slice(0, 64)}`, {
+      next: `there are ${Object.keys(settingNames).join(', ')}, and those of capabilities, like s3.replicas`,
+    })
+  }
+  const { [field]: _, ...others } = config.services[capability] ?? {}
+  const entry = value === undefined ? others : { ...others, [field]: value }
+  const { [capability]: __, ...services } = config.services
+  const isEmpty = Object.keys(entry).length === 0
+  return checkClusterConfig({
+    ...config,
+    services: isEmpty ? services : { ...services, [capability]: entry },
+  })
+}

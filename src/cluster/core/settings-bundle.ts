@@ -84,14 +84,22 @@ export function bundleContent(state: BundleState): BundleContent {
     cluster_id: clusterId,
     target_size: config.targetSize,
     members: listed,
-    services: { ...defaultServices(clusterId, config.targetSize), ...config.services },
+    services: servicesOf(clusterId, config),
     authorities: [...authorities].sort(),
     revoked: [...revoked].sort(),
     handovers: handovers.map(({ from, to, sig }) => ({ from, to, sig })),
   }
 }
 
-/** The document's settings by capability, and ours. What an operator sets for a capability replaces its entry. */
+/** What an operator set, field by field, over the defaults. */
+function servicesOf(clusterId: string, config: ClusterConfig): ClusterConfig['services'] {
+  const defaults = defaultServices(clusterId, config.targetSize)
+  const names = new Set([...Object.keys(defaults), ...Object.keys(config.services)])
+  const entries = [...names].map((name) => [name, { ...defaults[name], ...config.services[name] }])
+  return Object.fromEntries(entries)
+}
+
+/** The document's settings by capability, and ours. */
 export function defaultServices(clusterId: string, targetSize: number): ClusterConfig['services'] {
   const quorum = Math.floor(Math.max(1, targetSize) / 2) + 1
   return {
