@@ -128,14 +128,17 @@ function seal(label: string, body: unknown, privateKey: string): string {
   return block(label, `${toHex(utf8Encode(text))}\n${toHex(signature)}`)
 }
 
-function open<T>(label: string, pem: string): Opened<T> {
+function open<T extends { readonly publicKey: string }>(label: string, pem: string): Opened<T> {
   const [text = '', signature = ''] = unblock(label, pem).split('\n')
   try {
     const plain = utf8Decode(unhex(text))
-    return { body: JSON.parse(plain) as T, text: plain, signature: unhex(signature) }
+    const body = JSON.parse(plain) as T
+    if (typeof body.publicKey === 'string')
+      return { body, text: plain, signature: unhex(signature) }
   } catch (error) {
     throw new Fault('invalid', `this is no ${label.toLowerCase()}`, { cause: error })
   }
+  throw new Fault('invalid', `this is no ${label.toLowerCase()}`)
 }
 
 function publicOf(privateKey: string): string {
