@@ -1,11 +1,12 @@
 // One life of one node: a Host whose every effect is an event of the world. destroy() ends it: what was
 // on its way never arrives.
 
-import { hmacSha256, isFault, type Random, toFault } from '../src/base/index.ts'
+import { Fault, hmacSha256, isFault, type Random, toFault } from '../src/base/index.ts'
 import {
   createLoopThreads,
   createSignedPki,
   type Clock,
+  type Datagrams,
   type Disk,
   type Host,
   type Http,
@@ -37,6 +38,11 @@ export class SimHost implements Host, EventOwner {
   readonly pki: Pki
   readonly journal: Journal
   readonly memory: MemoryMeter = { residentBytes: () => 64 * 1024 * 1024 }
+  readonly datagrams: Datagrams = {
+    async open() {
+      throw new Fault('unsupported', 'the simulator has no datagrams')
+    },
+  }
   readonly passwords: Passwords = {
     stretch: (password, { salt }) =>
       this.settle(stretchMs, 'stretch', () => hmacSha256(salt, password)),

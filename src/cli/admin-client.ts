@@ -18,7 +18,7 @@ const answerBytesMax = 8 * 1024 * 1024
 export function askAdmin(
   endpoint: AdminEndpoint,
   call: {
-    readonly method: 'GET' | 'POST' | 'DELETE'
+    readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
     readonly path: string
     readonly body?: unknown
     readonly timeoutMs: number
@@ -30,7 +30,7 @@ export function askAdmin(
     const silent = (what: string): void =>
       reject(
         new Fault('unavailable', `the node at ${host}:${port} does not answer: ${what}`, {
-          next: 'start it with `atoll up`',
+          next: "start it with `atoll up`, or with `atoll start --data-dir DIR` where the directory is one node's",
         }),
       )
     const asked = request(
@@ -81,10 +81,13 @@ function readAnswer(status: number, text: string): unknown {
     throw new Fault('internal', `the admin API answered ${status} without JSON`)
   }
   if (status >= 200 && status < 300) return parsed
-  const { error } = parsed as { error?: { code?: string; message?: string; next?: string } }
+  const { error } = parsed as {
+    error?: { code?: string; message?: string; next?: string; fields?: Record<string, string> }
+  }
   const code = error?.code ?? ''
   const known: FaultCode = code in faultTable ? (code as FaultCode) : 'internal'
   throw new Fault(known, error?.message ?? `the admin API answered ${status}`, {
     ...(error?.next === undefined ? {} : { next: error.next }),
+    ...(error?.fields === undefined ? {} : { fields: error.fields }),
   })
 }

@@ -228,11 +228,11 @@ function defaultTopology(plan: FormationPlan, hosts: readonly HostPlan[]): Topol
 }
 
 /** As AWS words them: 20 upper-case characters; 40 characters that need no quoting in a shell. */
-function drawAccessKey(): string {
+export function drawAccessKey(): string {
   return `AKIA${drawText(16, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567')}`
 }
 
-function drawSecret(): string {
+export function drawSecret(): string {
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
   return drawText(40, `${letters}${letters.toLowerCase()}0123456789-_`)
 }

@@ -3,6 +3,7 @@
 import { Fault } from '../base/index.ts'
 import type { AdminEndpoint } from './admin-client.ts'
 import { readAdminToken, readAuthority, readFormation } from './formation.ts'
+import { findOwnNode } from './own-node.ts'
 
 export type KnownNode = { readonly id: number; readonly endpoint: AdminEndpoint }
 
@@ -10,8 +11,10 @@ export type KnownNode = { readonly id: number; readonly endpoint: AdminEndpoint 
 export function findNodes(dataDir: string, node: number | undefined): readonly KnownNode[] {
   const formation = readFormation(dataDir)
   if (formation === undefined) {
+    const own = findOwnNode(dataDir)
+    if (own !== undefined && (node === undefined || node === own.id)) return [own]
     throw new Fault('not-found', `${dataDir} holds no cluster`, {
-      next: 'give the directory that `atoll up` uses with --data-dir, or start one: atoll up',
+      next: 'give the directory of a node or the one that `atoll up` uses with --data-dir, or start one: atoll up',
     })
   }
   const chosen = formation.slots.filter(

@@ -4,6 +4,7 @@
 import { resolve } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { Fault } from '../base/index.ts'
+import { addAdminCommands, addStop } from './admin-commands.ts'
 import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
 import { addUnitCommands } from './systemd-commands.ts'
@@ -22,7 +23,10 @@ const program = new Command('atoll')
   .description('A few ordinary machines become one cloud.')
   .exitOverride()
   .configureHelp({ sortSubcommands: false })
-  .addHelpText('after', '\nExamples:\n  atoll up\n  atoll status\n  atoll up --help\n')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  atoll up\n  atoll status\n  atoll up --help\n  atoll admin init --help\n',
+  )
 
 program
   .command('up')
@@ -94,6 +98,53 @@ program
     const { scrub } = await import('./scrub.ts')
     await finish(() => scrub(readStatus(flags)))
   })
+
+program
+  .command('start')
+  .description('Run the node of a directory; one that is no node yet waits to be paired.')
+  .requiredOption('--data-dir <dir>', "the node's own directory")
+  .option(
+    '--bind <address>',
+    'address under which other machines reach this one, for the setup page',
+  )
+  .option(
+    '--bootstrap <file>',
+    'join by this file, without a person (default: bootstrap.json in DIR)',
+  )
+  .option('--port-offset <n>', 'move all ports by n when the directory becomes a node')
+  .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
+  .option('--log <format>', "'text' or 'json', to standard error", 'text')
+  .option('--level <level>', 'debug, notice, warning or error', 'notice')
+  .addHelpText(
+    'after',
+    `
+A directory that is no node's yet serves a setup page on port 7777 of loopback (and of --bind), where a person
+types the address of a member and a token or the four words of \`atoll admin token create --pairing\`.
+
+A bootstrap file is JSON, readable by its owner only, and is destroyed once it has served:
+  {"controllers": ["https://10.11.12.1:7777"], "token": "at1...", "name": "rpi3", "bind": "10.11.12.3",
+   "region": "eu", "zone": "a", "labels": {"rack": "r12"}, "caps": ["ebs"]}
+Instead of "token": "tokenFile", or "cluster" to wait for an operator's approval.
+
+Examples:
+  atoll start --data-dir /srv/atoll
+  atoll start --data-dir /srv/atoll --bootstrap /etc/atoll/bootstrap.json --log json
+`,
+  )
+  .action(async (flags: Flags) => {
+    const { start } = await import('./start.ts')
+    const offset = typeof flags.portOffset === 'string' ? flags.portOffset : '0'
+    await finish(() =>
+      start({
+        ...readNode(flags),
+        bootstrap: readPath(typeof flags.bootstrap === 'string' ? flags.bootstrap : undefined),
+        portOffset: parseCount('--port-offset', offset, [0, 50_000]),
+      }),
+    )
+  })
+
+addStop(program, finish)
+addAdminCommands(program, finish)
 
 program
   .command('node')

@@ -32,17 +32,17 @@ export type NodeCommandOptions = {
 
 const flushAfterMs = 2_000
 
-/** Settles with the exit status once the node has stopped. */
-export async function runNode(options: NodeCommandOptions): Promise<number> {
+/** Settles with the exit status once the node has stopped. `held`: the directory's lock, which it takes over. */
+export async function runNode(options: NodeCommandOptions, held?: Lock): Promise<number> {
   const stopping = stopSignal()
-  let lock: Lock | undefined
+  let lock = held
   try {
     if (!existsSync(options.dataDir)) {
       throw new Fault('not-found', `${options.dataDir} does not exist`, {
         next: 'start the cluster with `atoll up`, which makes it',
       })
     }
-    lock = acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
+    lock ??= acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
     const { dataThreads, bind, etcd } = options
     const sharedKeyHex = readEncryptionKey(options.encryptionKeyFile, process.env)
     const loaded = loadNodeConfig(options.dataDir, {

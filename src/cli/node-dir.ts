@@ -19,7 +19,10 @@ import { readEnrolment, readPair, writeFounderSecrets } from './node-trust.ts'
 import { clusterFileNames, nodePaths } from './paths.ts'
 
 /** The topology of a directory under either of its names; undefined when there is none. */
-export function readTopology(dir: string): Topology | undefined {
+export function readTopology(
+  dir: string,
+  options: { readonly mayGrow?: boolean } = {},
+): Topology | undefined {
   const found = clusterFileNames.filter((name) => existsSync(join(dir, name)))
   const name = found[0]
   if (name === undefined) return undefined
@@ -28,7 +31,7 @@ export function readTopology(dir: string): Topology | undefined {
       next: 'keep one of them',
     })
   }
-  return parseTopology(requireText(join(dir, name)), name)
+  return parseTopology(requireText(join(dir, name)), name, options)
 }
 
 export type NodeDirPlan = {
@@ -87,7 +90,7 @@ export function hasIdentity(nodeDir: string): boolean {
 }
 
 export function readNodeFile(nodeDir: string): NodeFile {
-  const topology = readTopology(nodeDir)
+  const topology = readTopology(nodeDir, { mayGrow: true })
   if (topology === undefined) throw new Fault('not-found', `${nodeDir} holds no cluster.toml`)
   return parseNodeFile(readText(nodePaths(nodeDir).node) ?? '', topology)
 }
@@ -115,7 +118,7 @@ export function loadNodeConfig(
   },
 ): NodeConfig {
   const paths = nodePaths(nodeDir)
-  const topology = readTopology(nodeDir)
+  const topology = readTopology(nodeDir, { mayGrow: true })
   if (topology === undefined) {
     throw new Fault('not-found', `${nodeDir} holds no cluster.toml`, {
       next: 'start the cluster with `atoll up`, which makes it',
@@ -140,6 +143,7 @@ export function loadNodeConfig(
       }),
     },
     topology,
+    ...factsOf(nodeDir, file),
     founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
     listen: listenOf(topology, file, { self, etcdPort: options.etcd?.port }),
     ...etcdTlsOf(paths, options.etcd),
@@ -149,7 +153,7 @@ export function loadNodeConfig(
       key: identityFiles.serverKey,
       keyNext: identityFiles.serverKeyNext,
     }),
-    ...enrolmentOf(nodeDir, topology, options),
+    ...enrolmentOf(nodeDir, topology, { ...options, targetSize: file.targetSize }),
     adminToken: requireText(paths.adminToken).trim(),
     dataThreads: options.dataThreads,
     ...(options.sharedKeyHex === undefined ? {} : { sharedKeyHex: options.sharedKeyHex }),
@@ -162,12 +166,24 @@ function enrolmentOf(
   { control }: Topology,
   options: {
     readonly sharedKeyHex?: string | undefined
+    readonly targetSize?: number | undefined
   },
 ): Pick<NodeConfig, 'enrolment'> {
   if (control !== undefined || options.sharedKeyHex !== undefined) return {}
   const name = clusterFileNames.find((known) => existsSync(join(nodeDir, known)))
   const topologyText = name === undefined ? '' : requireText(join(nodeDir, name))
-  return { enrolment: readEnrolment(nodeDir, { topologyText }) }
+  const { targetSize } = options
+  return { enrolment: readEnrolment(nodeDir, { topologyText, targetSize }) }
+}
+
+/** Of a node that was initialised or joined by command; `atoll up` keeps the files of its nodes by itself. */
+function factsOf(
+  nodeDir: string,
+  { name, labels = {}, caps = [] }: NodeFile,
+): Pick<NodeConfig, 'facts' | 'topologyFile'> {
+  if (name === undefined) return {}
+  const topologyFile = clusterFileNames.find((known) => existsSync(join(nodeDir, known)))
+  return { facts: { name, labels, caps }, ...(topologyFile === undefined ? {} : { topologyFile }) }
 }
 
 /** The engine etcd, with the contents of the files that the topology names. */

@@ -34,4 +34,5 @@ export const nodePaths = (nodeDir: string) => ({
   serverCertificate: join(nodeDir, 'identity', 'server.pem'),
   serverKey: join(nodeDir, 'identity', 'server-key.pem'),
   adminToken: join(nodeDir, 'identity', 'admin-token'),
+  bundle: join(nodeDir, 'cluster.json'),
 })

@@ -1,11 +1,11 @@
 // Founding: brings '/raft/system' from nothing to its first state, and reads what a node needs before
 // it can talk: who the members are.
 
-import { type ClusterId, Fault, isFault, nodeId, prefixEnd } from '../base/index.ts'
+import { type ClusterId, Fault, isFault, type NodeId, nodeId, prefixEnd } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Member } from './cluster.ts'
-import { planGenesis } from './core/genesis.ts'
+import { type FounderFacts, planGenesis } from './core/genesis.ts'
 import { clusterCodec, clusterKey, memberCodec, memberPrefix } from './core/records.ts'
 import type { Topology } from './core/topology.ts'
 
@@ -14,6 +14,9 @@ export type FoundingOptions = {
   readonly topology: Topology
   /** False on a node that joined later: it waits for the state and never proposes a first one. */
   readonly isFounder: boolean
+  /** Who founds. Default: every node of the topology. */
+  readonly founders?: readonly NodeId[]
+  readonly facts?: FounderFacts
   readonly signal?: AbortSignal
 }
 
@@ -37,11 +40,9 @@ export async function foundCluster(
       const record = found.kvs[0]
       if (record !== undefined) return checkCluster(record.value, options.clusterId)
       if (options.isFounder) {
-        const { topology, clusterId } = options
         const createdMs = Math.max(0, Math.floor(host.clock.wallMs()))
-        await system.txn(planGenesis(topology, { clusterId, createdMs }), {
-          deadlineMs: askDeadlineMs,
-        })
+        const genesis = planGenesis(options.topology, { ...options, createdMs })
+        await system.txn(genesis, { deadlineMs: askDeadlineMs })
         continue
       }
     } catch (error) {

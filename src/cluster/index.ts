@@ -11,6 +11,7 @@ export type {
   PlacementRule,
   Settings,
 } from './cluster.ts'
+export { answerDiscovery, type DiscoveryFacts } from './answer-discovery.ts'
 export { type Replacement, replaceMember, updateMember } from './cluster-admin.ts'
 export {
   type Addresses,
@@ -24,19 +25,46 @@ export {
   planReaddress,
   planRemoval,
 } from './core/leaving-plan.ts'
-export { firstObjectsNamespace, planFounders, votersMax } from './core/genesis.ts'
+export {
+  type FounderFacts,
+  firstObjectsNamespace,
+  planFounders,
+  votersMax,
+} from './core/genesis.ts'
 export { authorityName, clusterOfAuthority, memberOfUris, nodeUri } from './core/identity-names.ts'
 export { changeSetting } from './core/cluster-config.ts'
 export { identityFiles } from './core/identity-files.ts'
 export { renderJoinAnswer } from './core/enrol-messages.ts'
 export { formatJoinToken, type JoinToken, parseJoinToken } from './core/join-token.ts'
+export {
+  decodeAnswer,
+  type DiscoveryAnswer,
+  discoveryGroup,
+  encodeQuestion,
+} from './core/discovery.ts'
+export { renderDnsmasq, renderHosts } from './core/dns-hints.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
 export { checkLabels, checkRule, ruleOf, unmetLabels } from './core/placement-rule.ts'
 export { checkUserNamespace } from './core/namespace-names.ts'
+export {
+  joinerProof,
+  memberProof,
+  type PairingRequest,
+  pairingCost,
+  pairingSalt,
+  pairingWords,
+  readPairingRequest,
+  renderPairingRequest,
+} from './core/pairing-messages.ts'
+export { formatWords, parseWords } from './core/words.ts'
+export { createPairing, type Pairing, type PairingCode } from './pairing.ts'
+export { programVersion } from './core/program-version.ts'
 export { type NamespaceRecord, systemNamespace } from './core/records.ts'
 export {
   type EtcdControl,
+  followMembers,
+  isSameTopology,
   planTopology,
   renderTopology,
   replaceInTopology,

@@ -56,6 +56,7 @@ export const joinClient: JoinClient = {
 
 function distrust(why: string): Fault {
   return new Fault('unauthenticated', `the server is not of the token's cluster: ${why}`, {
+    fields: { reason: 'pin' },
     next: 'check the address, and that the token is of this cluster; nothing was sent',
   })
 }

@@ -116,6 +116,11 @@ export class MemberTrust {
     })
   }
 
+  /** Hashes of the keys that this node's servers showed lately. */
+  get serverKeyHashes(): readonly string[] {
+    return this.#serverKeyHashes
+  }
+
   /** What this member holds now. */
   report(): TrustReport {
     return { ...this.#own, ...this.#follower.held }

@@ -22,6 +22,7 @@ export type Host = {
   readonly memory: MemoryMeter
   readonly passwords: Passwords
   readonly pki: Pki
+  readonly datagrams: Datagrams
 }
 
 export type Clock = {
@@ -392,6 +393,34 @@ export type Passwords = {
 }
 
 export type MemoryMeter = { residentBytes(): number }
+
+// ---- datagrams: finding one another on the local network ----
+
+/** UDP. Unsupported in the simulator: nothing that a node needs to run depends on it. */
+export type Datagrams = {
+  /**
+   * Faults 'exists' when the port is taken, 'unavailable' when the system has no such interface or group. What
+   * arrives is from anybody: the receiver bounds and checks it.
+   */
+  open(options: DatagramOptions): Promise<DatagramSocket>
+}
+
+export type DatagramOptions = {
+  /** 0: any. */
+  readonly port: number
+  /** Of the interface to use: one of this machine's addresses of version 4. */
+  readonly interfaceHost: string
+  /** Present: hears what is sent to this group, on a port shared with others who do. */
+  readonly group?: string
+  /** The view is valid during the call only. */
+  readonly onDatagram: (bytes: Uint8Array, from: Address) => void
+}
+
+export type DatagramSocket = {
+  /** Not further than the local network (time to live 1). Lost without a word when it cannot be sent. */
+  send(bytes: Uint8Array, to: Address): void
+  close(): Promise<void>
+}
 
 // ---- certificates ----
 

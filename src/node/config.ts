@@ -2,7 +2,7 @@
 // threads as bytes and the simulator can make it without a file or a certificate.
 
 import { Fault, type NodeId, utf8Decode, utf8Encode } from '../base/index.ts'
-import type { EnrolmentSettings, Topology } from '../cluster/index.ts'
+import type { EnrolmentSettings, FounderFacts, Topology } from '../cluster/index.ts'
 import type { EtcdEngineOptions } from '../keyspace/etcd/index.ts'
 import type { Address, NodeIdentity } from '../host/index.ts'
 
@@ -13,6 +13,10 @@ export type NodeConfig = {
   readonly topology: Topology
   /** Who founded the groups. A node that is not among them joins with what the leader sends. */
   readonly founders: readonly NodeId[]
+  /** Of a node that founds a cluster by itself: what its member record begins with. */
+  readonly facts?: FounderFacts
+  /** Name of the topology's file in the data directory. Absent: it is not kept up (simulator, `atoll up`). */
+  readonly topologyFile?: string
   readonly listen: {
     /** 6660: consensus and control. */
     readonly control: Address

@@ -40,6 +40,8 @@ import { createRaft, type Foreign, type Group, raftTable, supersededFault } from
 import { controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { Closers } from './closers.ts'
+import { followClusterFiles } from './cluster-files.ts'
+import { answerSearches, routesOfEnrolment } from './enrolling.ts'
 import { type NodeConfig, pathsOf, planReserves, snapshotsPathOf } from './config.ts'
 import { firstPeers } from './first-peers.ts'
 import { etcdNamespace } from './namespaces.ts'
@@ -260,6 +262,8 @@ async function join(core: Core, signal: AbortSignal | undefined): Promise<void> 
       clusterId: config.identity.clusterId,
       topology: config.topology,
       isFounder: config.founders.includes(config.self),
+      founders: config.founders,
+      ...(config.facts === undefined ? {} : { facts: config.facts }),
       ...(signal === undefined ? {} : { signal }),
     },
   )
@@ -293,6 +297,10 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
     self,
   })
   closers.add(async () => unfollow())
+  if (config.topologyFile !== undefined) {
+    const { topology, topologyFile: fileName } = config
+    closers.add(followClusterFiles({ host, cluster, topology, self, fileName }))
+  }
   const namespaces = await openUserNamespaces(core, cluster)
   await announceAddresses(config, system)
   followTrust(core.trust, { cluster, closers })
@@ -305,7 +313,7 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
   })
   const status = (): Promise<ClusterStatus> => clusterStatus(core, { cluster, lane: core.lane })
   if (config.listen.admin !== undefined)
-    await serveAdmin(core, { status, lane, admin: config.listen.admin, namespaces })
+    await serveAdmin(core, { status, lane, admin: config.listen.admin, namespaces, cluster })
   return { id: self, status, stop: () => closers.closeAll() }
 }
 
@@ -336,28 +344,37 @@ function sameAddress(a: Address, b: Address): boolean {
 }
 
 async function serveAdmin(
-  { config, host, closers, system, shown, trust }: Core,
+  core: Core,
   serving: {
     readonly admin: Address
     readonly status: () => Promise<ClusterStatus>
     readonly lane: Lane
     readonly namespaces: UserNamespaces | undefined
+    readonly cluster: Cluster
   },
 ): Promise<void> {
+  const { config, host, closers, system, shown } = core
+  const { admin, cluster } = serving
   const actions = {
     status: serving.status,
     replaceMember: (old: NodeId) => replaceMember(system, old),
     scrub: () => serving.lane.scrub(),
   }
-  const ofTrust = trust === undefined ? [] : trustRoutes(trust.desk)
-  const routes = [...nodeRoutes(actions), ...raftRoutes(serving.namespaces), ...ofTrust]
+  const ofTrust = core.trust === undefined ? [] : trustRoutes(core.trust.desk)
+  const routes = [
+    ...nodeRoutes(actions),
+    ...raftRoutes(serving.namespaces),
+    ...ofTrust,
+    ...routesOfEnrolment(core, cluster),
+  ]
   const authorise = tokenAuthority(config.adminToken)
   const handler = createAdminHandler({ host, routes, authorise })
-  const listener = await host.http.serve(serving.admin, {
+  const listener = await host.http.serve(admin, {
     tls: config.serverTls,
     handler,
     onMalformed: adminMalformed,
   })
   shown.add(({ serverTls }) => listener.replaceTls(serverTls))
   closers.add(() => listener.close())
+  await answerSearches(core, { admin, closers, cluster })
 }

@@ -2,7 +2,7 @@
 // always answered, with or without them.
 
 import type { NodeId } from '../base/index.ts'
-import type { Cluster } from '../cluster/index.ts'
+import { type Cluster, programVersion } from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Raft } from '../raft/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
@@ -17,7 +17,6 @@ import {
   nodeStatusCodec,
 } from './status.ts'
 
-export const programVersion = '0.1.0'
 const peerDeadlineMs = 2_500
 
 export type StatusParts = {

@@ -1,12 +1,18 @@
 // Wiring of a node's part in the cluster's trust: who shows its certificates, and what its desk hands out.
 
-import { type Cluster, MemberTrust, renderTopology } from '../cluster/index.ts'
+import {
+  type Cluster,
+  followMembers,
+  isSameTopology,
+  MemberTrust,
+  programVersion,
+  renderTopology,
+} from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 import type { Closers } from './closers.ts'
 import type { NodeConfig } from './config.ts'
-import { programVersion } from './own-status.ts'
 import type { ShownCredentials } from './shown.ts'
 
 export type NodeTrustParts = {
@@ -31,7 +37,12 @@ export function createTrust(parts: NodeTrustParts): MemberTrust | undefined {
       settings: enrolment,
       version: programVersion,
       topology,
-      topologyText: () => enrolment.topologyText || renderTopology(topology),
+      // Byte for byte the file that is here, as long as it says all that there is.
+      topologyText(members) {
+        const now = followMembers(topology, members)
+        const isAsHere = isSameTopology(now, topology) && enrolment.topologyText !== ''
+        return isAsHere ? enrolment.topologyText : renderTopology(now)
+      },
       onCredentials: (credentials) => shown.show(credentials),
     },
   )

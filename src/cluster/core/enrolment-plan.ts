@@ -104,16 +104,19 @@ function checkAsker(request: JoinRequest, facts: EnrolmentFacts): void {
   const { fields, serverKeyHash, tokenId } = request
   if (!facts.serverKeyHashes.includes(serverKeyHash)) {
     throw new Fault('unauthenticated', 'the request was made for another server', {
+      fields: { reason: 'pin' },
       next: 'connect to a node of the cluster itself; something stands between',
     })
   }
   if (fields.clusterId !== '' && fields.clusterId !== facts.clusterId) {
     throw new Fault('invalid', `this is cluster ${facts.clusterId}, not ${fields.clusterId}`, {
+      fields: { reason: 'pin' },
       next: 'check the address and the token',
     })
   }
   if (tokenId === undefined && fields.clusterId === '') {
     throw new Fault('unauthenticated', 'joining needs a token or the id of the cluster', {
+      fields: { reason: 'token' },
       next: 'make one on a member with `atoll admin token create`',
     })
   }
@@ -124,7 +127,7 @@ function checkAsker(request: JoinRequest, facts: EnrolmentFacts): void {
     const how = skewMs > 0 ? 'ahead of' : 'behind'
     throw new Fault('precondition', `this machine's clock is ${seconds} s ${how} the cluster's`, {
       next: 'set the clocks right (NTP) and join again',
-      fields: { skewSeconds: String(Math.round(skewMs / 1000)) },
+      fields: { reason: 'clock', skewSeconds: String(Math.round(skewMs / 1000)) },
     })
   }
 }
@@ -133,11 +136,13 @@ function checkProof(request: JoinRequest, facts: EnrolmentFacts): void {
   const { token, proofKey } = facts
   if (token === undefined || proofKey === undefined) {
     throw new Fault('unauthenticated', `there is no token ${request.tokenId}`, {
+      fields: { reason: 'token' },
       next: 'tokens are forgotten a day after they end; make a new one with `atoll admin token create`',
     })
   }
   if (isProof(request.proof, proofKey, transcriptOf(request))) return
   throw new Fault('unauthenticated', `the proof for token ${request.tokenId} is wrong`, {
+    fields: { reason: 'token' },
     next: 'the secret part of the token is not the one that was given out, or the request was changed on its way',
   })
 }
@@ -160,17 +165,20 @@ function answerAgain(
   const address = formatAddress(fields.control)
   if (record.state === 'rejected') {
     throw new Fault('denied', `an operator rejected ${record.name}`, {
+      fields: { reason: 'rejected' },
       next: 'ask the operator; a new attempt needs new keys',
     })
   }
   const member = members.find(({ id }) => id === record.member)
   if (record.state === 'revoked' || member?.state === 'removed') {
     throw new Fault('denied', `${record.name} was removed from the cluster`, {
+      fields: { reason: 'removed' },
       next: 'to bring the machine back, empty its data directory and join with a new token',
     })
   }
   if (record.name !== fields.name || record.address !== address) {
     throw new Fault('conflict', `this key asked before as ${record.name} at ${record.address}`, {
+      fields: { reason: 'identity' },
       next: 'join with the same name and address, or remove identity/ to begin anew',
     })
   }
@@ -188,21 +196,25 @@ function takeUse(
 ): TokenRecord | undefined {
   if (token === undefined) return undefined
   const { id } = token
-  const again = { next: 'make a new one with `atoll admin token create`' }
-  if (token.revokedMs > 0) throw new Fault('denied', `the token ${id} was revoked`, again)
-  if (nowMs >= token.expiresMs) throw new Fault('denied', `the token ${id} has expired`, again)
+  const next = 'make a new one with `atoll admin token create`'
+  const ended = (reason: string, what: string): Fault =>
+    new Fault('denied', `the token ${id} ${what}`, { fields: { reason }, next })
+  if (token.revokedMs > 0) throw ended('revoked', 'was revoked')
+  if (nowMs >= token.expiresMs) throw ended('expired', 'has expired')
   if (token.usesLeft === 0) {
     const uses = token.uses === 1 ? 'was used' : `was used ${token.uses} times, as often as it may`
-    throw new Fault('denied', `the token ${id} ${uses}`, again)
+    throw ended('used', uses)
   }
   if (token.name !== '' && token.name !== fields.name) {
     throw new Fault('denied', `the token ${id} is for a node named ${token.name}`, {
+      fields: { reason: 'token' },
       next: `join with --node ${token.name}, or make a token for ${fields.name}`,
     })
   }
   const { host } = fields.control
   if (token.addressPrefix !== '' && !isWithinPrefix(host, token.addressPrefix)) {
     throw new Fault('denied', `the token ${id} is for addresses in ${token.addressPrefix}`, {
+      fields: { reason: 'token' },
       next: `${host} is not one of them: bind to one, or make another token`,
     })
   }
@@ -217,6 +229,7 @@ function checkMachine(fields: JoinFields, facts: EnrolmentFacts): void {
       'precondition',
       `this cluster is region ${facts.region}, not ${fields.region}`,
       {
+        fields: { reason: 'region' },
         next: `join with --region ${facts.region}, or the cluster of ${fields.region}`,
       },
     )
@@ -224,7 +237,7 @@ function checkMachine(fields: JoinFields, facts: EnrolmentFacts): void {
   if (!isCompatible(fields.version, facts.version)) {
     const next = `install version ${facts.version} on this machine`
     const what = `version ${fields.version} cannot join a cluster of version ${facts.version}`
-    throw new Fault('precondition', what, { next })
+    throw new Fault('precondition', what, { fields: { reason: 'version' }, next })
   }
 }
 
@@ -239,12 +252,14 @@ function leavingMember(replaces: NodeId, { fields }: JoinRequest, facts: Enrolme
   const leaving = facts.members.find(({ id, state }) => id === replaces && state !== 'removed')
   if (leaving === undefined) {
     throw new Fault('precondition', `node ${replaces}, whose place this was, is removed already`, {
+      fields: { reason: 'token' },
       next: 'make a token without --replaces',
     })
   }
   if (isSame(leaving.control, fields.control)) return leaving
   const address = formatAddress(leaving.control)
   throw new Fault('denied', `the token is for the place of node ${replaces} at ${address}`, {
+    fields: { reason: 'token' },
     next: `bind to ${leaving.control.host}`,
   })
 }
@@ -255,7 +270,7 @@ function checkPlace(fields: JoinFields, facts: EnrolmentFacts, leaving: Member |
   if (namesake !== undefined) {
     throw new Fault('exists', `there is a node named ${fields.name} already: ${namesake.id}`, {
       next: 'choose another --node, or remove that one first',
-      fields: { name: fields.name },
+      fields: { reason: 'duplicate', name: fields.name },
     })
   }
   for (const which of ['control', 'bulk', 'admin'] as const) {
@@ -264,11 +279,12 @@ function checkPlace(fields: JoinFields, facts: EnrolmentFacts, leaving: Member |
     const what = `node ${holder.id} (${holder.name}) has the address ${formatAddress(fields[which])}`
     throw new Fault('exists', what, {
       next: `bind to another address; if that machine is gone, replace it: token create --replaces ${holder.id}`,
-      fields: { address: formatAddress(fields[which]) },
+      fields: { reason: 'duplicate', address: formatAddress(fields[which]) },
     })
   }
   if (others.length >= facts.config.membersMax) {
     throw new Fault('no-space', `the cluster is full: ${others.length} members`, {
+      fields: { reason: 'full' },
       next: 'raise it with `atoll admin config set membersMax`',
     })
   }
@@ -286,6 +302,7 @@ function checkListed({ control }: JoinFields, facts: EnrolmentFacts): void {
   const free = listed.filter(({ id }) => !members.some((member) => member.id === id))
   if (free.length === 0) return
   throw new Fault('invalid', `cluster.toml has no node at ${formatAddress(control)}`, {
+    fields: { reason: 'address' },
     next: `bind to one that it lists and that has not joined: ${free.map(({ host }) => host).join(', ')}`,
   })
 }

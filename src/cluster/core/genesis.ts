@@ -1,7 +1,10 @@
 // Genesis: the one transaction that turns a topology file into a cluster's first state. Every founder
 // may propose it; the compare lets exactly one win, and all founders carry the same file.
+//
+// Members are the founders. The file may list more nodes: their numbers stay reserved, and each becomes a
+// member when it joins.
 
-import type { ClusterId } from '../../base/index.ts'
+import type { ClusterId, NodeId } from '../../base/index.ts'
 import { nodeId } from '../../base/index.ts'
 import type { Operation, TxnRequest } from '../../keyspace/index.ts'
 import type { Member } from '../cluster.ts'
@@ -58,26 +61,41 @@ export function membersOf(topology: Topology): readonly Member[] {
   })
 }
 
-export function planGenesis(
-  topology: Topology,
-  given: { readonly clusterId: ClusterId; readonly createdMs: number },
-): TxnRequest {
+/** What the founder of a cluster that others join tells of itself; several founders tell nothing. */
+export type FounderFacts = {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly caps: readonly string[]
+}
+
+export type Genesis = {
+  readonly clusterId: ClusterId
+  readonly createdMs: number
+  /** Default: every node of the topology. */
+  readonly founders?: readonly NodeId[]
+  readonly facts?: FounderFacts
+}
+
+export function planGenesis(topology: Topology, given: Genesis): TxnRequest {
   const put = (key: Uint8Array, value: Uint8Array): Operation => ({ kind: 'put', key, value })
   const ids = topology.db.map((db) => db.id)
+  const founders = given.founders ?? ids
   const settings = {
     clusterId: given.clusterId,
     region: topology.region,
     dataShards: topology.rs.data,
     parityShards: topology.rs.parity,
-    founders: ids,
+    founders,
   }
   const operations = [
     put(clusterKey, clusterCodec.encode(settings)),
     put(nodeCounterKey, counterCodec.encode({ value: Math.max(...ids) })),
     put(bucketCounterKey, counterCodec.encode({ value: topology.buckets.length })),
   ]
+  const facts = founders.length === 1 ? given.facts : undefined
   for (const member of membersOf(topology)) {
-    operations.push(put(memberKey(member.id), memberCodec.encode(member)))
+    if (!founders.includes(member.id)) continue
+    operations.push(put(memberKey(member.id), memberCodec.encode({ ...member, ...facts })))
   }
   for (const [at, bucket] of topology.buckets.entries()) {
     const record = {

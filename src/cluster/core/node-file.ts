@@ -3,7 +3,14 @@
 //
 //   [node]
 //   node_id = 4
-//   founders = [1, 2, 3]     only on a node that replaced another: who founded the groups
+//   founders = [1, 2, 3]     only where they are not the topology's own nodes: who founded the groups
+//   name = "rpi1"            of a node that was initialised or joined by command
+//   caps = ["control", "s3"] capabilities; none: all there are
+//   target_size = 3          where the cluster began: how many members it is meant to have
+//
+//   [labels]
+//   region = "ap-southeast-2"
+//   zone = "a"
 //
 //   [listen]
 //   admin = 7777
@@ -15,7 +22,7 @@
 import { z } from 'zod'
 import { Fault, type NodeId, nodeId } from '../../base/index.ts'
 import { lineOf } from './toml-lines.ts'
-import { type Topology, topologyDefaults } from './topology.ts'
+import { quote, type Topology, topologyDefaults } from './topology.ts'
 import { readToml } from './topology-file.ts'
 
 export type NodeFile = {
@@ -25,14 +32,25 @@ export type NodeFile = {
   readonly adminPort: number
   readonly s3Port: number
   readonly s3TlsPort: number
+  readonly name?: string
+  readonly caps?: readonly string[]
+  readonly labels?: Readonly<Record<string, string>>
+  readonly targetSize?: number
 }
 
 const port = z.int().min(1).max(65_535)
 const id = z.int().min(1).max(0xffff_ffff)
 const nodeFileSchema = z.strictObject({
   node: z
-    .strictObject({ node_id: id.optional(), founders: z.array(id).max(1024).default([]) })
+    .strictObject({
+      node_id: id.optional(),
+      founders: z.array(id).max(1024).default([]),
+      name: z.string().min(1).max(63).optional(),
+      caps: z.array(z.string().min(1).max(32)).max(32).optional(),
+      target_size: z.int().min(1).max(1024).optional(),
+    })
     .default({ founders: [] }),
+  labels: z.record(z.string().min(1).max(63), z.string().max(255)).optional(),
   listen: z
     .strictObject({
       admin: port.default(topologyDefaults.adminPort),
@@ -56,8 +74,12 @@ export function parseNodeFile(text: string, topology: Topology): NodeFile {
       fields: { line: String(line), key },
     })
   }
-  const { node, listen } = parsed.data
+  const { node, listen, labels } = parsed.data
   return {
+    ...(node.name === undefined ? {} : { name: node.name }),
+    ...(node.caps === undefined ? {} : { caps: node.caps }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(node.target_size === undefined ? {} : { targetSize: node.target_size }),
     id: node.node_id === undefined ? undefined : nodeId(node.node_id),
     founders: node.founders.map(nodeId),
     adminPort: listen.admin,
@@ -67,16 +89,28 @@ export function parseNodeFile(text: string, topology: Topology): NodeFile {
 }
 
 export function renderNodeFile(file: NodeFile): string {
+  const { id: own, founders, name, caps, targetSize, labels } = file
   const lines: string[] = []
-  if (file.id !== undefined || file.founders.length > 0) {
-    lines.push('[node]')
-    if (file.id !== undefined) lines.push(`node_id = ${file.id}`)
-    if (file.founders.length > 0) lines.push(`founders = [${file.founders.join(', ')}]`)
+  if (own !== undefined) lines.push(`node_id = ${own}`)
+  if (founders.length > 0) lines.push(`founders = [${founders.join(', ')}]`)
+  if (name !== undefined) lines.push(`name = ${quote(name)}`)
+  if (caps !== undefined) lines.push(`caps = [${caps.map(quote).join(', ')}]`)
+  if (targetSize !== undefined) lines.push(`target_size = ${targetSize}`)
+  if (lines.length > 0) lines.splice(0, 0, '[node]')
+  if (lines.length > 0) lines.push('')
+  if (labels !== undefined) {
+    lines.push('[labels]')
+    for (const [key, value] of Object.entries(labels))
+      lines.push(`${bareKey(key)} = ${quote(value)}`)
     lines.push('')
   }
   lines.push('[listen]', `admin = ${file.adminPort}`, `s3 = ${file.s3Port}`)
   lines.push(`s3_tls = ${file.s3TlsPort}`)
   return `${lines.join('\n')}\n`
+}
+
+function bareKey(key: string): string {
+  return /^[A-Za-z0-9_-]+$/.test(key) ? key : quote(key)
 }
 
 /** Environment variables that name this node's id, the first that is set and not empty wins. */

@@ -74,8 +74,15 @@ const fileSchema = z.strictObject({
 })
 type TopologyFile = z.infer<typeof fileSchema>
 
-/** `name` is the file's name as people know it; it begins every message. */
-export function parseTopology(text: string, name: string): Topology {
+/**
+ * `name` is the file's name as people know it; it begins every message. `mayGrow`: more nodes will join than the
+ * file lists, so that it may ask for a wider code than it has nodes; objects are refused until they are there.
+ */
+export function parseTopology(
+  text: string,
+  name: string,
+  options: { readonly mayGrow?: boolean } = {},
+): Topology {
   const refuse = refusal(text, name)
   if (text.length > topologyBytesMax) throw refuse([], `larger than ${topologyBytesMax} bytes`)
   const file = readFile(text, name)
@@ -84,7 +91,7 @@ export function parseTopology(text: string, name: string): Topology {
   checkIds(topology, refuse)
   checkAddresses(topology, refuse)
   const { data, parity } = topology.rs
-  if (data + parity > topology.nodes.length) {
+  if (options.mayGrow !== true && data + parity > topology.nodes.length) {
     const sum = `data + parity = ${data + parity}`
     throw refuse(['rs', 'data'], `${sum} is more than the ${topology.nodes.length} nodes listed`)
   }

@@ -204,6 +204,14 @@ test('node.toml: written, read, and silent about an id when there is none', () =
     s3TlsPort: 3,
   }
   assert.deepEqual(parseNodeFile(renderNodeFile(file), planned), file)
+  const told = {
+    ...file,
+    name: 'rpi1',
+    caps: ['control', 's3'],
+    labels: { region: 'r', 'a b': 'c "d"' },
+    targetSize: 3,
+  }
+  assert.deepEqual(parseNodeFile(renderNodeFile(told), planned), told)
   const single = renderNodeFile({ ...file, id: undefined, founders: [] })
   assert.doesNotMatch(single, /node_id/)
   assert.equal(parseNodeFile('', planned).s3TlsPort, 8443)

@@ -6,6 +6,7 @@
 // list order, leader = true on id 1 only, paths distributed/db/node-N/ and distributed/nodes/node-N/.
 
 import { type NodeId, nodeId } from '../../base/index.ts'
+import type { Member } from '../cluster.ts'
 
 export const topologyDefaults = {
   version: '1.0',
@@ -160,4 +161,80 @@ export function replaceInTopology(topology: Topology, old: NodeId, fresh: NodeId
       return { id: own, host, port: at, path }
     }),
   }
+}
+
+/**
+ * The file as it follows the member list: who took a removed member's place has its position, a removed one that
+ * nobody replaced is gone, members that it lacks come last, in the order of who first had their place, and
+ * addresses are the members'. Entries of nodes that never joined stay. Everybody who had the same file and knows the same members has the same
+ * answer, whatever they knew in between.
+ */
+export function followMembers(
+  topology: Topology,
+  members: readonly Pick<Member, 'id' | 'state' | 'control' | 'bulk' | 'replaces'>[],
+): Topology {
+  const byId = new Map<number, (typeof members)[number]>(members.map((one) => [one.id, one]))
+  const placed = new Set<number>()
+  const db: Topology['db'][number][] = []
+  for (const listed of topology.db) {
+    const member = byId.get(listed.id)
+    if (member === undefined) {
+      db.push(listed)
+      continue
+    }
+    const holder = presentHolder(member, members)
+    if (holder === undefined || placed.has(holder.id)) continue
+    placed.add(holder.id)
+    db.push(holder === member ? { ...listed, ...holder.control } : entryOf(holder))
+  }
+  const isMissing = ({ id, state }: (typeof members)[number]): boolean =>
+    state !== 'removed' && state !== 'pending' && state !== 'unpaired' && !placed.has(id)
+  const missing = members
+    .filter(isMissing)
+    .map((member) => ({ member, first: firstHolder(member, byId) }))
+    .sort((a, b) => a.first - b.first)
+  for (const { member } of missing) db.push(entryOf(member))
+  const nodes = db.map(({ id }): TopologyEntry => {
+    const listed = topology.nodes.find((node) => node.id === id)
+    const member = byId.get(id)
+    const path = listed?.path ?? `distributed/nodes/node-${id}/`
+    if (member !== undefined) return { id, ...member.bulk, path }
+    return listed ?? { id, host: '', port: topologyDefaults.bulkPort, path }
+  })
+  return { ...topology, db, nodes }
+}
+
+/** Who holds a member's place now: itself, or the end of its replacements; undefined when nobody does. */
+function presentHolder<M extends Pick<Member, 'id' | 'state' | 'replaces'>>(
+  member: M,
+  members: readonly M[],
+): M | undefined {
+  let holder: M | undefined = member
+  for (let step = 0; step <= members.length && holder?.state === 'removed'; step++) {
+    const gone: NodeId = holder.id
+    holder = members.find((other) => other.replaces === gone)
+  }
+  return holder?.state === 'removed' ? undefined : holder
+}
+
+/** Where the chain of replacements that led to a member began. */
+function firstHolder(
+  member: Pick<Member, 'id' | 'replaces'>,
+  byId: ReadonlyMap<number, Pick<Member, 'id' | 'replaces'>>,
+): number {
+  let first = member
+  for (let step = 0; step < byId.size && first.replaces !== undefined; step++) {
+    const before = byId.get(first.replaces)
+    if (before === undefined) break
+    first = before
+  }
+  return first.id
+}
+
+function entryOf({ id, control }: Pick<Member, 'id' | 'control'>): Topology['db'][number] {
+  return { id, ...control, path: `distributed/db/node-${id}/`, leader: false }
+}
+
+export function isSameTopology(a: Topology, b: Topology): boolean {
+  return renderTopology(a) === renderTopology(b)
 }

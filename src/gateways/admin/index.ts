@@ -1,4 +1,5 @@
 // The admin gateway's own door: it runs on the core's thread, which needs nothing of S3.
+export { type EnrolDependencies, enrolRoutes } from './enrol-routes.ts'
 export { adminMalformed, createAdminHandler, tokenAuthority } from './handler.ts'
 export { type NodeActions, nodeRoutes } from './node-routes.ts'
 export { trustRoutes } from './trust-routes.ts'

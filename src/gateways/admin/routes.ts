@@ -112,6 +112,16 @@ function decodePart(part: string): string {
 export const bodyBytesMax = 64 * 1024
 
 export async function readJson(request: HttpRequest, bytesMax = bodyBytesMax): Promise<unknown> {
+  const whole = await readBytes(request, bytesMax)
+  try {
+    return JSON.parse(utf8Decode(whole))
+  } catch {
+    throw new Fault('invalid', 'the body is not JSON')
+  }
+}
+
+/** The whole body; Fault 'too-large'. */
+export async function readBytes(request: HttpRequest, bytesMax: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let bytes = 0
   for await (const slice of request.body) {
@@ -125,11 +135,7 @@ export async function readJson(request: HttpRequest, bytesMax = bodyBytesMax): P
     whole.set(part, at)
     at += part.length
   }
-  try {
-    return JSON.parse(utf8Decode(whole))
-  } catch {
-    throw new Fault('invalid', 'the body is not JSON')
-  }
+  return whole
 }
 
 export function answerJson(status: number, value: unknown): HttpResponse {

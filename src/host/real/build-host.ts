@@ -45,6 +45,9 @@ export function buildHost(parts: HostParts): Host {
     memory: { residentBytes: () => process.memoryUsage.rss() },
     passwords: realPasswords,
     pki: realPki,
+    datagrams: {
+      open: async (options) => (await import('./datagrams.ts')).openDatagrams(options),
+    },
   }
 }
 

@@ -373,6 +373,7 @@ export function faultyHost(disk = new FaultyDisk(), seed = 1): FaultyHost {
     memory: { residentBytes: () => 0 },
     passwords: refused('passwords'),
     pki: refused('pki'),
+    datagrams: refused('datagrams'),
     journal: {
       event() {},
       fatal(event, error): never {

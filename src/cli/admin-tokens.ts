@@ -1,0 +1,204 @@
+// `atoll admin token`, `nodes`, `approve`, `reject`: what an operator asks of the node of a directory.
+
+import { z } from 'zod'
+import { Fault } from '../base/index.ts'
+import { type AdminEndpoint, askAdmin } from './admin-client.ts'
+import { findNodes } from './known-nodes.ts'
+import { askMembers, type MembersAnswer } from './own-node.ts'
+import { plainNode, shortCluster, shortNode } from './short-names.ts'
+import { duration, table } from './status-text.ts'
+import { answer, withProgress } from './terminal.ts'
+
+export type AskOptions = {
+  readonly dataDir: string
+  readonly isJson: boolean
+}
+
+const askMs = 10_000
+
+const tokenView = z.object({
+  id: z.string(),
+  state: z.string(),
+  createdMs: z.number(),
+  expiresMs: z.number(),
+  uses: z.number(),
+  usesLeft: z.number(),
+  name: z.string().optional(),
+  addressPrefix: z.string().optional(),
+  approval: z.string(),
+  createdBy: z.string(),
+})
+const madeToken = z.object({ token: z.string(), view: tokenView })
+const enrolmentView = z.object({
+  fingerprint: z.string(),
+  state: z.string(),
+  name: z.string(),
+  address: z.string(),
+  member: z.number().optional(),
+})
+
+export type TokenFlags = {
+  readonly uses: number | undefined
+  readonly lifetimeSeconds: number | undefined
+  readonly name: string | undefined
+  readonly addressPrefix: string | undefined
+  readonly approval: string | undefined
+  readonly replaces: number | undefined
+}
+
+export async function createToken(
+  options: AskOptions & { readonly flags: TokenFlags },
+): Promise<number> {
+  const body = Object.fromEntries(
+    Object.entries(options.flags).filter(([, value]) => value !== undefined),
+  )
+  const made = madeToken.parse(await ask(options, { method: 'POST', path: '/v1/tokens', body }))
+  if (options.isJson) answer(JSON.stringify(made))
+  else {
+    const { view, token } = made
+    const uses = view.usesLeft === 1 ? 'one machine' : `${view.usesLeft} machines`
+    const left = duration(Math.max(0, view.expiresMs - Date.now()))
+    answer(
+      `${token}\n\n  Good for ${uses} for ${left}; it is not shown again. Its name is ${view.id}.`,
+    )
+  }
+  return 0
+}
+
+/** Four words that buy a token on the setup page of a machine. */
+export async function createPairing(options: AskOptions): Promise<number> {
+  const given = await ask(options, { method: 'POST', path: '/v1/pairings', body: {} })
+  const made = z.object({ words: z.string(), expiresMs: z.number() }).parse(given)
+  const left = duration(Math.max(0, made.expiresMs - Date.now()))
+  if (options.isJson) answer(JSON.stringify(made))
+  else answer(`${made.words}\n\n  Good for one machine for ${left}, and for five tries.`)
+  return 0
+}
+
+export async function listTokens(options: AskOptions): Promise<number> {
+  const given = await ask(options, { method: 'GET', path: '/v1/tokens' })
+  const { tokens } = z.object({ tokens: z.array(tokenView) }).parse(given)
+  if (options.isJson) answer(JSON.stringify({ tokens }))
+  else {
+    const rows = tokens.map(({ id, state, usesLeft, uses, expiresMs, createdBy, name }) => [
+      id,
+      state,
+      `${usesLeft} of ${uses}`,
+      state === 'open' ? duration(Math.max(0, expiresMs - Date.now())) : '-',
+      name ?? 'any',
+      createdBy,
+    ])
+    answer(table(['token', 'state', 'left', 'for', 'node', 'by'], rows).join('\n'))
+  }
+  return 0
+}
+
+export async function revokeToken(options: AskOptions & { readonly id: string }): Promise<number> {
+  const path = `/v1/tokens/${encodeURIComponent(options.id)}`
+  const given = await ask(options, { method: 'DELETE', path })
+  const { token } = z.object({ token: tokenView }).parse(given)
+  answer(options.isJson ? JSON.stringify({ token }) : `Token ${token.id} is ${token.state}.`)
+  return 0
+}
+
+export async function listNodes(options: AskOptions): Promise<number> {
+  const describe = (): string => 'still waiting for an answer'
+  const answered = await withProgress(describe, askAny(options.dataDir, askMembers))
+  answer(options.isJson ? JSON.stringify(answered) : nodesText(answered))
+  return 0
+}
+
+function nodesText(answered: MembersAnswer): string {
+  const { clusterId, region, members, waiting, epoch, targetSize } = answered
+  const rows = members.map(({ id, name, state, address, caps, labels, version, epoch: held }) => [
+    String(id),
+    shortNode(name),
+    state,
+    address,
+    caps.length === 0 ? 'all' : caps.join(','),
+    Object.entries(labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(' '),
+    version === '' ? '-' : version,
+    held === epoch ? String(held) : `${held} of ${epoch}`,
+  ])
+  const head = ['id', 'node', 'state', 'address', 'caps', 'labels', 'version', 'settings']
+  const lines = [
+    `cluster ${shortCluster(clusterId)} (${clusterId}) in ${region}: ${members.length} of ${targetSize}`,
+    '',
+    ...table(head, rows),
+  ]
+  for (const { name, address, fingerprint } of waiting) {
+    lines.push(
+      `${shortNode(name)} at ${address} waits, key ${fingerprint}: atoll admin approve ${name}`,
+    )
+  }
+  return lines.join('\n')
+}
+
+export async function decide(
+  options: AskOptions & { readonly node: string; readonly verdict: 'approve' | 'reject' },
+): Promise<number> {
+  const fingerprint = await findWaiting(options, options.node)
+  const path = `/v1/enrolments/${encodeURIComponent(fingerprint)}/${options.verdict}`
+  const given = await ask(options, { method: 'POST', path, body: {} })
+  const { enrolment } = z.object({ enrolment: enrolmentView }).parse(given)
+  const done =
+    options.verdict === 'approve' ? 'is approved and joins when it asks next' : 'is rejected'
+  answer(options.isJson ? JSON.stringify({ enrolment }) : `${shortNode(enrolment.name)} ${done}.`)
+  return 0
+}
+
+/** By name, with or without 'n-', or by fingerprint; two of one name are told apart by their keys only. */
+async function findWaiting(options: AskOptions, node: string): Promise<string> {
+  const given = await ask(options, { method: 'GET', path: '/v1/enrolments' })
+  const { enrolments } = z.object({ enrolments: z.array(enrolmentView) }).parse(given)
+  const waiting = enrolments.filter(({ state }) => state === 'pending')
+  const digits = (text: string): string => text.toLowerCase().replaceAll(/[^0-9a-f]/g, '')
+  const found = waiting.filter(
+    ({ name, fingerprint }) =>
+      fingerprint === node ||
+      (digits(node).length === 16 && digits(fingerprint) === digits(node)) ||
+      name === plainNode(node) ||
+      name === node,
+  )
+  const [first] = found
+  if (first !== undefined && found.length === 1) return first.fingerprint
+  if (first === undefined) {
+    const names = waiting.map(({ name }) => name).join(', ')
+    throw new Fault('not-found', `no machine ${node} waits${names === '' ? '' : `; ${names} do`}`, {
+      next: 'atoll admin nodes lists who waits',
+    })
+  }
+  const keys = found.map(({ fingerprint, address }) => `${fingerprint} at ${address}`).join(', ')
+  throw new Fault('conflict', `${found.length} machines call themselves ${node}: ${keys}`, {
+    next: 'compare with the key that the machine shows, and give that instead of the name',
+  })
+}
+
+type Call = {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly path: string
+  readonly body?: unknown
+}
+
+function ask(options: AskOptions, call: Call): Promise<unknown> {
+  return askAny(options.dataDir, (endpoint) => askAdmin(endpoint, { ...call, timeoutMs: askMs }))
+}
+
+/** The node of the directory, or, of a cluster on one machine, the first that answers. */
+async function askAny<T>(
+  dataDir: string,
+  run: (endpoint: AdminEndpoint) => Promise<T>,
+): Promise<T> {
+  let last: unknown
+  for (const { endpoint } of findNodes(dataDir, undefined)) {
+    try {
+      return await run(endpoint)
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
+      last = error
+    }
+  }
+  throw last
+}

@@ -1,0 +1,104 @@
+// The node of a directory as a command asks it: over TLS at its own address, with the directory's own token.
+
+import { z } from 'zod'
+import { type ClusterId, clusterId, Fault, isFault } from '../base/index.ts'
+import { type NodeFile, parseNodeFile, resolveNodeId } from '../cluster/files.ts'
+import type { Topology } from '../cluster/index.ts'
+import { type AdminEndpoint, askAdmin } from './admin-client.ts'
+import { readText, requireText } from './files.ts'
+import { hasIdentity, readTopology } from './node-dir.ts'
+import { nodePaths } from './paths.ts'
+
+export type OwnNode = {
+  readonly id: number
+  readonly name: string
+  readonly clusterId: ClusterId
+  readonly topology: Topology
+  readonly file: NodeFile
+  readonly host: string
+  readonly endpoint: AdminEndpoint
+}
+
+/** Undefined when the directory is not a node's. */
+export function findOwnNode(dataDir: string): OwnNode | undefined {
+  if (!hasIdentity(dataDir)) return undefined
+  const topology = readTopology(dataDir, { mayGrow: true })
+  if (topology === undefined) return undefined
+  const paths = nodePaths(dataDir)
+  const file = parseNodeFile(readText(paths.node) ?? '', topology)
+  const id = resolveNodeId(topology, { environment: {}, file: file.id })
+  const host = topology.db.find((db) => db.id === id)?.host ?? ''
+  return {
+    id,
+    name: file.name ?? `node-${id}`,
+    clusterId: clusterId(requireText(paths.clusterId).trim()),
+    topology,
+    file,
+    host,
+    endpoint: {
+      host,
+      port: file.adminPort,
+      authorityPem: requireText(paths.authorityCertificate),
+      token: requireText(paths.adminToken).trim(),
+    },
+  }
+}
+
+/** Fault 'not-found' that says how a directory becomes a node's. */
+export function requireOwnNode(dataDir: string): OwnNode {
+  const own = findOwnNode(dataDir)
+  if (own !== undefined) return own
+  throw new Fault('not-found', `${dataDir} holds no node`, {
+    next: 'make one first: atoll admin init, or atoll admin join (--help shows how)',
+  })
+}
+
+const memberSchema = z.object({
+  id: z.int(),
+  name: z.string(),
+  state: z.string(),
+  address: z.string(),
+  caps: z.array(z.string()),
+  labels: z.record(z.string(), z.string()),
+  version: z.string(),
+  epoch: z.int(),
+})
+const membersSchema = z.object({
+  clusterId: z.string(),
+  region: z.string(),
+  targetSize: z.int(),
+  epoch: z.int(),
+  members: z.array(memberSchema),
+  waiting: z.array(
+    z.object({
+      fingerprint: z.string(),
+      name: z.string(),
+      address: z.string(),
+      version: z.string(),
+    }),
+  ),
+})
+export type MembersAnswer = z.infer<typeof membersSchema>
+
+const askMs = 5_000
+
+export async function askMembers(endpoint: AdminEndpoint): Promise<MembersAnswer> {
+  const call = { method: 'GET', path: '/v1/members', timeoutMs: askMs } as const
+  return membersSchema.parse(await askAdmin(endpoint, call))
+}
+
+/** Undefined while the node does not answer, or has no state of the cluster yet. */
+export async function tryAsk<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (
+      isFault(error, 'unavailable') ||
+      isFault(error, 'deadline') ||
+      isFault(error, 'not-leader')
+    ) {
+      return undefined
+    }
+    throw error
+  }
+}

@@ -1,0 +1,103 @@
+// How a directory becomes a node's: everything is written under D/.placing, synced, marked whole, and then moved to
+// its place, node.toml last. Whatever the moment at which the machine stops, the next command finds either
+// nothing of a node, or what it needs to finish the moves.
+//
+//   D/.placing/node/     cluster.toml, node.toml, identity/, cluster.json
+//   D/.placing/whole     everything above is on the disk
+
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { Fault } from '../base/index.ts'
+import { writeText } from './files.ts'
+import { readHolder } from './lock.ts'
+import { hasIdentity } from './node-dir.ts'
+import { nodePaths } from './paths.ts'
+
+/** The last of them makes the directory a node's. */
+const last = 'node.toml'
+
+const placingPaths = (dataDir: string) => ({
+  folder: join(dataDir, '.placing'),
+  node: join(dataDir, '.placing', 'node'),
+  whole: join(dataDir, '.placing', 'whole'),
+})
+
+/** `write` fills the folder that it is given; afterwards the directory is the node's. */
+export async function placeNode(
+  dataDir: string,
+  write: (folder: string) => Promise<void>,
+): Promise<void> {
+  const paths = placingPaths(dataDir)
+  rmSync(paths.folder, { recursive: true, force: true })
+  mkdirSync(paths.node, { recursive: true })
+  await write(paths.node)
+  syncFolders(paths.node)
+  writeText(paths.whole, '1\n')
+  syncFolder(paths.folder)
+  finishPlacing(dataDir)
+}
+
+/** True when the directory is a node's. Finishes what an earlier command was stopped in. */
+export function finishPlacing(dataDir: string): boolean {
+  const paths = placingPaths(dataDir)
+  if (existsSync(paths.whole)) {
+    const left = existsSync(paths.node) ? readdirSync(paths.node) : []
+    for (const name of [
+      ...left.filter((one) => one !== last),
+      ...left.filter((one) => one === last),
+    ]) {
+      const target = join(dataDir, name)
+      rmSync(target, { recursive: true, force: true })
+      renameSync(join(paths.node, name), target)
+      syncFolder(dataDir)
+    }
+  }
+  rmSync(paths.folder, { recursive: true, force: true })
+  return hasIdentity(dataDir)
+}
+
+/**
+ * Moves all that a directory holds into a folder inside it, so that it is bare again and nothing is lost. Answers
+ * the folder; undefined when there was nothing. Fault 'exists' while a node runs there.
+ */
+export function archiveDir(dataDir: string, stamp: string): string | undefined {
+  const holder = readHolder(nodePaths(dataDir).lock)
+  if (holder !== undefined) {
+    throw new Fault('exists', `a node runs in ${dataDir} (process ${holder})`, {
+      next: `stop it first: atoll stop --data-dir ${dataDir}`,
+    })
+  }
+  const names = existsSync(dataDir) ? readdirSync(dataDir) : []
+  const moved = names.filter((name) => !/^(archive-|lost\+found$)/.test(name))
+  if (moved.length === 0) return undefined
+  const folder = join(dataDir, `archive-${stamp}`)
+  mkdirSync(folder, { recursive: true })
+  for (const name of moved) renameSync(join(dataDir, name), join(folder, name))
+  syncFolder(dataDir)
+  return folder
+}
+
+function syncFolders(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) syncFolders(join(folder, entry.name))
+  }
+  syncFolder(folder)
+}
+
+/** Makes the names in a folder durable, and its own name too. */
+function syncFolder(folder: string): void {
+  for (const path of [folder, dirname(folder)]) {
+    const opened = openSync(path, 'r')
+    fsyncSync(opened)
+    closeSync(opened)
+  }
+}

@@ -1,0 +1,40 @@
+// `atoll start`: the node of one directory, in the foreground. A directory that is no node's yet waits to be paired:
+// by its setup page, by a bootstrap file, or by `atoll admin init` or `join` in a second terminal; then the same
+// process becomes the node.
+
+import { mkdirSync } from 'node:fs'
+import { acquireLock, type Lock } from './lock.ts'
+import { type NodeCommandOptions, runNode } from './node-command.ts'
+import { nodePaths } from './paths.ts'
+import { finishPlacing } from './placing.ts'
+import { stopSignal } from './stop-signal.ts'
+import { reportFailure } from './terminal.ts'
+
+export type StartOptions = NodeCommandOptions & {
+  /** A bootstrap file; D/bootstrap.json when there is one. */
+  readonly bootstrap: string | undefined
+  readonly portOffset: number
+}
+
+/** Settles with the exit status once the node has stopped. */
+export async function start(options: StartOptions): Promise<number> {
+  const { dataDir } = options
+  const stopping = stopSignal()
+  let lock: Lock | undefined
+  try {
+    mkdirSync(dataDir, { recursive: true })
+    lock = acquireLock(nodePaths(dataDir).lock, dataDir)
+    if (!finishPlacing(dataDir)) {
+      const { becomeMember } = await import('./pairing.ts')
+      const isMember = await becomeMember(options, stopping)
+      if (!isMember) {
+        lock.release()
+        return 0
+      }
+    }
+  } catch (error) {
+    lock?.release()
+    return reportFailure(error)
+  }
+  return await runNode(options, lock)
+}

@@ -1,0 +1,275 @@
+// Real hosts: each machine is a network namespace with an address of its own, on one bridge. A cluster is formed by
+// token, by search, by file and by page; while clients write, networks are cut in halves and in pieces, one way only, and
+// slowed down; a machine is lost and its place taken by another. Everything that was acknowledged is there afterwards.
+//
+// The story runs in a process of its own inside a namespace, so that whatever it makes ends with it.
+
+import assert from 'node:assert/strict'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { Agent, request } from 'node:https'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { hostOf, Networks, whyNoNetworks } from '../../tools/torture/networks.ts'
+import { askAdmin } from '../../src/cli/admin-client.ts'
+import { requireOwnNode } from '../../src/cli/own-node.ts'
+import { getHash, randomFile, run, sha256 } from './cluster.ts'
+import { type Line, type Machine, Machines, until } from './machines.ts'
+
+const insideMark = 'ATOLL_NETNS_INSIDE'
+const count = 5
+
+/** Writes one after the other at the machines in turn, and remembers what was acknowledged. */
+class Writer {
+  readonly acknowledged = new Map<string, string>()
+  readonly objects = new Map<string, string>()
+  targets: readonly Machine[] = []
+  #isStopped = false
+  #running: Promise<void> | undefined
+  readonly #client: (machine: Machine) => S3Client
+
+  constructor(client: (machine: Machine) => S3Client) {
+    this.#client = client
+  }
+
+  start(): void {
+    this.#running = this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    for (let at = 0; !this.#isStopped; at++) {
+      const machine = this.targets[at % this.targets.length]
+      if (machine === undefined) continue
+      const key = `k${at}`
+      try {
+        if (at % 10 === 9) {
+          const body = randomFile(50_000)
+          const put = new PutObjectCommand({ Bucket: 'story', Key: key, Body: body })
+          await this.#client(machine).send(put, { abortSignal: AbortSignal.timeout(10_000) })
+          this.objects.set(key, sha256(body))
+        } else {
+          await command(machine, { command: 'set', key, value: `v${at}` })
+          this.acknowledged.set(key, `v${at}`)
+        }
+      } catch {
+        // Not acknowledged: it may have happened or not.
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+  }
+
+  /** Settles when that many further writes were acknowledged, objects among them. */
+  async progress(what: string, writes = 30): Promise<void> {
+    const [keys, objects] = [this.acknowledged.size, this.objects.size]
+    const isDone = async (): Promise<boolean> =>
+      this.acknowledged.size >= keys + writes && this.objects.size > objects
+    await until(what, isDone)
+  }
+}
+
+async function command(machine: Machine, body: Line): Promise<Line> {
+  const { endpoint } = requireOwnNode(machine.dataDir)
+  const path = '/raft/v1/raft/story'
+  return (await askAdmin(endpoint, { method: 'POST', path, body, timeoutMs: 5_000 })) as Line
+}
+
+function story(): void {
+  const networks = new Networks(count)
+  const machines = new Machines(0)
+  const all = Array.from({ length: count }, (_, at) => {
+    return machines.add(`rpi${at + 1}`, hostOf(at), networks.prefix(at))
+  })
+  const machine = (at: number): Machine => {
+    const found = all[at]
+    assert.ok(found !== undefined)
+    return found
+  }
+  const list = all.slice(0, 3).map(({ host }) => host)
+  const clients = new Map<string, S3Client>()
+  let formed: Line = {}
+  const client = (at: Machine): S3Client => {
+    const known = clients.get(at.host)
+    if (known !== undefined) return known
+    const { endpoint } = requireOwnNode(at.dataDir)
+    const made = new S3Client({
+      region: String(formed.region),
+      endpoint: `https://${at.host}:8443`,
+      forcePathStyle: true,
+      maxAttempts: 1,
+      credentials: {
+        accessKeyId: String(formed.accessKeyId),
+        secretAccessKey: String(formed.secretAccessKey),
+      },
+      requestHandler: { httpsAgent: new Agent({ ca: endpoint.authorityPem }) },
+    })
+    clients.set(at.host, made)
+    return made
+  }
+  const writer = new Writer(client)
+  const online = async (at: Machine, names: readonly string[]): Promise<boolean> => {
+    const { members } = await machines.ask(at, 'admin', 'nodes')
+    const states = new Map((members as readonly Line[]).map(({ name, state }) => [name, state]))
+    return names.every((name) => states.get(name) === 'online')
+  }
+  after(async () => {
+    await writer.stop()
+    networks.heal()
+    for (const one of clients.values()) one.destroy()
+    await machines.stopAll()
+  })
+
+  test('one founds, one joins by token, one finds the cluster by itself', async () => {
+    const args = ['--nodes', '3', '--storage-nodes', list.join()]
+    const init = machines.start(machine(0), [
+      'admin',
+      'init',
+      ...machines.flags(machine(0)),
+      ...args,
+    ])
+    const { token } = await init.line('started')
+    const join = ['admin', 'join', '--token', String(token)]
+    const second = machines.flags(machine(1))
+    await machines.must(machine(1), [...join, ...second, '--leader', `https://${list[0]}:7777`])
+    await machines.must(machine(2), [...join, ...machines.flags(machine(2))])
+    formed = await init.line('formed')
+    await command(machine(0), { command: 'create' })
+    await client(machine(0)).send(new CreateBucketCommand({ Bucket: 'story' }))
+    writer.targets = all.slice(0, 3)
+    writer.start()
+    await writer.progress('writes at three machines')
+  })
+
+  test('two halves: the larger goes on, and the smaller catches up', async () => {
+    networks.cutNode(2, 'both')
+    await writer.progress('writes beside the cut')
+    networks.heal()
+    await until('the third is heard again', () => online(machine(2), ['rpi1', 'rpi2', 'rpi3']))
+  })
+
+  test('three pieces: nothing is acknowledged anywhere, and all goes on afterwards', async () => {
+    for (let at = 0; at < 3; at++) networks.cutNode(at, 'both')
+    // Who led may still answer what it had agreed before; a write needs another machine.
+    for (const at of all.slice(0, 3)) {
+      await assert.rejects(command(at, { command: 'set', key: 'never', value: 'x' }))
+    }
+    networks.heal()
+    await writer.progress('writes after the pieces')
+  })
+
+  test('one way only: a machine that is heard and hears nobody, and the reverse', async () => {
+    networks.cutNode(0, 'in')
+    await writer.progress('writes beside the deaf one')
+    networks.heal()
+    networks.cutNode(1, 'out')
+    await writer.progress('writes beside the mute one')
+    networks.heal()
+    await writer.progress('writes after both')
+  })
+
+  const noDelay = networks.canDelay ? false : 'the kernel has no netem'
+  test('a slow network of 300 ms', { skip: noDelay }, async () => {
+    networks.delay(1, 300)
+    await writer.progress('writes over a slow network')
+    networks.heal()
+  })
+
+  test('a machine joins by file, and one by its page, while clients write', async () => {
+    const { token } = await machines.ask(machine(0), 'admin', 'token', 'create')
+    const file = {
+      controllers: [list[1]],
+      token,
+      name: 'rpi4',
+      bind: machine(3).host,
+      region: 'eu',
+    }
+    mkdirSync(machine(3).dataDir, { recursive: true })
+    writeFileSync(join(machine(3).dataDir, 'bootstrap.json'), JSON.stringify(file), { mode: 0o600 })
+    machines.start(machine(3), ['start', '--data-dir', machine(3).dataDir])
+    await until('the fourth is online', () => online(machine(3), ['rpi4']))
+    const bind = machine(4).host
+    machines.start(machine(4), ['start', '--data-dir', machine(4).dataDir, '--bind', bind])
+    const { words } = await machines.ask(machine(2), 'admin', 'token', 'create', '--pairing')
+    let page = ''
+    await until('the page is served', async () => {
+      page = (await askPage(`https://${bind}:7777/`)).text
+      return page.includes('<form')
+    })
+    const number = /name="number" value="([0-9a-f]+)"/.exec(page)?.[1] ?? ''
+    const fields = {
+      controller: `${list[2]}`,
+      secret: String(words),
+      name: 'rpi5',
+      bind,
+      region: 'eu',
+      zone: 'b',
+    }
+    const form = new URLSearchParams({ ...fields, number, caps: '', labels: '' }).toString()
+    assert.equal((await askPage(`https://${bind}:7777/join`, form)).status, 303)
+    await until('the fifth is online', () => online(machine(4), ['rpi4', 'rpi5']))
+    writer.targets = all
+    await writer.progress('writes at five machines')
+  })
+
+  test('a machine that is lost is replaced by another at its address', async () => {
+    writer.targets = all.filter((one) => one !== machine(1))
+    await machines.kill(machine(1))
+    rmSync(machine(1).dataDir, { recursive: true, force: true })
+    const { token } = await machines.ask(machine(0), 'admin', 'token', 'create', '--replaces', '2')
+    const args = ['--host', `${list[2]}:7777`, '--token', String(token)]
+    const flags = machines.flags(machine(1))
+    await machines.must(machine(1), ['admin', 'join', ...flags, ...args])
+    writer.targets = all
+    await writer.progress('writes at five machines again')
+  })
+
+  test('everything acknowledged is there', async () => {
+    await writer.stop()
+    for (const [key, value] of writer.acknowledged) {
+      const found = await command(machine(4), { command: 'get', key })
+      assert.equal(found.value, value, key)
+    }
+    for (const [key, hash] of writer.objects) {
+      assert.equal(await getHash(client(machine(1)), 'story', key), hash, key)
+    }
+    const { size } = writer.acknowledged
+    console.log(`everything acknowledged is there: ${size} keys, ${writer.objects.size} objects`)
+  })
+}
+
+/** The page of a machine that nobody knows yet: its certificate is of the moment. */
+function askPage(url: string, form?: string): Promise<{ status: number; text: string }> {
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  const options = {
+    method: form === undefined ? 'GET' : 'POST',
+    rejectUnauthorized: false,
+    headers,
+  }
+  return new Promise((resolve, reject) => {
+    const asked = request(url, options, (response) => {
+      let text = ''
+      response.on('data', (part: Buffer) => {
+        text += part.toString()
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
+    })
+    asked.on('error', reject)
+    asked.end(form)
+  })
+}
+
+if (process.env[insideMark] === undefined) {
+  test('machines with networks of their own', { skip: whyNoNetworks() ?? false }, async () => {
+    const inside = [process.execPath, '--test', '--test-reporter=spec', import.meta.filename]
+    // Node tells its tests that they run inside others, which these do not.
+    const args = ['--net', '--mount', 'env', '-u', 'NODE_TEST_CONTEXT', ...inside]
+    const ran = await run('unshare', args, { env: { [insideMark]: '1' } })
+    console.log(ran.stdout.trim())
+    assert.equal(ran.status, 0, ran.stdout + ran.stderr)
+    assert.match(ran.stdout, /everything acknowledged is there/)
+  })
+} else story()
