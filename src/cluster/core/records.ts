@@ -238,7 +238,7 @@ const ruleFields = message({
   isByCapacity: bool(4),
   repairAfterMs: uint(5),
 })
-export const placementRuleCodec: Codec<PlacementRule> = sealed(
+export const placementRuleCodec: Codec<PlacementRule> = sealedRecord(
   'placement rule',
   20,
   mapped(
@@ -267,7 +267,7 @@ const eventFields = message({
   node: uint(4),
   text: text(5),
 })
-export const eventCodec: Codec<ClusterEvent> = sealed('event', 21, codecOf(eventFields))
+export const eventCodec: Codec<ClusterEvent> = sealedRecord('event', 21, codecOf(eventFields))
 
 const counterFields = message({ value: uint(1) })
 export const counterCodec: Codec<{ readonly value: number }> = sealedRecord(
