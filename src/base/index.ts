@@ -88,5 +88,12 @@ export {
   type Term,
   term,
 } from './ids.ts'
-export { decodeOutcome, decodeParts, encodeOutcome, encodeParts, partsMax } from './parts.ts'
+export {
+  decodeOutcome,
+  decodeParts,
+  encodeOutcome,
+  encodeOutcomes,
+  encodeParts,
+  partsMax,
+} from './parts.ts'
 export { type Random, seededRandom } from './random.ts'

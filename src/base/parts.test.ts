@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Fault, isFault } from './fault.ts'
-import { decodeOutcome, decodeParts, encodeOutcome, encodeParts, partsMax } from './parts.ts'
+import {
+  decodeOutcome,
+  decodeParts,
+  encodeOutcome,
+  encodeOutcomes,
+  encodeParts,
+  partsMax,
+} from './parts.ts'
 import { seededRandom } from './random.ts'
 
 test('parts come back as they were, also empty ones and none', () => {
@@ -33,6 +40,16 @@ test('any bytes are parts or refused', () => {
     } catch (error) {
       assert.ok(isFault(error, 'corrupt'))
     }
+  }
+})
+
+test('outcomes as one are the parts of each', () => {
+  const random = seededRandom(9)
+  for (let round = 0; round < 100; round++) {
+    const outcomes = Array.from({ length: random.integer(6) }, () =>
+      random.chance(0.1) ? new Fault('conflict', 'taken') : random.bytes(random.integer(300)),
+    )
+    assert.deepEqual(encodeOutcomes(outcomes), encodeParts(outcomes.map(encodeOutcome)))
   }
 })
 

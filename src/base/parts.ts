@@ -56,6 +56,28 @@ export function encodeOutcome(outcome: Uint8Array | Fault): Uint8Array {
   return encoded
 }
 
+/** The parts that encodeOutcome() makes of each, as one. */
+export function encodeOutcomes(outcomes: readonly (Uint8Array | Fault)[]): Uint8Array {
+  if (outcomes.some((outcome) => outcome instanceof Fault)) {
+    return encodeParts(outcomes.map(encodeOutcome))
+  }
+  const answers = outcomes as readonly Uint8Array[]
+  let length = 0
+  for (const answer of answers) length += lengthBytes + 1 + answer.length
+  const encoded = new Uint8Array(length)
+  let at = 0
+  for (const answer of answers) {
+    const size = answer.length + 1
+    encoded[at] = size >>> 24
+    encoded[at + 1] = size >>> 16
+    encoded[at + 2] = size >>> 8
+    encoded[at + 3] = size
+    encoded.set(answer, at + lengthBytes + 1)
+    at += lengthBytes + size
+  }
+  return encoded
+}
+
 /** An answer is a view of `encoded`. */
 export function decodeOutcome(encoded: Uint8Array): Uint8Array | Fault {
   const body = encoded.subarray(1)

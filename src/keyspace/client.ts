@@ -14,7 +14,7 @@ import {
   type UpkeepAnswer,
 } from './core/calls.ts'
 import { checkKey, checkNumber, checkRange, checkTxn, isReadOnly } from './core/check.ts'
-import { alarms, encodeUpkeep, type UpkeepRequest } from './core/entry.ts'
+import { alarms, encodeUpkeep, type UpkeepRequest, type WriteKind } from './core/entry.ts'
 import { checkDocument } from './core/guard.ts'
 import { deadlineMsMax } from './core/limits.ts'
 import { decodeAnswer, decodeRangeResponse, encodeRange, encodeTxn } from './core/wire.ts'
@@ -48,12 +48,19 @@ export type TransportOptions = {
   readonly signal: AbortSignal | undefined
 }
 
+export type ManyOptions = TransportOptions & {
+  /** Called once for each, by its place, as soon as it has its answer or its fault. */
+  readonly settle: (at: number, outcome: Uint8Array | Fault) => void
+}
+
 /**
  * Gets encoded requests answered: a RangeResponse for a range, an Answer for a transaction, the answers of
  * core/calls.ts for the rest.
  */
 export type Transport = {
   request(kind: RequestKind, body: Uint8Array, options: TransportOptions): Promise<Uint8Array>
+  /** Writes that came together, at little more than the cost of one. */
+  requestAll?(kind: WriteKind, bodies: readonly Uint8Array[], options: ManyOptions): void
   freshness(): ReturnType<Keyspace['freshness']>
   onRevision: Keyspace['onRevision']
   readonly openFeed: OpenFeed

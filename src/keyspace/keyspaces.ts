@@ -4,13 +4,11 @@
 import {
   assert,
   decodeParts,
-  encodeOutcome,
-  encodeParts,
+  encodeOutcomes,
   Fault,
   type GroupId,
   isFault,
   type NodeId,
-  toFault,
 } from '../base/index.ts'
 import type { Host, Port, Timer } from '../host/index.ts'
 import type { Foreign, Raft } from '../raft/index.ts'
@@ -19,6 +17,8 @@ import type { Segments, Store } from '../storage/index.ts'
 import { checkName, createKeyspace, type Transport } from './client.ts'
 import { decodeCall } from './core/calls.ts'
 import { quotaBytesDefault } from './core/limits.ts'
+import { encodePlainPut } from './core/plain-put.ts'
+import { readFaultAnswer } from './core/wire.ts'
 import type { FullKeyspace, FullKeyspaces, Keyspaces } from './keyspace.ts'
 import { LaneServer } from './lane-server.ts'
 import { Comparison } from './comparison.ts'
@@ -80,6 +80,12 @@ export type CoreKeyspaces = FullKeyspaces & {
    * rest, until the node stops.
    */
   remove(name: string): void
+  /** Puts that came together, of a namespace; the fault of each that failed. Throws for a key that is none. */
+  putAll(
+    name: string,
+    puts: readonly Put[],
+    options: { readonly deadlineMs: number },
+  ): Promise<readonly (Fault | undefined)[]>
   /** The way to a namespace for threads that send encoded requests. Fault 'not-found'. */
   transport(name: string): Transport
   /** Proposes, where this node leads, to forget what is outside the window. */
@@ -89,6 +95,8 @@ export type CoreKeyspaces = FullKeyspaces & {
   /** Physical compaction at once, instead of in the background; for tests and orderly stops. */
   sweep(): Promise<void>
 }
+
+export type Put = { readonly key: Uint8Array; readonly value: Uint8Array }
 
 const historyMsDefault = 300_000
 const historyRevisionsDefault = 10_000
@@ -214,6 +222,27 @@ class NodeKeyspaces implements CoreKeyspaces {
 
   transport(name: string): Transport {
     return this.#find(name).router
+  }
+
+  putAll(
+    name: string,
+    puts: readonly Put[],
+    { deadlineMs }: { readonly deadlineMs: number },
+  ): Promise<readonly (Fault | undefined)[]> {
+    const { router } = this.#find(name)
+    const requests: Uint8Array[] = []
+    for (const { key, value } of puts) requests.push(encodePlainPut(key, value))
+    return new Promise((resolve) => {
+      const faults: (Fault | undefined)[] = new Array(puts.length).fill(undefined)
+      let left = puts.length
+      if (left === 0) resolve(faults)
+      const settle = (at: number, outcome: Uint8Array | Fault): void => {
+        faults[at] = outcome instanceof Uint8Array ? readFaultAnswer(outcome) : outcome
+        if (--left === 0) resolve(faults)
+      }
+      const options = { deadlineMs, isSerializable: false, signal: undefined, settle }
+      router.requestAll('txn', requests, options)
+    })
   }
 
   serve(port: Port): void {
@@ -344,10 +373,7 @@ class NodeKeyspaces implements CoreKeyspaces {
 }
 
 async function writeAll(replica: Replica, writes: Uint8Array): Promise<Uint8Array> {
-  const outcomes = decodeParts(writes).map((write) =>
-    replica.write(write).then(encodeOutcome, (error: unknown) => encodeOutcome(toFault(error))),
-  )
-  return encodeParts(await Promise.all(outcomes))
+  return encodeOutcomes(await replica.writeAll(decodeParts(writes)))
 }
 
 function notLeader(what: string, leader: string): Fault {

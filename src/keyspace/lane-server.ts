@@ -57,9 +57,7 @@ export class LaneServer {
     this.#port = port
     this.#find = options.find
     this.#timer = host.clock.every(ageMs, () => this.#tell())
-    port.onMessage = (bytes) => {
-      for (const request of decodeLaneRequests(bytes)) this.#take(request)
-    }
+    port.onMessage = (bytes) => this.#takeAll(decodeLaneRequests(bytes))
   }
 
   close(): void {
@@ -72,6 +70,26 @@ export class LaneServer {
     const answers = this.#answers
     this.#answers = []
     this.#port.send(encodeLaneNews({ answers, feeds: [], freshness: [], isClosed: true }))
+  }
+
+  /** Transactions of one message that write to one namespace go on together. */
+  #takeAll(requests: readonly LaneRequest[]): void {
+    const alike = new Map<string, LaneRequest[]>()
+    for (const request of requests) {
+      if (request.kind !== 'txn') {
+        this.#take(request)
+        continue
+      }
+      const name = `${request.namespace} ${request.deadlineMs}`
+      const others = alike.get(name)
+      if (others === undefined) alike.set(name, [request])
+      else others.push(request)
+    }
+    for (const some of alike.values()) {
+      const [first] = some
+      if (some.length === 1 && first !== undefined) this.#take(first)
+      else this.#runAll(some)
+    }
   }
 
   #take(request: LaneRequest): void {
@@ -182,6 +200,27 @@ export class LaneServer {
     } finally {
       this.#inFlight--
     }
+  }
+
+  #runAll(requests: readonly LaneRequest[]): void {
+    const [first] = requests
+    const transport = this.#namespaces[(first?.namespace ?? 0) - 1]?.transport
+    const isTooMany = this.#inFlight + requests.length > inFlightMax
+    if (this.#isClosed || isTooMany || first === undefined || transport?.requestAll === undefined) {
+      for (const request of requests) this.#take(request)
+      return
+    }
+    this.#inFlight += requests.length
+    for (const { id } of requests) this.#running.add(id)
+    const { deadlineMs, isSerializable } = first
+    const bodies = requests.map(({ body }) => body)
+    const settle = (at: number, outcome: Uint8Array | Fault): void => {
+      this.#inFlight--
+      const { id } = requests[at] as LaneRequest
+      if (this.#running.delete(id)) this.#reply(id, outcome)
+    }
+    const options = { deadlineMs, isSerializable, signal: undefined, settle }
+    transport.requestAll('txn', bodies, options)
   }
 
   #fail(id: number, fault: Fault): void {

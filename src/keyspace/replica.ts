@@ -8,6 +8,7 @@ import {
   isFault,
   type NodeId,
   revision as toRevision,
+  toFault,
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Group } from '../raft/index.ts'
@@ -32,6 +33,7 @@ import {
   encodeEntry,
   encodeMark,
   encodeNumbers,
+  writeKindOf,
 } from './core/entry.ts'
 import { EntryClock } from './core/entry-clock.ts'
 import { checkGuard } from './core/guard.ts'
@@ -126,14 +128,42 @@ export class Replica {
 
   /** Proposes the bytes of a WriteRequest. Faults of Group.propose, and 'no-space'. */
   async write(write: Uint8Array): Promise<Uint8Array> {
-    if (this.#values.isOverfull) {
-      throw new Fault('no-space', 'long values wait for disk space on the leading node')
-    }
-    const { kind, body } = decodeWrite(write)
+    this.#mustTakeValues()
+    writeKindOf(write)
     this.#maybeAlarm()
-    const answer = await this.#writes.add(write)
+    return this.#finish(write, await this.#writes.add(write))
+  }
+
+  /** The same for many at the cost of one, in their order. Never rejects for what one of them did. */
+  async writeAll(writes: readonly Uint8Array[]): Promise<readonly (Uint8Array | Fault)[]> {
+    this.#mustTakeValues()
+    this.#maybeAlarm()
+    let isWhole = true
+    for (const write of writes) if (writeKindOf(write) === 'compact') isWhole = false
+    const answers = await this.#writes.addAll(writes)
+    for (const answer of answers) {
+      if (answer instanceof Uint8Array && mayHaveApart(answer)) isWhole = false
+    }
+    if (isWhole) return answers
+    return Promise.all(
+      answers.map((answer, i) =>
+        answer instanceof Fault
+          ? answer
+          : this.#finish(writes[i] as Uint8Array, answer).catch(toFault),
+      ),
+    )
+  }
+
+  /** What else belongs to an answer before it is given out. */
+  async #finish(write: Uint8Array, answer: Uint8Array): Promise<Uint8Array> {
+    const { kind, body } = decodeWrite(write)
     if (kind === 'compact' && decodeUpkeep(body).isPhysical) await this.#sweepAfter(answer)
     return this.complete(answer)
+  }
+
+  #mustTakeValues(): void {
+    if (!this.#values.isOverfull) return
+    throw new Fault('no-space', 'long values wait for disk space on the leading node')
   }
 
   /** An answer of the state machine with its long values. */

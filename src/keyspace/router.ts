@@ -18,7 +18,7 @@ import {
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import { controlMethod, Gatherer, type Rpc, type SendParts } from '../rpc/index.ts'
-import type { Transport, TransportOptions } from './client.ts'
+import type { ManyOptions, Transport, TransportOptions } from './client.ts'
 import {
   callKindOf,
   decodeUpkeepAnswer,
@@ -27,11 +27,12 @@ import {
   isWriteKind,
   type RequestKind,
 } from './core/calls.ts'
-import { encodeWrite, type WriteKind } from './core/entry.ts'
+import type { WriteKind } from './core/entry.ts'
 import { readSessionExpired } from './core/sessions.ts'
 import { readFaultAnswer } from './core/wire.ts'
 import type { Keyspace } from './keyspace.ts'
 import type { Replica } from './replica.ts'
+import { Sequences } from './sequences.ts'
 import { type FeedLink, type FeedReceiver, RemoteFeed, WatchFeed } from './watch-feed.ts'
 import type { WatchSource } from './watch-source.ts'
 
@@ -151,6 +152,35 @@ export class Router implements Transport {
       this.#inFlight--
       if (isWrite) this.#sequences.close(sequence)
     }
+  }
+
+  /**
+   * Writes of one kind that came together, tried together; each has its own id, and what is not answered at once goes
+   * on by itself.
+   */
+  requestAll(kind: WriteKind, requests: readonly Uint8Array[], options: ManyOptions): void {
+    const { settle, ...each } = options
+    const target = this.#leader
+    const isReady = target !== undefined && this.#sequences.isBegun && !this.#isClosed
+    const isTooMany = this.#inFlight + requests.length > inFlightMax
+    if (!isReady || isTooMany || options.signal !== undefined) {
+      for (const [i, request] of requests.entries()) {
+        void this.request(kind, request, each)
+          .catch(toFault)
+          .then((outcome) => settle(i, outcome))
+      }
+      return
+    }
+    this.#inFlight += requests.length
+    const deadlineAtMs = this.#host.clock.monotonicMs() + options.deadlineMs
+    const calls: Call[] = []
+    for (const request of requests) {
+      const sequence = this.#sequences.open()
+      const body = this.#sequences.encode(kind, sequence, request)
+      const asked = { kind, request, sequence, body, deadlineAtMs, options: each }
+      calls.push({ ...asked, attempts: 0, wasUnknown: false, lastFault: undefined })
+    }
+    void this.#runAll(calls, target, options)
   }
 
   freshness(): ReturnType<Keyspace['freshness']> {
@@ -360,6 +390,65 @@ export class Router implements Transport {
     for (const wake of [...this.#waiting]) wake(fault)
   }
 
+  /** Never rejects. */
+  async #runAll(calls: readonly Call[], target: NodeId, options: ManyOptions): Promise<void> {
+    const outcomes = await this.#attemptAll(target, calls, options.deadlineMs)
+    for (let i = 0; i < calls.length; i++) {
+      const [call, outcome] = [calls[i] as Call, outcomes[i] as Uint8Array | Fault]
+      if (outcome instanceof Fault || this.#maybeRenew(call, outcome)) {
+        void this.#goOn(call, target, outcome).then((last) => options.settle(i, last))
+        continue
+      }
+      this.#end(call)
+      options.settle(i, outcome)
+    }
+  }
+
+  async #attemptAll(
+    target: NodeId,
+    calls: readonly Call[],
+    deadlineMs: number,
+  ): Promise<readonly (Uint8Array | Fault)[]> {
+    const [first] = calls
+    if (first === undefined) return []
+    const bodies = calls.map((call) => call.body ?? noBytes)
+    const isRemote = target !== this.#self
+    const ms = isRemote ? Math.min(deadlineMs, attemptMsMax) : deadlineMs
+    try {
+      const answers = isRemote
+        ? this.#forwardsTo(target).addAll(bodies)
+        : this.#mustHaveReplica().writeAll(bodies)
+      return await this.#settle(answers, first, { ms, isRemote })
+    } catch (error) {
+      return new Array(calls.length).fill(toFault(error))
+    }
+  }
+
+  /** After an attempt together with others: alone, under the same id. `outcome` is an answer when the id was renewed. */
+  async #goOn(
+    call: Call,
+    target: NodeId,
+    outcome: Uint8Array | Fault,
+  ): Promise<Uint8Array | Fault> {
+    try {
+      if (outcome instanceof Fault) {
+        if (!this.#note(call, target, outcome)) return asOutcome(outcome, call.wasUnknown)
+        call.attempts++
+        if (!this.#hasBetterTarget(call, target)) await this.#pause(call)
+      }
+      return await this.#route(call)
+    } catch (error) {
+      return toFault(error)
+    } finally {
+      this.#end(call)
+    }
+  }
+
+  #end(call: Call): void {
+    this.#inFlight--
+    this.#sequences.close(call.sequence)
+  }
+
   #attempt(call: Call, body: Uint8Array, target: NodeId): Promise<Uint8Array> {
     const leftMs = call.deadlineAtMs - this.#host.clock.monotonicMs()
     if (target === this.#self) {
@@ -367,7 +456,7 @@ export class Router implements Transport {
     }
     const ms = Math.min(leftMs, attemptMsMax)
     if (isWriteKind(call.kind)) {
-      return this.#settle(this.#forward(target, body), call, { ms, isRemote: true })
+      return this.#settle(this.#forwardsTo(target).add(body), call, { ms, isRemote: true })
     }
     const { signal, isSerializable } = call.options
     const { kind } = call
@@ -380,14 +469,14 @@ export class Router implements Transport {
   }
 
   /** Writes for one node that come in one turn share a call. */
-  #forward(target: NodeId, write: Uint8Array): Promise<Uint8Array> {
+  #forwardsTo(target: NodeId): Gatherer {
     let forwards = this.#forwards.get(target)
     if (forwards === undefined) {
       const send: SendParts<Uint8Array | Fault> = (writes) => this.#callWrites(target, writes)
       forwards = new Gatherer(this.#host.clock, { bytesMax: callBytesWanted, send })
       this.#forwards.set(target, forwards)
     }
-    return forwards.add(write)
+    return forwards
   }
 
   async #callWrites(
@@ -406,10 +495,7 @@ export class Router implements Transport {
   }
 
   async #attemptHere(call: Call, body: Uint8Array): Promise<Uint8Array> {
-    const replica = this.#replica
-    if (replica === undefined) {
-      throw new Fault('not-leader', 'this node has no replica', { fields: { leader: '' } })
-    }
+    const replica = this.#mustHaveReplica()
     const kind = callKindOf(call.kind)
     if (kind === 'write') return replica.write(body)
     if (kind === 'events') throw new Fault('unsupported', 'a replica is watched over its feed')
@@ -417,12 +503,17 @@ export class Router implements Transport {
     return replica.read(kind, body, { isSerializable, signal })
   }
 
+  #mustHaveReplica(): Replica {
+    if (this.#replica !== undefined) return this.#replica
+    throw new Fault('not-leader', 'this node has no replica', { fields: { leader: '' } })
+  }
+
   /** Waits for an attempt no longer than it may take, and not beyond cancellation or a new leader. */
-  #settle(
-    answer: Promise<Uint8Array>,
+  #settle<T>(
+    answer: Promise<T>,
     call: Call,
     limit: { readonly ms: number; readonly isRemote: boolean },
-  ): Promise<Uint8Array> {
+  ): Promise<T> {
     const { signal } = call.options
     return new Promise((resolve, reject) => {
       const end = (fault: Fault): void => {
@@ -442,9 +533,9 @@ export class Router implements Transport {
       if (limit.isRemote || this.#isClosed) this.#waiting.add(end)
       signal?.addEventListener('abort', onAbort)
       answer.then(
-        (bytes) => {
+        (settled) => {
           release()
-          resolve(bytes)
+          resolve(settled)
         },
         (error: unknown) => {
           release()
@@ -485,43 +576,4 @@ function asOutcome(fault: Fault, wasUnknown: boolean): Fault {
 function whyNot(name: string, last: Fault | undefined): string {
   const because = last === undefined ? 'no leader is known' : last.message
   return `${name} gave no answer before the deadline: ${because}`
-}
-
-/** The request ids of one session on one namespace. */
-class Sequences {
-  readonly #session: number
-  readonly #open = new Set<number>()
-  /** Entries' time when the session began; undefined before its first request. */
-  #openedMs: number | undefined
-  #next = 1
-  #lowest = 1
-
-  constructor(session: number) {
-    this.#session = session
-  }
-
-  get isBegun(): boolean {
-    return this.#openedMs !== undefined
-  }
-
-  open(): number {
-    const sequence = this.#next++
-    this.#open.add(sequence)
-    return sequence
-  }
-
-  encode(kind: WriteKind, sequence: number, body: Uint8Array): Uint8Array {
-    const [session, lowestOpen] = [this.#session, this.#lowest]
-    return encodeWrite({ kind, session, openedMs: this.#openedMs ?? 0, sequence, lowestOpen, body })
-  }
-
-  /** The session begins, or was forgotten and begins anew under the same number. */
-  renew(timeMs: number): void {
-    this.#openedMs = Math.max(this.#openedMs ?? 0, timeMs)
-  }
-
-  close(sequence: number): void {
-    this.#open.delete(sequence)
-    while (this.#lowest < this.#next && !this.#open.has(this.#lowest)) this.#lowest++
-  }
 }

@@ -2,7 +2,15 @@
 // that has failed for certain. The node that is asked forwards to the leader where it has to. Whoever answers is
 // asked from time to time whom it knows, so that one contact is enough to reach all, also when it is gone later.
 
-import { Fault, isFault, type NodeId, toFault, utf8Decode, utf8Encode } from '../base/index.ts'
+import {
+  Fault,
+  isFault,
+  type NodeId,
+  nodeId,
+  toFault,
+  utf8Decode,
+  utf8Encode,
+} from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 import type { Ask, Commands } from './commands.ts'
@@ -147,7 +155,7 @@ class MeshClient implements Client {
       if (target !== undefined) {
         try {
           const answer = await this.#askOne(target, call, leftMs)
-          this.#favourite = target
+          this.#favourite = this.#nextTarget(answer, target)
           this.#acquaint(target, acquaintEveryMs)
           return answer
         } catch (error) {
@@ -159,6 +167,13 @@ class MeshClient implements Client {
       }
       await clock.sleep(Math.min(pauseMs, Math.max(1, leftMs)))
     }
+  }
+
+  /** Whoever passed a write on said to whom: the next goes there at once. */
+  #nextTarget({ leader }: Answer, target: NodeId): NodeId {
+    if (leader === 0) return target
+    const next = nodeId(leader)
+    return this.#ends.rpc.isReachable(next) ? next : target
   }
 
   async #askOne(target: NodeId, call: Call, leftMs: number): Promise<Answer> {

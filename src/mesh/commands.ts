@@ -5,6 +5,7 @@ import {
   decodeOutcome,
   decodeParts,
   encodeOutcome,
+  encodeOutcomes,
   encodeParts,
   Fault,
   isFault,
@@ -22,6 +23,7 @@ import {
   type SendParts,
 } from '../rpc/index.ts'
 import { namespaceOfApi } from './core/names.ts'
+import { encodeSet, type KeySet, readSets } from './core/sets.ts'
 import {
   type Answer,
   command,
@@ -46,6 +48,8 @@ export type Served = {
   admit(request: JoinRequest): Promise<boolean>
   propose(payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>
   write(key: string, value: Uint8Array | undefined, timeoutMs: number): Promise<boolean>
+  /** Sets keys that came together; the fault of each that failed. */
+  setAll(sets: readonly KeySet[], timeoutMs: number): Promise<readonly (Fault | undefined)[]>
   read(key: string, barrierMs: number): Promise<Uint8Array | undefined>
   /** A page of keys that begin with `prefix`, after `after`. */
   list(
@@ -84,12 +88,20 @@ export class Commands {
   /** Asks a node, or this one. Faults of the command; 'unavailable' when the node is not connected. */
   async ask(to: NodeId, request: Ask, signal?: AbortSignal): Promise<Answer> {
     const { self, rpc } = this.#ends
-    const frame = encodeRequest(request)
+    const frame = this.#encode(request)
     if (to === self) return decodeAnswer(await this.#answer(decodeRequest(frame)))
     if (isShared(request))
       return decodeAnswer(await this.#gather(to, { frame, ...request }, signal))
     const options = { deadlineMs: request.timeoutMs, ...(signal === undefined ? {} : { signal }) }
     return decodeAnswer(await rpc.call(to, controlMethod.meshCommand, frame, options))
+  }
+
+  #encode(request: Ask): Uint8Array {
+    const { command: number, api, key, value, timeoutMs } = request
+    if (number !== command.set || key === undefined || value === undefined || timeoutMs < 1) {
+      return encodeRequest(request)
+    }
+    return encodeSet(utf8Encode(api), { key, value, timeoutMs })
   }
 
   /** Writes to one node that come in one turn share a call; each waits no longer than it may. */
@@ -119,7 +131,10 @@ export class Commands {
   }
 
   async #serveAll(call: IncomingCall): Promise<Uint8Array> {
-    const outcomes = decodeParts(call.request).map(async (request) => {
+    const frames = decodeParts(call.request)
+    const alike = readSets(frames)
+    if (alike !== undefined) return encodeOutcomes(await this.#setAll(alike, call.deadlineMs))
+    const outcomes = frames.map(async (request) => {
       try {
         return encodeOutcome(await this.#serve(request, call.deadlineMs))
       } catch (error) {
@@ -129,6 +144,34 @@ export class Commands {
     return encodeParts(await Promise.all(outcomes))
   }
 
+  async #setAll(
+    { api, sets, timeoutMs }: NonNullable<ReturnType<typeof readSets>>,
+    deadlineMs: number,
+  ): Promise<readonly (Uint8Array | Fault)[]> {
+    try {
+      const served = this.#mustServe(utf8Decode(api))
+      const ms = Math.max(1, Math.min(timeoutMs, deadlineMs, timeoutMsMax))
+      const faults = await served.setAll(sets, ms)
+      const done = encodeAnswer(this.#passedOn(served))
+      return faults.map((fault) => fault ?? done)
+    } catch (error) {
+      return new Array(sets.length).fill(toFault(error))
+    }
+  }
+
+  /** Tells who asks for a write whom to ask the next time. */
+  #passedOn(served: Served): Partial<Answer> {
+    const leader = served.leader()
+    return leader === undefined || leader === this.#ends.self ? {} : { leader }
+  }
+
+  #mustServe(api: string): Served {
+    const namespace = namespaceOfApi(api)
+    const served = this.#ends.find(namespace)
+    if (served !== undefined) return served
+    throw new Fault('not-found', `node ${this.#ends.self} does not host ${namespace}`)
+  }
+
   #serve(frame: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     const request = decodeRequest(frame)
     const timeoutMs = Math.max(1, Math.min(request.timeoutMs, deadlineMs, timeoutMsMax))
@@ -136,17 +179,14 @@ export class Commands {
   }
 
   async #answer(request: Request): Promise<Uint8Array> {
-    const namespace = namespaceOfApi(request.api)
-    const served = this.#ends.find(namespace)
-    if (served === undefined) {
-      throw new Fault('not-found', `node ${this.#ends.self} does not host ${namespace}`)
-    }
+    const served = this.#mustServe(request.api)
     switch (request.command) {
       case command.set:
         await served.write(utf8Decode(request.key), request.value, request.timeoutMs)
-        return encodeAnswer({})
+        return encodeAnswer(this.#passedOn(served))
       case command.delete:
         return encodeAnswer({
+          ...this.#passedOn(served),
           isFound: await served.write(utf8Decode(request.key), undefined, request.timeoutMs),
         })
       case command.get:

@@ -19,6 +19,7 @@ import { Attendance } from './attendance.ts'
 import { keysMax } from './client.ts'
 import type { Commands, Served } from './commands.ts'
 import { apiName, groupOf, transportName } from './core/names.ts'
+import type { KeySet } from './core/sets.ts'
 import { type Answer, command, type JoinRequest, type WireMember } from './core/wire.ts'
 import type { Directory } from './directory.ts'
 import type { FoundingPost } from './founding-post.ts'
@@ -309,6 +310,13 @@ export class OpenNamespace implements Cluster, Served {
 
   async write(key: string, value: Uint8Array | undefined, timeoutMs: number): Promise<boolean> {
     return await this.#member().write(key, value, timeoutMs)
+  }
+
+  async setAll(
+    sets: readonly KeySet[],
+    timeoutMs: number,
+  ): Promise<readonly (Fault | undefined)[]> {
+    return await this.#member().setAll(sets, timeoutMs)
   }
 
   async read(key: string, barrierMs: number): Promise<Uint8Array | undefined> {

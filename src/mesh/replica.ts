@@ -16,6 +16,7 @@ import type { Host } from '../host/index.ts'
 import type { CoreKeyspaces, FullKeyspace } from '../keyspace/index.ts'
 import type { Foreign, Group, GroupStatus, Raft } from '../raft/index.ts'
 import type { Store } from '../storage/index.ts'
+import type { KeySet } from './core/sets.ts'
 import { createDurableMachine } from './durable-machine.ts'
 import type { OpenOptions } from './mesh.ts'
 import { within } from './timeouts.ts'
@@ -139,6 +140,11 @@ export class Replica {
     if (value === undefined) return (await this.keyspace.delete(encoded, { deadlineMs })) > 0
     await this.keyspace.put(encoded, value, { deadlineMs })
     return true
+  }
+
+  /** Puts that came together; the fault of each that failed. */
+  setAll(sets: readonly KeySet[], deadlineMs: number): Promise<readonly (Fault | undefined)[]> {
+    return this.#ends.keyspaces.putAll(this.keyspace.name, sets, { deadlineMs })
   }
 
   /** `barrierMs` 0: as this replica is. */

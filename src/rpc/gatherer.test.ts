@@ -39,6 +39,33 @@ test('what is added in one turn is sent at its end, and each asker gets its own 
   assert.deepEqual(await later, bytes(2, 9))
 })
 
+test('many are added at once, in order with others, and split where a list is full', async () => {
+  const { gatherer, sent, endTurn } = setUp(async (parts) =>
+    parts.map(([first]) => (first === 3 ? new Fault('conflict', 'three') : bytes(2, first))),
+  )
+  const one = gatherer.add(bytes(40, 7))
+  const many = gatherer.addAll([1, 2, 3, 4, 5].map((value) => bytes(30, value)))
+  const last = gatherer.add(bytes(40, 8))
+  assert.deepEqual(await gatherer.addAll([]), [])
+  endTurn()
+  assert.deepEqual(sent, [3, 3, 1])
+  const answers = await many
+  assert.deepEqual(
+    answers.map((answer) => (answer instanceof Fault ? answer.code : answer[0])),
+    [1, 2, 'conflict', 4, 5],
+  )
+  assert.deepEqual([(await one)[0], (await last)[0]], [7, 8])
+  const down = setUp(async () => {
+    throw new Fault('unavailable', 'nobody is there')
+  })
+  const failing = down.gatherer.addAll([bytes(1), bytes(1)])
+  down.endTurn()
+  assert.deepEqual(
+    (await failing).map((answer) => answer instanceof Fault && answer.code),
+    ['unavailable', 'unavailable'],
+  )
+})
+
 test('a list is sent early rather than too long; one long part goes alone', async () => {
   const { gatherer, sent, endTurn } = setUp(async (parts) => parts.map(() => bytes(1)))
   const all = [60, 30, 20, 500, 1].map((length) => gatherer.add(bytes(length)))

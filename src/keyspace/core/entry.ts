@@ -51,13 +51,18 @@ export function encodeWrite(request: WriteRequest): Uint8Array {
   return encoded
 }
 
-/** The body is a view of `encoded`. Fault 'unsupported' for a newer version or an unknown kind. */
-export function decodeWrite(encoded: Uint8Array): WriteRequest {
+/** Of an encoded write. Faults as decodeWrite(), which looks at more. */
+export function writeKindOf(encoded: Uint8Array): WriteKind {
   checkHead(encoded, writeHeadBytes)
   const kind = writeKinds[(encoded[1] as number) - 1]
   if (kind === undefined) throw new Fault('unsupported', 'a request of an unknown kind')
+  return kind
+}
+
+/** The body is a view of `encoded`. Fault 'unsupported' for a newer version or an unknown kind. */
+export function decodeWrite(encoded: Uint8Array): WriteRequest {
   return {
-    kind,
+    kind: writeKindOf(encoded),
     session: readNumber(encoded, 2),
     openedMs: readNumber(encoded, 10),
     sequence: readNumber(encoded, 18),

@@ -4,7 +4,7 @@ import { fromHex, groupId, seededRandom, toHex, utf8Encode } from '../../base/in
 import type { Operation, TxnRequest } from '../keyspace.ts'
 import { createSlab } from './bytes.ts'
 import { LeaseTable } from './leases.ts'
-import { PlainPuts } from './plain-put.ts'
+import { encodePlainPut, PlainPuts } from './plain-put.ts'
 import { emptyKeyspaceRecord, type KeyspaceRecord } from './records.ts'
 import { type Rows, spaceOf } from './rows.ts'
 import { runTxn } from './txn.ts'
@@ -33,6 +33,20 @@ test('a plain put does what its transaction does, to the byte', () => {
     }
     assert.ok(counts.created > 5 && counts.superseded > 50 && counts.none > 50)
   }
+})
+
+test('a plain put is encoded as any other transaction', () => {
+  const random = seededRandom(12)
+  for (let i = 0; i < 200; i++) {
+    const key = random.bytes(1 + random.integer(random.chance(0.1) ? 8000 : 40))
+    const value = random.bytes(random.chance(0.2) ? 0 : random.integer(70_000))
+    const whole = encodeTxn({ compares: [], success: [{ kind: 'put', key, value }], failure: [] })
+    assert.deepEqual(encodePlainPut(key, value), whole)
+  }
+  assert.throws(() => encodePlainPut(noBytes, noBytes), { code: 'invalid' })
+  assert.throws(() => encodePlainPut(Uint8Array.of(1), new Uint8Array(1_572_864)), {
+    code: 'too-large',
+  })
 })
 
 test('what is not exactly a plain put is left alone: other options, guards, alarms, and any other bytes', () => {

@@ -7,8 +7,16 @@
 //   0x12 length ( 0x12 length ( 0x0a length key  0x12 length value ) )  0x20 guard + 1
 // A request that says the same in other bytes is not recognised, and takes the long way.
 
+import { Fault } from '../../base/index.ts'
 import { type Allocate, putUint64 } from './bytes.ts'
-import { historyBytesMax, inlineBytesMax, keyBytesMax, versionOverheadBytes } from './limits.ts'
+import { checkKey } from './check.ts'
+import {
+  historyBytesMax,
+  inlineBytesMax,
+  keyBytesMax,
+  requestBytesMax,
+  versionOverheadBytes,
+} from './limits.ts'
 import {
   decodeLatest,
   encodeHistory,
@@ -29,6 +37,44 @@ const guardTag = 4 * 8
 const noBytes = new Uint8Array(0)
 /** Keys up to this length have their row's key made in memory that is kept. */
 const keptKeyBytesMax = 256
+
+/** The bytes that a plain put has as a transaction. Faults 'invalid' and 'too-large', as checkTxn and encodeTxn. */
+export function encodePlainPut(key: Uint8Array, value: Uint8Array): Uint8Array {
+  checkKey(key, undefined)
+  const field = 1 + varintBytes(key.length) + key.length
+  const put = value.length === 0 ? field : field + 1 + varintBytes(value.length) + value.length
+  const success = 1 + varintBytes(put) + put
+  const length = 1 + varintBytes(success) + success
+  if (length > requestBytesMax) throw new Fault('too-large', 'etcdserver: request is too large')
+  const encoded = new Uint8Array(length)
+  let at = writeHead(encoded, 0, { tag: successTag, length: success })
+  at = writeHead(encoded, at, { tag: putTag, length: put })
+  at = writeHead(encoded, at, { tag: keyTag, length: key.length })
+  encoded.set(key, at)
+  if (value.length === 0) return encoded
+  at = writeHead(encoded, at + key.length, { tag: valueTag, length: value.length })
+  encoded.set(value, at)
+  return encoded
+}
+
+function varintBytes(value: number): number {
+  let count = 1
+  for (let rest = value; rest > 0x7f; rest >>>= 7) count++
+  return count
+}
+
+function writeHead(
+  encoded: Uint8Array,
+  start: number,
+  { tag, length }: { readonly tag: number; readonly length: number },
+): number {
+  let at = start
+  encoded[at++] = tag
+  let rest = length
+  for (; rest > 0x7f; rest >>>= 7) encoded[at++] = (rest & 0x7f) | 0x80
+  encoded[at++] = rest
+  return at
+}
 
 /** none: the request is not of this kind, and nothing has changed. */
 export type PlainOutcome = 'none' | 'created' | 'superseded'

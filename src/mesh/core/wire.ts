@@ -73,11 +73,13 @@ export type Answer = {
   readonly isVoter: boolean
   /** Of members: the leader says so, as of a moment after the call. */
   readonly isLeaders: boolean
+  /** Of a write that was passed on: to whom; 0 for everything else. */
+  readonly leader: number
 }
 
 export const peersMax = 256
-const keyBytesMax = 4_096
-const version = 1
+export const keyBytesMax = 4_096
+export const version = 1
 const noBytes = new Uint8Array(0)
 
 const peerFields = message({ node: uint(1), address: text(2) })
@@ -113,6 +115,7 @@ const answerFields = message({
   members: repeated(nested(6, memberFields)),
   isVoter: bool(7),
   isLeaders: bool(8),
+  leader: uint(9),
 })
 
 export function encodeRequest(
@@ -148,6 +151,7 @@ export function encodeAnswer(answer: Partial<Answer>): Uint8Array {
     hasMore: false,
     isVoter: false,
     isLeaders: false,
+    leader: 0,
     ...answer,
     keys: [...(answer.keys ?? [])],
     peers: [...(answer.peers ?? [])],
@@ -157,6 +161,7 @@ export function encodeAnswer(answer: Partial<Answer>): Uint8Array {
 
 /** Fault 'corrupt' for anything that no correct node sends. */
 export function decodeAnswer(frame: Uint8Array): Answer {
+  if (frame.length === 1 && frame[0] === version) return emptyAnswer
   const raw = unframed(answerFields, frame)
   if (raw.members.length > peersMax) throw corrupt('has too many members')
   return {
@@ -167,6 +172,18 @@ export function decodeAnswer(frame: Uint8Array): Answer {
       return { ...member, ...checkPeer(member) }
     }),
   }
+}
+
+const emptyAnswer: Answer = {
+  isFound: false,
+  value: noBytes,
+  keys: [],
+  hasMore: false,
+  peers: [],
+  members: [],
+  isVoter: false,
+  isLeaders: false,
+  leader: 0,
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any record of fields
