@@ -1,15 +1,18 @@
 // Audit: one pass over the chunk tables by pages. For each record it sees which shards lack a lasting holder
-// and whether this node's own shards are here, repairs what falls to this node, and counts the rest.
+// and whether this node's own shards are here, repairs what falls to this node, and counts the rest. Of whole chunks
+// it collects the shards that this node shall fetch (mover.ts), and what each member holds.
 //
 // Pages are read from this node's replica where it has one: an audit is a hint, every repair asks again before
 // it acts. At most repairsMax repairs run at a time, so an audit holds a few stripes of memory whatever
 // the table's size.
 
-import { keyAfter, prefixEnd } from '../base/index.ts'
+import { keyAfter, type NodeId, prefixEnd } from '../base/index.ts'
 import type { Keyspace, KeyValue } from '../keyspace/index.ts'
 import type { Context } from './context.ts'
 import { type ChunkRecord, chunkIdOf, chunkTable, decodeChunk, noHolder } from './core/records.ts'
+import { shardBytes } from './core/layout.ts'
 import { caught } from './faults.ts'
+import { queuedMax, type WantedMove } from './mover.ts'
 import { type ClusterFacts, keyOfShard, type Repairer, type RepairOutcome } from './repairer.ts'
 
 const pageRows = 256
@@ -21,12 +24,41 @@ export type AuditReport = {
   readonly repaired: number
   /** Shards without a lasting holder that is up, after the repairs of this pass. */
   readonly missing: number
+  /** What this node shall fetch: the first of them, and all of them counted. */
+  readonly moves: readonly WantedMove[]
+  readonly movesLeft: { readonly shards: number; readonly bytes: number }
+  /** By node id, of every holder that a record names. */
+  readonly holders: readonly HolderCount[]
+}
+
+/** What one pass saw at a holder. */
+export type HolderCount = {
+  readonly node: NodeId
+  readonly shards: number
+  readonly bytes: number
+  /** Chunks of which too few shards are readable without it. */
+  readonly lastCopies: number
+}
+
+type Seen = {
+  chunks: number
+  repaired: number
+  missing: number
+  moves: WantedMove[]
+  movesLeft: { shards: number; bytes: number }
+  holders: Map<NodeId, { shards: number; bytes: number; lastCopies: number }>
 }
 
 type Repair = {
   readonly id: Uint8Array
   readonly shard: number
   readonly kind: 'restore' | 'adopt'
+}
+
+type AuditedChunk = {
+  readonly id: Uint8Array
+  readonly record: ChunkRecord
+  readonly facts: ClusterFacts
 }
 
 export class Auditor {
@@ -46,39 +78,72 @@ export class Auditor {
 
   /** One pass. Faults of the keyspace are thrown; a repair that fails is counted as missing. */
   async run(namespaces: readonly string[]): Promise<AuditReport> {
-    const total = { chunks: 0, repaired: 0, missing: 0 }
+    const seen: Seen = {
+      chunks: 0,
+      repaired: 0,
+      missing: 0,
+      moves: [],
+      movesLeft: { shards: 0, bytes: 0 },
+      holders: new Map(),
+    }
     for (const namespace of namespaces) {
       const keyspace = await this.#context.table.open(namespace)
       await this.#dropDanglingRows(keyspace)
       for await (const page of this.#pages(keyspace, chunkTable.chunkPrefix)) {
-        const report = await this.#auditPage(keyspace, page)
-        total.chunks += report.chunks
-        total.repaired += report.repaired
-        total.missing += report.missing
+        await this.#auditPage(keyspace, page, seen)
       }
     }
-    return total
+    const holders = [...seen.holders].map(([node, counts]) => ({ node, ...counts }))
+    return { ...seen, holders: holders.sort((a, b) => a.node - b.node) }
   }
 
-  async #auditPage(keyspace: Keyspace, page: readonly KeyValue[]): Promise<AuditReport> {
+  async #auditPage(keyspace: Keyspace, page: readonly KeyValue[], seen: Seen): Promise<void> {
     const facts = this.#repairer.facts()
     const repairs: Repair[] = []
-    let missing = 0
     for (const row of page) {
-      const id = chunkIdOf(row.key)
-      const seen = this.#auditChunk(keyspace, { id, record: decodeChunk(row.value), facts })
-      missing += seen.missing
-      repairs.push(...seen.repairs)
+      const chunk = { id: chunkIdOf(row.key), record: decodeChunk(row.value), facts }
+      const found = this.#auditChunk(keyspace, chunk)
+      seen.missing += found.missing
+      repairs.push(...found.repairs)
+      this.#countHolders(chunk, seen)
+      if (found.missing === 0) this.#collectMoves(keyspace.name, chunk, seen)
     }
     const { repaired, settled } = await this.#runAll(keyspace, repairs)
-    return { chunks: page.length, repaired, missing: missing - settled }
+    seen.chunks += page.length
+    seen.repaired += repaired
+    seen.missing -= settled
+  }
+
+  #collectMoves(namespace: string, { id, record, facts }: AuditedChunk, seen: Seen): void {
+    for (const { shard, from, to } of this.#repairer.planMoves(id, record, facts)) {
+      if (to !== this.#context.self) continue
+      const bytes = shardBytes(record)
+      seen.movesLeft.shards++
+      seen.movesLeft.bytes += bytes
+      if (seen.moves.length < queuedMax) seen.moves.push({ namespace, id, shard, from, bytes })
+    }
+  }
+
+  #countHolders({ record, facts }: AuditedChunk, seen: Seen): void {
+    const bytes = shardBytes(record)
+    const isReadable = (holder: NodeId): boolean =>
+      holder !== noHolder && !facts.isGone(holder) && this.#context.holders.isUp(holder)
+    const readable = record.holders.filter(isReadable)
+    for (const holder of record.holders) {
+      if (holder === noHolder) continue
+      const others = readable.length - (readable.includes(holder) ? 1 : 0)
+      const counts = seen.holders.get(holder) ?? { shards: 0, bytes: 0, lastCopies: 0 }
+      counts.shards++
+      counts.bytes += bytes
+      if (others < record.dataShards) counts.lastCopies++
+      seen.holders.set(holder, counts)
+    }
   }
 
   #auditChunk(
     keyspace: Keyspace,
-    chunk: { readonly id: Uint8Array; readonly record: ChunkRecord; readonly facts: ClusterFacts },
+    { id, record, facts }: AuditedChunk,
   ): { readonly missing: number; readonly repairs: readonly Repair[] } {
-    const { id, record, facts } = chunk
     const { self, segments, holders } = this.#context
     const repairs: Repair[] = []
     let missing = 0

@@ -12,6 +12,8 @@ import { namespaceTag, parseShardKey, type ShardName, shardKey } from './core/re
 import { shardKeysCodec } from './core/shard-requests.ts'
 import type { DamageReport } from './damage.ts'
 import { caught } from './faults.ts'
+import { Emptying } from './emptying.ts'
+import { Mover } from './mover.ts'
 import { Repairer } from './repairer.ts'
 import { scrubShards } from './scrubber.ts'
 import type { StoredShards } from './stored-shards.ts'
@@ -31,6 +33,15 @@ const lowGarbageRatio = 0.02
 /** An audit takes at most this share of the time. */
 const auditShare = 10
 
+const noAudit: AuditReport = {
+  chunks: 0,
+  repaired: 0,
+  missing: 0,
+  moves: [],
+  movesLeft: { shards: 0, bytes: 0 },
+  holders: [],
+}
+
 export class Background {
   readonly #context: Context
   readonly #stored: StoredShards
@@ -38,6 +49,8 @@ export class Background {
   readonly #repairer: Repairer
   readonly #auditor: Auditor
   readonly #sweeper: Sweeper
+  readonly #mover: Mover
+  readonly #emptying: Emptying
   readonly #timers = new Map<string, Timer>()
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #damaged = new Map<string, ShardName>()
@@ -49,7 +62,7 @@ export class Background {
   /** Changes of members seen, and how many of them the last audit began after. */
   #changes = 0
   #auditedChanges = -1
-  #lastAudit: AuditReport = { chunks: 0, repaired: 0, missing: 0 }
+  #lastAudit: AuditReport = noAudit
   #lastAuditMs = 0
   #space = { freeBytes: 0, totalBytes: 0 }
   #repairedShards = 0
@@ -64,6 +77,13 @@ export class Background {
     this.#sweeper = new Sweeper(context, stored, {
       graceMs: () => (this.#isDiskLow ? 0 : (options.freedGraceMs ?? 60_000)),
     })
+    this.#mover = new Mover(context, stored, this.#repairer)
+    this.#emptying = new Emptying(context, stored, this.#sweeper)
+  }
+
+  /** The member of this node drains, as far as it knows. */
+  get isLeaving(): boolean {
+    return this.#emptying.isLeaving
   }
 
   start(): void {
@@ -96,6 +116,8 @@ export class Background {
       repairedShards: this.#repairedShards,
       damagedShards: this.#damagedShards + this.#damaged.size,
       lastAuditMs: this.#lastAuditMs,
+      moves: this.#mover.status(),
+      holders: this.#lastAudit.holders,
     }
   }
 
@@ -131,7 +153,9 @@ export class Background {
         const restored = await this.#restoreDamaged()
         const report = await this.#auditor.run(this.#options.namespaces)
         this.#repairedShards += report.repaired
-        this.#lastAudit = report
+        this.#lastAudit = { ...report, moves: [] }
+        this.#mover.found(report.moves, report.movesLeft)
+        if (this.#mover.hasWork) this.#later('move', 0, () => this.runMoves())
         this.#auditedChanges = changes
         this.#lastAuditMs = this.#context.host.clock.monotonicMs()
         this.#space = await this.#context.host.disk.space()
@@ -144,6 +168,19 @@ export class Background {
         if (!this.#isAuditSoon) this.#later('audit', everyMs, () => this.runRepair())
       }
     })
+  }
+
+  /** Fetches what the last audit found; an audit follows when anything was moved. */
+  runMoves(): Promise<{ readonly moved: number }> {
+    return this.#alone('move', async () => {
+      const moved = await this.#mover.run()
+      if (moved > 0) this.auditSoon()
+      return { moved }
+    })
+  }
+
+  runEmptying(): Promise<boolean> {
+    return this.#alone('sweep', () => this.#emptying.look(this.#options.namespaces))
   }
 
   runScrub(): Promise<{ readonly verified: number; readonly damaged: number }> {
@@ -172,6 +209,7 @@ export class Background {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#auditor.stop()
+    this.#mover.stop()
     this.#unsubscribe()
     for (const timer of this.#timers.values()) timer.cancel()
     await Promise.allSettled(this.#turns.values())

@@ -45,6 +45,8 @@ export class ChunkReader {
   readonly #id: Uint8Array
   #record: ChunkRecord
   #isFresh = false
+  /** A shard is not where the record, which may be old, says. */
+  #isDoubtful = false
   /** One hedge per chunk: on a cluster that is slow everywhere, more would only add load. */
   #hasHedged = false
   #patience = 0
@@ -196,6 +198,7 @@ export class ChunkReader {
 
   /** k shards to read a stripe from: wanted ones, data and holders that are up first. */
   async #choose(stripe: number, wanted: readonly number[]): Promise<readonly number[]> {
+    if (this.#isDoubtful) await this.#lookAgain()
     for (;;) {
       const usable: number[] = []
       for (let shard = 0; shard < shardCount(this.#record); shard++) {
@@ -210,6 +213,22 @@ export class ChunkReader {
       usable.sort((a, b) => score(a) - score(b))
       if (usable.length >= this.#record.dataShards) return usable.slice(0, this.#record.dataShards)
       await this.#reconsider()
+    }
+  }
+
+  /**
+   * A holder that does not have its shard any more has given it away, unless the record, asked anew, still names it:
+   * then it has lost it.
+   */
+  async #lookAgain(): Promise<void> {
+    this.#isDoubtful = false
+    this.#isFresh = true
+    const before = this.#record.holders
+    this.#record = await this.#freshRecord()
+    for (const [shard, left] of this.#left) {
+      if (left.why !== 'missing') continue
+      if (before[shard] === this.#holder(shard)) this.#reportDamage(shard)
+      else this.#left.delete(shard)
     }
   }
 
@@ -261,10 +280,14 @@ export class ChunkReader {
       this.#hasHedged = true
       this.#context.hedge.record(this.#context.hedge.limitMs)
     }
-    if (!isDamaged && trouble.why !== 'missing') return
+    if (trouble.why === 'missing' && !this.#isFresh) this.#isDoubtful = true
+    else if (isDamaged || trouble.why === 'missing') this.#reportDamage(trouble.shard)
+  }
+
+  #reportDamage(shard: number): void {
     const { name: namespace } = this.#keyspace
-    const holder = this.#holder(trouble.shard)
-    this.#context.onDamage({ namespace, id: this.#id, shard: trouble.shard, holder })
+    const holder = this.#holder(shard)
+    this.#context.onDamage({ namespace, id: this.#id, shard, holder })
   }
 
   #areDataShardsUp(from: number, to: number): boolean {
@@ -287,6 +310,7 @@ export class ChunkReader {
       layout: this.#record,
       first,
       last,
+      moveBytesPerSecond: 0,
     })
   }
 

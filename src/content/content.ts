@@ -15,6 +15,8 @@ import type { Host } from '../host/index.ts'
 import type { Compare, Keyspace, Keyspaces, Operation } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 import type { Segments } from '../storage/index.ts'
+import type { HolderCount } from './auditor.ts'
+import type { MovesStatus } from './mover.ts'
 
 export type ChunkRef = { readonly id: Uint8Array; readonly length: number }
 
@@ -81,6 +83,13 @@ export type Content = {
    * freed or that nobody named and nobody can name any more. An abandoned shard goes with the second sweep.
    */
   runSweep(): Promise<{ readonly deleted: number }>
+  /** Fetches the shards that the last audit found to belong here and not to be; throttled. */
+  runMoves(): Promise<{ readonly moved: number }>
+  /**
+   * For a node whose member drains, to be asked until it is true: nothing here is named, and nothing here can be
+   * named any more. False as well while it does not drain. Faults of the keyspace.
+   */
+  runEmptying(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -102,6 +111,9 @@ export type ContentStatus = {
   readonly damagedShards: number
   /** By this node's monotonic clock; 0: none has ended yet. */
   readonly lastAuditMs: number
+  readonly moves: MovesStatus
+  /** What the last audit saw at every holder that the chunk tables name. */
+  readonly holders: readonly HolderCount[]
 }
 
 export type ContentOptions = {

@@ -10,6 +10,7 @@ import type { ChunkId, DamageReport } from './damage.ts'
 import type { Holders } from './holders.ts'
 import type { HedgeClock } from './hedge-clock.ts'
 import type { Kernel } from './kernel/kernel.ts'
+import type { Pace } from './pace.ts'
 import type { SlotPool } from './slots.ts'
 
 export type Context = {
@@ -23,6 +24,7 @@ export type Context = {
   readonly table: ChunkTable
   readonly holders: Holders
   readonly hedge: HedgeClock
+  readonly pace: Pace
   readonly limits: Limits
   /** A shard failed its checksum, or is not where the chunk table says. */
   readonly onDamage: (report: DamageReport) => void

@@ -9,6 +9,7 @@ import { HedgeClock } from './hedge-clock.ts'
 import { Holders } from './holders.ts'
 import { unitBytesMax } from './core/layout.ts'
 import { createKernel } from './kernel/kernel.ts'
+import { Pace } from './pace.ts'
 import { readContent } from './reader.ts'
 import { releaseChunks } from './release.ts'
 import { serveShards } from './shard-server.ts'
@@ -42,13 +43,18 @@ export function createContent(dependencies: ContentDependencies, options: Conten
     slots: new SlotPool(kernel.slots, host.clock),
     table: new ChunkTable(keyspaces),
     holders: new Holders({ ...dependencies, self: options.self, clock: host.clock }),
+    pace: new Pace(host.clock, () => view.settings().movesShare),
     hedge: new HedgeClock(options.hedgeMsMin ?? 50, limits.stallMs),
     limits,
     onDamage: (report) => background.reportDamage(report),
     onIncomplete: () => background.auditSoon(),
   }
   const background = new Background(context, stored, options)
-  serveShards(rpc, stored, { onDamaged: (key) => background.reportOwnDamage(key) })
+  serveShards(rpc, stored, {
+    onDamaged: (key) => background.reportOwnDamage(key),
+    pace: context.pace,
+    isLeaving: () => background.isLeaving,
+  })
   rpc.onReachability((peer, isReachable) => {
     if (isReachable) context.holders.forget(peer)
     background.auditSoon()
@@ -63,6 +69,8 @@ export function createContent(dependencies: ContentDependencies, options: Conten
     runScrub: () => background.runScrub(),
     runRepair: () => background.runRepair(),
     runSweep: () => background.runSweep(),
+    runMoves: () => background.runMoves(),
+    runEmptying: () => background.runEmptying(),
     close: () => background.close(),
   }
 }

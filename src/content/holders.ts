@@ -26,6 +26,8 @@ export class Holders {
   readonly #notes = new Map<NodeId, Note>()
   #members: readonly Member[] = []
   #eligible: readonly Member[] = []
+  #all: readonly Member[] = []
+  #lasting: readonly Member[] = []
 
   constructor(use: HoldersDependencies) {
     this.#use = use
@@ -65,6 +67,21 @@ export class Holders {
     })
   }
 
+  /**
+   * Where placement wants `count` shards of a chunk, whoever is up now. Members that are down count, so that a node
+   * that restarts moves nothing; those that join do not yet.
+   */
+  ideal(chunk: Uint8Array, count: number): readonly NodeId[] {
+    const all = this.#use.view.members()
+    if (all !== this.#all) this.#lasting = all.filter(isLasting)
+    this.#all = all
+    return this.#use.chooseHolders(chunk, this.#lasting, {
+      count: Math.min(count, this.#lasting.length),
+      rule: this.#use.view.settings().placement,
+      isUp: () => true,
+    })
+  }
+
   canTake(id: NodeId): boolean {
     return this.isUp(id) && !this.isFull(id)
   }
@@ -94,6 +111,10 @@ export class Holders {
     this.#notes.delete(id)
     return undefined
   }
+}
+
+function isLasting(member: Member): boolean {
+  return member.state === 'online' || member.state === 'suspect' || member.state === 'offline'
 }
 
 function takesShards(member: Member): boolean {

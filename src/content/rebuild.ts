@@ -8,6 +8,7 @@ import { stripeCount } from './core/layout.ts'
 import { namespaceTag, shardKey } from './core/records.ts'
 import { caught } from './faults.ts'
 import type { Slot } from './kernel/kernel.ts'
+import type { Pace } from './pace.ts'
 import { openSink, type ShardSink } from './shard-sink.ts'
 import type { StoredShards } from './stored-shards.ts'
 
@@ -16,6 +17,8 @@ export type RebuildRequest = {
   readonly shard: number
   readonly holder: NodeId
   readonly stamp: number
+  /** The throttle of background work. Absent: somebody waits for it. */
+  readonly pace?: Pace
 }
 
 /** Undefined once the shard is durable on its holder, otherwise why it is not. */
@@ -57,16 +60,21 @@ function openRebuildSink(
 async function copyStripes(
   context: Context,
   stored: StoredShards,
-  { chunk, shard }: RebuildRequest,
+  { chunk, shard, pace }: RebuildRequest,
   { sink, progress }: { readonly sink: ShardSink; readonly progress: { stripes: number } },
 ): Promise<void> {
   const reader = new ChunkReader(context, stored, chunk)
   reader.avoid(shard)
   const last = stripeCount(chunk.record) - 1
+  const { clock } = context.host
+  let sinceMs = clock.monotonicMs()
   for await (const { stripe, length, slots } of reader.gather([shard], { first: 0, last })) {
     const slot = slots.get(shard) as Slot
     await sink.send({ slot, stripe, length, sum: crc32c(context.kernel.view(slot, length)) })
     progress.stripes++
+    await pace?.fetch(length, clock.monotonicMs() - sinceMs)
+    progress.stripes++
+    sinceMs = clock.monotonicMs()
   }
   await sink.seal(chunk.record)
 }

@@ -1,28 +1,17 @@
 // Repair of single shards: one that this node should have and has not (or has damaged), and one that has no
 // lasting holder and falls to this node.
-//
-// Moving a shard is bytes first, name last, like any write: the shard is written with the present sweep
-// number, then one transaction changes the record, on condition that record and sweep number are as read.
-// A node that still has a note to delete a shard of the chunk ('x/') is no target. Otherwise: 1. a shard leaves
-// node 3, which is down, and a note waits for it; 2. node 3 returns and is given the shard again; 3. node 3
-// follows the note. A note made later comes with a change of the record, which fails the transaction.
+// A member that drains and is up is not gone: its shards are moved (mover.ts), not repaired.
 
-import { equalBytes, Fault, isFault, type NodeId, toHex } from '../base/index.ts'
+import { type Fault, isFault, type NodeId, toHex } from '../base/index.ts'
 import { type Member, ruleOf } from '../cluster/index.ts'
-import type { Keyspace, Operation } from '../keyspace/index.ts'
-import { type FoundChunk, sweepCompare } from './chunk-table.ts'
+import type { Keyspace } from '../keyspace/index.ts'
+import type { FoundChunk } from './chunk-table.ts'
 import type { Context } from './context.ts'
+import { type Move, planMoves } from './core/move-plan.ts'
 import { type Assignment, planRepair, type RepairFacts } from './core/repair-plan.ts'
-import {
-  type ChunkRecord,
-  chunkTable,
-  encodeChunk,
-  encodeFreed,
-  namespaceTag,
-  noHolder,
-  shardKey,
-} from './core/records.ts'
+import { type ChunkRecord, namespaceTag, noHolder, shardKey } from './core/records.ts'
 import { rebuildShard } from './rebuild.ts'
+import { hasNote, relocateShard } from './relocate.ts'
 import type { StoredShards } from './stored-shards.ts'
 
 export type RepairOutcome = 'repaired' | 'needless' | 'failed'
@@ -58,7 +47,8 @@ export class Repairer {
       replacement: (holder) => heirs.get(holder),
       isGone: (holder) => {
         const member = byId.get(holder)
-        if (member === undefined || heirs.has(holder) || member.state === 'draining') return true
+        if (member === undefined || heirs.has(holder)) return true
+        if (member.state === 'draining') return !this.#context.holders.isUp(holder)
         const sinceMs = this.#offlineSince.get(holder)
         return sinceMs !== undefined && nowMs - sinceMs >= repairAfterMs
       },
@@ -71,14 +61,34 @@ export class Repairer {
     return planRepair(record, { ...facts, preferred: this.#preferred(id, record, facts) })
   }
 
+  /** Where the shards of a whole chunk should go; empty for one that needs repair first. */
+  planMoves(id: Uint8Array, record: ChunkRecord, facts: ClusterFacts): readonly Move[] {
+    const { holders } = this.#context
+    const ideal = holders.ideal(id, record.holders.length)
+    const isLeaving = (holder: NodeId): boolean => facts.members.get(holder)?.state === 'draining'
+    const isRight = record.holders.every((holder) => ideal.includes(holder))
+    if (isRight) return []
+    const canTake = (holder: NodeId): boolean => holders.canTake(holder)
+    const isLeft = (holder: NodeId): boolean => facts.isGone(holder) || isLeaving(holder)
+    const preferred = record.holders.some(isLeaving)
+      ? this.#preferred(id, record, { ...facts, isGone: isLeft })
+      : []
+    return planMoves(record, { ...facts, ideal, isLeaving, canTake, preferred })
+  }
+
   /** Makes this node's own shard again when the record, asked anew, still wants it here. */
   async restoreOwn(keyspace: Keyspace, id: Uint8Array, shard: number): Promise<RepairOutcome> {
     const { self, table } = this.#context
     const found = await table.find(keyspace, id)
     if (found === undefined || found.record.holders[shard] !== self) return 'needless'
+    if (this.#stored.segments.find(keyOfShard(keyspace, id, shard)) === undefined) {
+      const fields = { chunk: toHex(id), shard }
+      this.#context.host.journal.event('warning', 'content.shard_missing', fields)
+    }
     const { number: stamp } = await table.freshSweepNumber(keyspace)
     const chunk = { keyspace, id, record: found.record }
-    const request = { chunk, shard, holder: self, stamp }
+    const { pace } = this.#context
+    const request = { chunk, shard, holder: self, stamp, pace }
     const fault = await rebuildShard(this.#context, this.#stored, request)
     if (fault === undefined) return 'repaired'
     this.#journalFailure(id, shard, fault)
@@ -97,7 +107,7 @@ export class Repairer {
       (holder) => holder !== self && !found.record.holders.includes(holder),
     )
     for (const holder of [self, ...others]) {
-      if (await this.#hasNote(keyspace, holder, id)) continue
+      if (await hasNote(keyspace, holder, id)) continue
       const fault = await this.#move(keyspace, id, { found, assignment: mine, holder, facts })
       if (fault === undefined) return 'repaired'
       this.#journalFailure(id, shard, fault)
@@ -117,47 +127,17 @@ export class Repairer {
       readonly facts: ClusterFacts
     },
   ): Promise<Fault | undefined> {
-    const { found, assignment, holder } = move
+    const { found, assignment, holder, facts } = move
     const { shard, previous } = assignment
-    const sweep = await this.#context.table.freshSweepNumber(keyspace)
     const chunk = { keyspace, id, record: found.record }
-    const request = { chunk, shard, holder, stamp: sweep.number }
-    const fault = await rebuildShard(this.#context, this.#stored, request)
-    if (fault !== undefined) return fault
-    const record = { ...found.record, holders: found.record.holders.with(shard, holder) }
-    const key = chunkTable.chunk(id)
-    const { succeeded } = await keyspace.txn({
-      compares: [
-        { key, target: 'mod', result: 'equal', operand: found.modRevision },
-        sweepCompare(sweep),
-      ],
-      success: [
-        { kind: 'put', key, value: encodeChunk(record) },
-        { kind: 'put', key: chunkTable.atNode(holder, id), value: new Uint8Array(0) },
-        ...this.#leavingOperations(id, { shard, previous, facts: move.facts }),
-      ],
-      failure: [],
+    const { pace } = this.#context
+    const isPreviousMember = facts.members.has(previous)
+    const relocation = { found, shard, previous, isPreviousMember, holder }
+    return await relocateShard(this.#context, chunk, {
+      ...relocation,
+      bring: (stamp) =>
+        rebuildShard(this.#context, this.#stored, { chunk, shard, holder, stamp, pace }),
     })
-    if (succeeded) return undefined
-    return new Fault('conflict', 'the chunk or the sweep number changed during the repair')
-  }
-
-  #leavingOperations(
-    id: Uint8Array,
-    left: { readonly shard: number; readonly previous: NodeId; readonly facts: ClusterFacts },
-  ): Operation[] {
-    const { shard, previous, facts } = left
-    if (previous === noHolder) return []
-    const leave: Operation = { kind: 'delete', key: chunkTable.atNode(previous, id) }
-    if (!facts.members.has(previous)) return [leave]
-    const value = encodeFreed({ shard, freedMs: this.#context.host.clock.wallMs() })
-    return [leave, { kind: 'put', key: chunkTable.freed(previous, id), value }]
-  }
-
-  async #hasNote(keyspace: Keyspace, holder: NodeId, id: Uint8Array): Promise<boolean> {
-    const key = chunkTable.freed(holder, id)
-    const { kvs } = await keyspace.range({ key })
-    return kvs.some((row) => equalBytes(row.key, key))
   }
 
   /** For the shards that lack a holder; those that have one keep it, and count for the labels. */

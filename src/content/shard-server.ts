@@ -13,6 +13,7 @@ import {
 } from './core/shard-format.ts'
 import { shardKeysCodec, shardReadCodec, shardWriteCodec } from './core/shard-requests.ts'
 import type { Layout } from './core/layout.ts'
+import type { Pace } from './pace.ts'
 import type { StoredUnit } from '../storage/index.ts'
 import type { StoredShards } from './stored-shards.ts'
 
@@ -20,6 +21,10 @@ const streamsMax = 2_048
 export type ShardServerOptions = {
   /** This node's copy failed its checksum. */
   readonly onDamaged: (key: Uint8Array) => void
+  /** Throttles what other nodes fetch to keep. */
+  readonly pace: Pace
+  /** This node's member drains: it is given no new shards. */
+  readonly isLeaving: () => boolean
 }
 
 /** Registers the handlers; before listen(). */
@@ -35,7 +40,7 @@ export function serveShards(rpc: Rpc, stored: StoredShards, options: ShardServer
     }
   }
   rpc.serveStream(bulkMethod.shardWrite, (stream, call) =>
-    counted(() => receiveShard(stored, stream, call)),
+    counted(() => receiveShard(stored, stream, call, options)),
   )
   rpc.serveStream(bulkMethod.shardRead, (stream, call) =>
     counted(() => sendShard(stored, stream, call, options)),
@@ -64,8 +69,10 @@ async function receiveShard(
   stored: StoredShards,
   stream: RpcStream,
   call: IncomingCall,
+  { isLeaving }: ShardServerOptions,
 ): Promise<void> {
   const { key, stamp, unitBytes } = shardWriteCodec.decode(call.request)
+  if (isLeaving()) throw new Fault('precondition', 'this node drains and takes no new shards')
   const deposit = stored.deposit(key, { stamp, unitBytes })
   let layout: Layout | undefined
   try {
@@ -97,11 +104,12 @@ async function sendShard(
   call: IncomingCall,
   options: ShardServerOptions,
 ): Promise<void> {
-  const { key, layout, first, last } = shardReadCodec.decode(call.request)
+  const { key, layout, first, last, moveBytesPerSecond } = shardReadCodec.decode(call.request)
   let stripe = first
   try {
     for await (const unit of stored.units(key, layout, { first, last })) {
       if (call.signal.aborted) throw new Fault('cancelled', 'the reader has gone')
+      if (moveBytesPerSecond > 0) await options.pace.give(unit.bytes.length, moveBytesPerSecond)
       await stream.send(toMessage(unit, stripe), () => stored.recycle(unit))
       stripe++
     }

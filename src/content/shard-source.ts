@@ -27,6 +27,8 @@ export type SourceRequest = {
   readonly layout: Layout
   readonly first: number
   readonly last: number
+  /** As in ShardReadRequest. */
+  readonly moveBytesPerSecond: number
 }
 
 export class ShardSource {
@@ -72,7 +74,8 @@ export class ShardSource {
     const unit = await Promise.race([this.#upcoming, this.#givenUp])
     this.#isWaiting = false
     if (unit instanceof Fault) return this.#troubleOf(unit)
-    if (isFirst) this.#context.hedge.record(clock.monotonicMs() - this.#waitingSinceMs)
+    const isReader = this.#request.moveBytesPerSecond === 0
+    if (isFirst && isReader) this.#context.hedge.record(clock.monotonicMs() - this.#waitingSinceMs)
     this.#stripe++
     return unit
   }

@@ -23,6 +23,8 @@ export type ShardDeposit = {
 export class StoredShards {
   readonly segments: Segments
   #turn: Promise<unknown> = Promise.resolve()
+  #depositCount = 0
+  #refusesTouches = false
 
   constructor(segments: Segments) {
     this.segments = segments
@@ -33,6 +35,12 @@ export class StoredShards {
     { stamp, unitBytes }: { readonly stamp: number; readonly unitBytes: number },
   ): ShardDeposit {
     const write = this.segments.write(key, { stamp, unitBytes })
+    this.#depositCount++
+    let isOpen = true
+    const ended = (): void => {
+      if (isOpen) this.#depositCount--
+      isOpen = false
+    }
     let taken = 0
     let bytes = 0
     return {
@@ -50,9 +58,25 @@ export class StoredShards {
           throw new Fault('corrupt', 'the units of a shard are not those of its chunk')
         }
         await write.seal()
+        ended()
       },
-      abort: () => write.abort(),
+      abort: async () => {
+        ended()
+        await write.abort()
+      },
     }
+  }
+
+  /** Nothing is stored here, nor is being stored. */
+  get isEmpty(): boolean {
+    return this.#depositCount === 0 && this.segments.list(undefined, 1).length === 0
+  }
+
+  /** Settles once no touch succeeds any more (or again). */
+  refuseTouches(refuses: boolean): Promise<void> {
+    return this.exclusive(async () => {
+      this.#refusesTouches = refuses
+    })
   }
 
   /**
@@ -106,6 +130,7 @@ export class StoredShards {
   /** Sets the stamp of those that are here; answers for each whether it is. */
   touch(keys: readonly Uint8Array[], stamp: number): Promise<readonly boolean[]> {
     return this.exclusive(async () => {
+      if (this.#refusesTouches) return keys.map(() => false)
       const isHere = keys.map((key) => this.segments.find(key) !== undefined)
       const older = keys.filter((key) => {
         const found = this.segments.find(key)

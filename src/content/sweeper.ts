@@ -62,12 +62,15 @@ export class Sweeper {
     }
   }
 
-  /** Deletes shards that were freed longer ago than the grace. Answers how many. */
-  async deleteFreed(namespaces: readonly string[]): Promise<number> {
+  /** Deletes shards that were freed longer ago than the grace (default: of the options). Answers how many. */
+  async deleteFreed(
+    namespaces: readonly string[],
+    graceMs = this.#options.graceMs(),
+  ): Promise<number> {
     let deleted = 0
     for (const namespace of namespaces) {
       const keyspace = await this.#context.table.open(namespace)
-      deleted += await this.#deleteFreedOf(keyspace)
+      deleted += await this.#deleteFreedOf(keyspace, graceMs)
     }
     return deleted
   }
@@ -120,11 +123,10 @@ export class Sweeper {
     return false
   }
 
-  async #deleteFreedOf(keyspace: Keyspace): Promise<number> {
+  async #deleteFreedOf(keyspace: Keyspace, graceMs: number): Promise<number> {
     const { self, host } = this.#context
     const prefix = chunkTable.freedOfNode(self)
     const tag = namespaceTag(keyspace.name)
-    const graceMs = this.#options.graceMs()
     let deleted = 0
     let key = prefix
     for (;;) {

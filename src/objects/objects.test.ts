@@ -61,6 +61,8 @@ class TestContent {
     release: async (manifest) =>
       manifest.chunks.map(({ id }) => ({ kind: 'delete', key: this.#row(id) })),
     status: () => ({ isDiskLow: false }) as ContentStatus,
+    runMoves: async () => ({ moved: 0 }),
+    runEmptying: async () => false,
     runScrub: async () => ({ verified: 0, damaged: 0 }),
     runRepair: async () => ({ repaired: 0, missing: 0 }),
     runSweep: async () => ({ deleted: 0 }),

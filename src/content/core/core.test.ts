@@ -205,7 +205,7 @@ describe('shard frames', () => {
     const key = shardKey({ tag: 1, id, shard: 0 })
     const write = { key, stamp: 9, unitBytes: 64 }
     deepEqual(shardWriteCodec.decode(shardWriteCodec.encode(write)), write)
-    const read = { key, layout, first: 1, last: 2 }
+    const read = { key, layout, first: 1, last: 2, moveBytesPerSecond: 7 }
     deepEqual(shardReadCodec.decode(shardReadCodec.encode(read)), read)
     throws(() => shardReadCodec.decode(shardReadCodec.encode({ ...read, last: 3 })), {
       code: 'invalid',

@@ -24,6 +24,7 @@ const readFields = message({
   length: uint(5),
   first: uint(6),
   last: uint(7),
+  moveBytesPerSecond: uint(8),
 })
 const keysFields = message({ keys: repeated(bytes(1)), stamp: uint(2) })
 
@@ -38,6 +39,11 @@ export type ShardReadRequest = {
   readonly layout: Layout
   readonly first: number
   readonly last: number
+  /**
+   * 0: a reader waits. Otherwise a move, which the holder throttles: the idle rate that the fetching node has
+   * measured, 1 while it measures and shall not be held back.
+   */
+  readonly moveBytesPerSecond: number
 }
 /** For shardDelete and shardVerify the stamp is 0. */
 export type ShardKeysRequest = { readonly keys: readonly Uint8Array[]; readonly stamp: number }
@@ -55,10 +61,10 @@ export const shardWriteCodec = {
 }
 
 export const shardReadCodec = {
-  encode: ({ key, layout, first, last }: ShardReadRequest): Uint8Array =>
-    encodeBytes(readFields, { ...layout, key, first, last }),
+  encode: ({ key, layout, first, last, moveBytesPerSecond }: ShardReadRequest): Uint8Array =>
+    encodeBytes(readFields, { ...layout, key, first, last, moveBytesPerSecond }),
   decode(encoded: Uint8Array): ShardReadRequest {
-    const { key, first, last, ...layout } = decodeBytes(readFields, encoded)
+    const { key, first, last, moveBytesPerSecond, ...layout } = decodeBytes(readFields, encoded)
     checkKey(key)
     checkLayout(layout)
     if (first > last || last >= stripeCount(layout)) {
@@ -67,7 +73,7 @@ export const shardReadCodec = {
         `no chunk of ${layout.length} bytes has stripes ${first} to ${last}`,
       )
     }
-    return { key: key.slice(), layout, first, last }
+    return { key: key.slice(), layout, first, last, moveBytesPerSecond }
   },
 }
 

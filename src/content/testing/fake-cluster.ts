@@ -40,6 +40,8 @@ export class FakeCluster implements RpcWorld {
   /** Nodes that read and write nothing, though connected. */
   readonly stalled = new Set<NodeId>()
   members: readonly Member[] = []
+  /** Nodes that see another list than the others. */
+  readonly membersSeenBy = new Map<NodeId, readonly Member[]>()
   settings: Settings
   /** May change a message on its way. */
   tamper: (message: Uint8Array, to: NodeId) => void = () => undefined
@@ -68,7 +70,7 @@ export class FakeCluster implements RpcWorld {
     const segments = new FakeSegments(() => this.turn())
     this.members = [...this.members, member(id, 'online', replaces)]
     const view = {
-      members: () => this.members,
+      members: () => this.membersSeenBy.get(id) ?? this.members,
       settings: () => this.settings,
       credential: async () => undefined,
       bucket: async () => undefined,
@@ -246,7 +248,7 @@ export class FakeCluster implements RpcWorld {
     await this.keyspace.txn({ compares: [], success: operations, failure: [] })
   }
 
-  /** Repairs on every node that is up until nothing more happens; answers shards still missing. */
+  /** Repairs and moves on every node that is up until nothing more happens; answers shards still missing. */
   async repair(): Promise<number> {
     for (let round = 0; ; round++) {
       let repaired = 0
@@ -254,10 +256,11 @@ export class FakeCluster implements RpcWorld {
       for (const { id, content } of this.nodes.values()) {
         if (this.down.has(id) || !this.members.some((one) => one.id === id)) continue
         const report = await this.run(content.runRepair())
-        repaired += report.repaired
+        const { moved } = await this.run(content.runMoves())
+        repaired += report.repaired + moved
         missing = Math.max(missing, report.missing)
       }
-      if (repaired === 0 || round > 10) return missing
+      if (repaired === 0 || round > 20) return missing
     }
   }
 
@@ -290,6 +293,7 @@ function member(id: NodeId, state: MemberState, replaces: NodeId | undefined): M
     version: '',
     capacityBytes: 0,
     replaces,
+    ...(replaces === undefined ? {} : { place: replaces }),
   }
 }
 
