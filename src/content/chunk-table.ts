@@ -4,7 +4,7 @@
 // asks fresh(). The sweep number is cached too; a stale one only makes the naming transaction fail, and
 // Draft.refresh() asks again.
 
-import { Fault, isFault, toHex } from '../base/index.ts'
+import { Fault, isFault, type NodeId, prefixEnd, toHex } from '../base/index.ts'
 import type { Compare, Keyspace, Keyspaces, RangeResponse } from '../keyspace/index.ts'
 import {
   type ChunkRecord,
@@ -89,6 +89,13 @@ export class ChunkTable {
     this.#records.set(cacheKey(keyspace, id), record)
     return record
   }
+}
+
+/** How many shards of the namespace are named at a node, as of now. */
+export async function countShardsOf(keyspace: Keyspace, node: NodeId): Promise<number> {
+  const key = chunkTable.ofNode(node)
+  const { count } = await keyspace.range({ key, rangeEnd: prefixEnd(key), countOnly: true })
+  return count
 }
 
 /** Holds while nobody has raised the sweep number since it was read. */

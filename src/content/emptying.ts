@@ -10,11 +10,10 @@
 //    and strikes it from its record or repeats the upload. This is for uploads that last longer than settleMs.
 // The rows of this node are counted after that, at the leader.
 
-import { prefixEnd } from '../base/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
-import { sweepCompare } from './chunk-table.ts'
+import { countShardsOf, sweepCompare } from './chunk-table.ts'
 import type { Context } from './context.ts'
-import { chunkTable, encodeSweepNumber, sweepKey } from './core/records.ts'
+import { encodeSweepNumber, sweepKey } from './core/records.ts'
 import type { StoredShards } from './stored-shards.ts'
 import type { Sweeper } from './sweeper.ts'
 
@@ -73,10 +72,8 @@ export class Emptying {
   }
 
   async #isNamed(keyspaces: readonly Keyspace[]): Promise<boolean> {
-    const key = chunkTable.ofNode(this.#context.self)
     for (const keyspace of keyspaces) {
-      const { count } = await keyspace.range({ key, rangeEnd: prefixEnd(key), countOnly: true })
-      if (count > 0) return true
+      if ((await countShardsOf(keyspace, this.#context.self)) > 0) return true
     }
     return false
   }

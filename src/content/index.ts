@@ -8,5 +8,6 @@ export type {
   Draft,
   Manifest,
 } from './content.ts'
+export { countShardsOf } from './chunk-table.ts'
 export { createContent } from './create-content.ts'
 export { crc64Nvme } from './kernel/crc64.ts'

@@ -22,6 +22,7 @@ import { createRpc, type Rpc } from '../rpc/index.ts'
 import { openSegments } from '../storage/index.ts'
 import { Closers } from './closers.ts'
 import { decodeConfig, type NodeConfig, pathsOf, planFileBytes, planReserves } from './config.ts'
+import { followDrain } from './drain.ts'
 import { EtcdLink, serveEtcd } from './etcd-lane.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
@@ -121,6 +122,8 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
     { self, namespaces, lowDiskBytes: shards * 1.5, ...config.content },
   )
   closers.add(() => content.close())
+  const unfollow = followDrain({ host, cluster, system, content, self })
+  closers.add(async () => unfollow())
   const objects = createObjects(
     { host, view, admin, keyspaces, content },
     { namespaces, isTrashMine: () => isLowestUp(cluster, self) },

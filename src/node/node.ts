@@ -22,6 +22,7 @@ import {
 import {
   adminMalformed,
   createAdminHandler,
+  leavingRoutes,
   nodeRoutes,
   raftRoutes,
   tokenAuthority,
@@ -48,6 +49,7 @@ import { etcdNamespace } from './namespaces.ts'
 import { UserNamespaces } from './user-namespaces.ts'
 import { handOver } from './heir.ts'
 import { type Lane, startLane } from './lane.ts'
+import { createLeavingActions } from './leaving-actions.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
@@ -347,13 +349,13 @@ async function serveAdmin(
   core: Core,
   serving: {
     readonly admin: Address
+    readonly cluster: Cluster
     readonly status: () => Promise<ClusterStatus>
     readonly lane: Lane
     readonly namespaces: UserNamespaces | undefined
-    readonly cluster: Cluster
   },
 ): Promise<void> {
-  const { config, host, closers, system, shown } = core
+  const { config, host, closers, system, keyspaces, shown } = core
   const { admin, cluster } = serving
   const actions = {
     status: serving.status,
@@ -361,8 +363,10 @@ async function serveAdmin(
     scrub: () => serving.lane.scrub(),
   }
   const ofTrust = core.trust === undefined ? [] : trustRoutes(core.trust.desk)
+  const parts = { parts: core, cluster, system, keyspaces, lane: () => core.lane }
   const routes = [
     ...nodeRoutes(actions),
+    ...leavingRoutes(createLeavingActions(parts)),
     ...raftRoutes(serving.namespaces),
     ...ofTrust,
     ...routesOfEnrolment(core, cluster),

@@ -53,10 +53,18 @@ export async function ownStatus(parts: StatusParts, lane: Lane | undefined): Pro
   }
 }
 
-export async function clusterStatus(
+type Asked = { readonly cluster: Cluster; readonly lane: Lane | undefined }
+
+export async function clusterStatus(parts: StatusParts, asked: Asked): Promise<ClusterStatus> {
+  const heard = await hearAll(parts, asked)
+  return composeStatus(asked.cluster.view.settings(), parts.self, heard)
+}
+
+/** Every member with what it says of itself now. */
+export async function hearAll(
   parts: StatusParts,
-  { cluster, lane }: { readonly cluster: Cluster; readonly lane: Lane | undefined },
-): Promise<ClusterStatus> {
+  { cluster, lane }: Asked,
+): Promise<readonly Heard[]> {
   const { self, rpc } = parts
   const { view } = cluster
   const heard = view.members().map(async (member): Promise<Heard> => {
@@ -64,7 +72,7 @@ export async function clusterStatus(
     const asked = isOwn ? ownStatus(parts, lane) : askPeer(rpc, member.id)
     return { member, status: await asked, isReachable: isOwn || rpc.isReachable(member.id) }
   })
-  return composeStatus(view.settings(), self, await Promise.all(heard))
+  return await Promise.all(heard)
 }
 
 async function askPeer(rpc: Rpc, id: NodeId): Promise<NodeStatus | undefined> {

@@ -55,6 +55,15 @@ test('lane messages survive the crossing', () => {
     damagedShards: 0,
     auditedMsAgo: 1,
     isAuditCurrent: true,
+    moves: {
+      shardsLeft: 3,
+      bytesLeft: 9,
+      movedShards: 1,
+      movedBytes: 2,
+      bytesPerSecond: 5,
+      idleBytesPerSecond: 50,
+    },
+    holders: [{ node: 2, shards: 7, bytes: 70, lastCopies: 1 }],
   }
   const messages = [
     { kind: 'status-wanted', request: 9 },

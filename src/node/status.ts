@@ -31,6 +31,23 @@ const groupFields = message({
   isJoint: bool(11),
 })
 
+const movesFields = message({
+  shardsLeft: uint(1),
+  bytesLeft: uint(2),
+  movedShards: uint(3),
+  movedBytes: uint(4),
+  bytesPerSecond: uint(5),
+  idleBytesPerSecond: uint(6),
+})
+
+/** What the node's last audit saw at a holder. */
+const holderFields = message({
+  node: uint(1),
+  shards: uint(2),
+  bytes: uint(3),
+  lastCopies: uint(4),
+})
+
 const contentFields = message({
   chunks: uint(1),
   underReplicatedShards: uint(2),
@@ -43,6 +60,8 @@ const contentFields = message({
   /** Milliseconds since the last audit ended, plus one; 0: there was none. */
   auditedMsAgo: uint(9),
   isAuditCurrent: bool(10),
+  moves: nested(11, movesFields),
+  holders: repeated(nested(12, holderFields)),
 })
 
 export const laneFields = message({
@@ -117,6 +136,12 @@ export type ClusterStatus = {
   readonly liveBytes: number
   readonly freeBytes: number
   readonly totalBytes: number
+  /** Shards that are on their way to where they belong, all nodes together. */
+  readonly moves: {
+    readonly shardsLeft: number
+    readonly bytesLeft: number
+    readonly bytesPerSecond: number
+  }
 }
 type NodeRow = {
   readonly id: number
@@ -191,6 +216,11 @@ export function composeStatus(
     liveBytes: sum((content) => content.liveBytes),
     freeBytes: sum((content) => content.freeBytes),
     totalBytes: sum((content) => content.totalBytes),
+    moves: {
+      shardsLeft: sum((content) => content.moves?.shardsLeft ?? 0),
+      bytesLeft: sum((content) => content.moves?.bytesLeft ?? 0),
+      bytesPerSecond: sum((content) => content.moves?.bytesPerSecond ?? 0),
+    },
   }
 }
 
