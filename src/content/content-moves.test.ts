@@ -173,7 +173,7 @@ describe('the throttle', () => {
       const beforeMs = clock.nowMs
       for (let i = 0; i < units; i++) {
         let isDone = false
-        void pace.fetch(unit, 1).then(() => {
+        void pace.take(unit, 1).then(() => {
           isDone = true
         })
         for (;;) {

@@ -48,7 +48,7 @@ export async function copyShard(
   try {
     const { clock } = context.host
     const startMs = clock.monotonicMs()
-    await pace.fetchShard()
+    await pace.takeShard()
     deposit = stored.deposit(key, { stamp, unitBytes: record.unitBytes })
     for (let stripe = 0; stripe <= last; stripe++) {
       const askedMs = clock.monotonicMs()
@@ -56,7 +56,7 @@ export async function copyShard(
       if (!(unit instanceof Uint8Array)) throw unit.fault
       await deposit.append(unit, crc32c(unit))
       watch.progressed()
-      await pace.fetch(unit.length, clock.monotonicMs() - askedMs)
+      await pace.take(unit.length, clock.monotonicMs() - askedMs)
       watch.progressed()
     }
     await deposit.seal(record)

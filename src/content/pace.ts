@@ -12,7 +12,7 @@ import {
   checkedShare,
   createBucket,
   idleRateMin,
-  noteService,
+  noteTime,
   shardCostBytes,
 } from './core/pacing.ts'
 
@@ -66,16 +66,16 @@ export class Pace {
   }
 
   /** Settles when this node may fetch the next unit; `ms` is what the one before took by itself. */
-  async fetch(bytes: number, ms: number): Promise<void> {
+  async take(bytes: number, ms: number): Promise<void> {
     if (this.isMeasuring()) return
     const { share } = this
     const idleBytesPerSecond = this.#idleBytesPerSecond
-    noteService(this.#incoming, { bytes, ms, idleBytesPerSecond, share })
+    noteTime(this.#incoming, { bytes, ms, idleBytesPerSecond, share })
     await this.#pay(this.#incoming, bytes, share * idleBytesPerSecond)
   }
 
   /** A whole shard, beside its units. */
-  async fetchShard(): Promise<void> {
+  async takeShard(): Promise<void> {
     if (this.isMeasuring()) return
     await this.#pay(this.#incoming, shardCostBytes, this.share * this.#idleBytesPerSecond)
   }

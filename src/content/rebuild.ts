@@ -72,7 +72,7 @@ async function copyStripes(
     const slot = slots.get(shard) as Slot
     await sink.send({ slot, stripe, length, sum: crc32c(context.kernel.view(slot, length)) })
     progress.stripes++
-    await pace?.fetch(length, clock.monotonicMs() - sinceMs)
+    await pace?.take(length, clock.monotonicMs() - sinceMs)
     progress.stripes++
     sinceMs = clock.monotonicMs()
   }

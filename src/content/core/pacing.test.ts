@@ -1,6 +1,6 @@
 import { equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { charge, checkedShare, createBucket, noteService } from './pacing.ts'
+import { charge, checkedShare, createBucket, noteTime } from './pacing.ts'
 
 describe('the bucket', () => {
   it('lets the first through, and the next when that one is paid for', () => {
@@ -22,9 +22,9 @@ describe('the bucket', () => {
   it('gives way while units take much longer than they should, and comes back', () => {
     const bucket = createBucket()
     const slow = { bytes: 1_000, ms: 60, idleBytesPerSecond: 1_000_000, share: 0.3 }
-    for (let i = 0; i < 40; i++) noteService(bucket, slow)
+    for (let i = 0; i < 40; i++) noteTime(bucket, slow)
     ok(bucket.ease >= 0.1 && bucket.ease < 0.11)
-    for (let i = 0; i < 60; i++) noteService(bucket, { ...slow, ms: 3 })
+    for (let i = 0; i < 60; i++) noteTime(bucket, { ...slow, ms: 3 })
     equal(bucket.ease, 1)
   })
 })

@@ -37,7 +37,7 @@ export function charge(
 }
 
 /** A unit took this long, its waiting for the bucket not counted. */
-export function noteService(
+export function noteTime(
   bucket: Bucket,
   took: {
     readonly bytes: number
