@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander'
 import { Fault } from '../base/index.ts'
 import { addAdminCommands, addStop } from './admin-commands.ts'
 import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
+import { addLeavingCommands } from './leaving-commands.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
 import { addUnitCommands } from './systemd-commands.ts'
 import { addSupportCommands } from './support-command.ts'
@@ -35,6 +36,7 @@ program
   .option('--rs <k+m>', 'data and parity shards per chunk (default 2+1; 1+0 for one node)')
   .option('--data-dir <dir>', 'where everything is kept', defaultDataDir)
   .option('--node <id>', 'start this one node only')
+  .option('--add-nodes <n>', 'take n new nodes into the cluster and start them')
   .option(
     '--json',
     'print one line of JSON when all is ready, and nothing else, to standard output',
@@ -67,6 +69,7 @@ Examples:
   atoll up
   atoll up --nodes 5 --rs 3+2 --data-dir /srv/atoll
   atoll up --node 2
+  atoll up --add-nodes 2
   atoll up --json --port-offset 10000 --data-dir /tmp/second
 `,
   )
@@ -272,6 +275,7 @@ function readSnapshots({ dataDir, snapshotDir, json }: SnapshotFlags) {
 addNamespaceCommands(raft, { defaultDataDir, finish, readId })
 addUnitCommands(program, finish)
 addSupportCommands(program, { defaultDataDir, finish })
+addLeavingCommands(program, { defaultDataDir, finish })
 
 type RecoverFlags = {
   readonly dataDir: string
@@ -320,10 +324,12 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
   const nodes = text('nodes')
   const rs = text('rs')
   const node = text('node')
+  const addNodes = text('addNodes')
   return {
     dataDir: resolve(text('dataDir') ?? defaultDataDir),
     nodes: nodes === undefined ? undefined : parseCount('--nodes', nodes, [1, 32]),
     rs: rs === undefined ? undefined : parseCode(rs),
+    addNodes: addNodes === undefined ? 0 : parseCount('--add-nodes', addNodes, [1, 32]),
     node: node === undefined ? undefined : readId(node),
     ports: parsePorts(flags as Record<string, string>),
     dataThreads: readDataThreads(text('dataThreads')),

@@ -18,6 +18,7 @@ import {
   writeFormation,
   nodeFileOf,
 } from './formation.ts'
+import { addSlot } from './grow.ts'
 import { type Lock, acquireLock, readHolder } from './lock.ts'
 import { hasIdentity, readNodeFile, writeNodeFile } from './node-dir.ts'
 import { defaultCode, type PortFlags } from './options.ts'
@@ -33,6 +34,8 @@ export type UpOptions = {
   readonly dataDir: string
   readonly nodes: number | undefined
   readonly rs: { readonly data: number; readonly parity: number } | undefined
+  /** New nodes to take into a cluster that exists. */
+  readonly addNodes: number
   /** Id of the one node to start. */
   readonly node: number | undefined
   readonly ports: PortFlags
@@ -97,7 +100,7 @@ async function start({
     const topology = requireTopology(dataDir)
     const chosen = chooseSlots(options, formation)
     const missing = chosen.filter((slot) => pidOf(dataDir, slot) === undefined)
-    if (missing.length === 0) throw allRun(options, chosen)
+    if (missing.length === 0 && options.addNodes === 0) throw allRun(options, chosen)
     const lost = missing.filter((slot) => isLost(dataDir, slot, topology))
     const sound = missing.filter((slot) => !lost.includes(slot))
     formation = markRun(dataDir, formation, { started: sound, marked })
@@ -115,10 +118,28 @@ async function start({
       supervisor.start(fresh)
       await supervisor.untilReady([fresh])
     }
-    return formation
+    return await grow({ options, supervisor, stopping, marked }, formation)
   } finally {
     lock.release()
   }
+}
+
+/** New nodes come one by one: each is a member before its process starts. */
+async function grow(
+  { options, supervisor, marked }: Start,
+  formation: Formation,
+): Promise<Formation> {
+  const { dataDir } = options
+  let grown = formation
+  for (let added = 0; added < options.addNodes; added++) {
+    const live = grown.slots.filter((slot) => pidOf(dataDir, slot) !== undefined)
+    grown = await addSlot(dataDir, grown, live)
+    const fresh = grown.slots.slice(-1)
+    grown = markRun(dataDir, grown, { started: fresh, marked })
+    for (const slot of fresh) supervisor.start(slot)
+    await supervisor.untilReady(fresh)
+  }
+  return grown
 }
 
 const lockWaitMs = 60_000

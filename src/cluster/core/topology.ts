@@ -238,3 +238,37 @@ function entryOf({ id, control }: Pick<Member, 'id' | 'control'>): Topology['db'
 export function isSameTopology(a: Topology, b: Topology): boolean {
   return renderTopology(a) === renderTopology(b)
 }
+
+/** With one node more at the end of both lists. */
+export function extendTopology(
+  topology: Topology,
+  added: {
+    readonly id: NodeId
+    readonly host: string
+    readonly controlPort: number
+    readonly bulkPort: number
+  },
+): Topology {
+  const { id, host, controlPort, bulkPort } = added
+  const db = { id, host, port: controlPort, path: `distributed/db/node-${id}/`, leader: false }
+  const node = { id, host, port: bulkPort, path: `distributed/nodes/node-${id}/` }
+  return { ...topology, db: [...topology.db, db], nodes: [...topology.nodes, node] }
+}
+
+/** Without a node that is removed; the first that is left leads if that one did. */
+export function shrinkTopology(topology: Topology, removed: NodeId): Topology {
+  const db = topology.db.filter(({ id }) => id !== removed)
+  const hasLeader = db.some(({ leader }) => leader)
+  return {
+    ...topology,
+    db: db.map((listed, at) => (!hasLeader && at === 0 ? { ...listed, leader: true } : listed)),
+    nodes: topology.nodes.filter(({ id }) => id !== removed),
+  }
+}
+
+/** With a node at another host, its ports kept. */
+export function readdressInTopology(topology: Topology, id: NodeId, host: string): Topology {
+  const moved = <E extends TopologyEntry>(listed: E): E =>
+    listed.id === id ? { ...listed, host } : listed
+  return { ...topology, db: topology.db.map(moved), nodes: topology.nodes.map(moved) }
+}
