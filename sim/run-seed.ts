@@ -107,6 +107,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map<
       return { run: runS3Workload, promises: s3Promises }
     },
   ],
+  [
+    'life',
+    async () => {
+      const { lifePromises, runLifeWorkload } = await import('./workloads/life.ts')
+      return { run: runLifeWorkload, promises: lifePromises }
+    },
+  ],
 ])
 
 export type SeedResult = {

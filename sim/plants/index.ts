@@ -9,6 +9,7 @@
 
 import { corePlants } from './core.ts'
 import { keyspacePlants } from './keyspace.ts'
+import { lifePlants } from './life.ts'
 import { meshPlants } from './mesh.ts'
 import type { Plant } from './plant.ts'
 import { raftPlants } from './raft.ts'
@@ -22,6 +23,7 @@ export const plants: readonly Plant[] = [
   ...corePlants,
   ...raftPlants,
   ...keyspacePlants,
+  ...lifePlants,
   ...meshPlants,
   ...recipePlants,
 ]

@@ -15,7 +15,13 @@ import {
   utf8Encode,
 } from '../../src/base/index.ts'
 import type { NodeId } from '../../src/base/index.ts'
-import { replaceInTopology, type Topology } from '../../src/cluster/index.ts'
+import {
+  extendTopology,
+  replaceInTopology,
+  shrinkTopology,
+  type Topology,
+  votersMax,
+} from '../../src/cluster/index.ts'
 import type { Address, NodeIdentity } from '../../src/host/index.ts'
 import {
   type ClusterStatus,
@@ -48,7 +54,8 @@ const startAgainMs = 1_000
 const cluster = clusterId('00000000000000000000000000000002')
 
 export class S3Cluster {
-  readonly places: readonly number[]
+  /** Changes in place: workloads of members that come and go add and drop some. */
+  readonly places: number[]
   readonly #world: World
   readonly #living = new Map<number, Living>()
   readonly #identities = new Map<number, NodeId>()
@@ -69,7 +76,7 @@ export class S3Cluster {
 
   /** Does nothing where a disk is lost: replace() starts the node that takes the place. */
   start(place: number): void {
-    if (this.#lost.has(place)) return
+    if (this.#lost.has(place) || !this.places.includes(place)) return
     const host = this.#world.startHost(place)
     const living: Living = { host, running: undefined }
     this.#living.set(place, living)
@@ -91,6 +98,29 @@ export class S3Cluster {
     })
   }
 
+  idOf(place: number): NodeId | undefined {
+    return this.#identities.get(place)
+  }
+
+  /** A member that was added gets a place of its own, and its node starts. */
+  addPlace(place: number, id: NodeId): void {
+    const at = { id, host: hostOf(place), controlPort: 6660, bulkPort: 9991 }
+    this.#topology = extendTopology(this.#topology, at)
+    this.#identities.set(place, id)
+    this.places.push(place)
+    this.start(place)
+  }
+
+  /** A member that was removed: its node is stopped and never starts again. */
+  dropPlace(place: number): void {
+    const id = this.#identities.get(place) as NodeId
+    this.places.splice(this.places.indexOf(place), 1)
+    this.#topology = shrinkTopology(this.#topology, id)
+    this.#identities.delete(place)
+    this.#living.delete(place)
+    this.#world.crash(place, 'kill')
+  }
+
   /** The directory of a node is deleted while it runs or not. */
   loseDisk(place: number): void {
     this.#lost.add(place)
@@ -106,7 +136,7 @@ export class S3Cluster {
       await this.#world.sleep(200)
       const other = this.places[turn % this.places.length] as number
       if (other === place) continue
-      const given = await this.#admin(other, 'POST', {
+      const given = await this.admin(other, 'POST', {
         target: '/v1/members/replace',
         body: utf8Encode(JSON.stringify({ old })),
       })
@@ -131,7 +161,7 @@ export class S3Cluster {
     for (const place of this.places) {
       await this.until(`node ${place} repairs what a scrub finds`, wholeWithinMs, async () => {
         const before = failures()
-        const found = await this.#admin(place, 'POST', { target: '/v1/scrub' })
+        const found = await this.admin(place, 'POST', { target: '/v1/scrub' })
         if (found === undefined) return false
         const { damaged } = found as { readonly damaged: number }
         if (damaged > 0) this.#world.count('damaged shards found', damaged)
@@ -145,7 +175,7 @@ export class S3Cluster {
     let seen = ''
     let goodSinceMs: number | undefined
     const isWhole = async (): Promise<boolean> => {
-      const status = await this.#anyStatus()
+      const status = await this.anyStatus()
       const problem = status === undefined ? 'no status' : this.#problemOf(status)
       seen = `${problem} ${JSON.stringify(status?.groups ?? [])}`
       if (problem !== '') goodSinceMs = undefined
@@ -159,7 +189,7 @@ export class S3Cluster {
   async watch(isOver: () => boolean): Promise<void> {
     while (!isOver()) {
       await this.#world.sleep(1_000)
-      await this.#anyStatus()
+      await this.anyStatus()
     }
   }
 
@@ -198,16 +228,17 @@ export class S3Cluster {
     if (underReplicatedShards !== 0) return `under-replicated ${underReplicatedShards}`
     if (!this.allServe()) return 'a node does not serve'
     const wanted = [...this.#identities.values()].sort((a, b) => a - b).join()
+    const votersWanted = Math.min(votersMax, this.#identities.size)
     for (const { name, node, voters, learners } of status.groups) {
-      const now = [...voters].sort((a, b) => a - b).join()
-      if (now !== wanted || learners.length > 0) {
-        return `node ${node} sees voters ${now} of ${name}, not ${wanted}`
+      const now = [...voters, ...learners].sort((a, b) => a - b).join()
+      if (now !== wanted || voters.length !== votersWanted) {
+        return `node ${node} sees voters ${voters} and learners ${learners} of ${name}, not ${wanted}`
       }
     }
     return status.nodes.every(({ state }) => state === 'online') ? '' : 'a member is not online'
   }
 
-  async #anyStatus(): Promise<ClusterStatus | undefined> {
+  async anyStatus(): Promise<ClusterStatus | undefined> {
     const living = [...this.#living.values()].find(({ host, running }) => {
       return host.isAlive && running !== undefined
     })
@@ -235,7 +266,7 @@ export class S3Cluster {
   }
 
   /** Undefined: refused or no answer. */
-  async #admin(
+  async admin(
     place: number,
     method: string,
     request: { readonly target: string; readonly body?: Uint8Array },
@@ -319,10 +350,10 @@ export function s3AddressOf(place: number): Address {
   return { host: hostOf(place), port: 9000 }
 }
 
-function adminAddressOf(place: number): Address {
+export function adminAddressOf(place: number): Address {
   return { host: hostOf(place), port: 7777 }
 }
 
-function hostOf(place: number): string {
+export function hostOf(place: number): string {
   return `127.0.0.${place}`
 }

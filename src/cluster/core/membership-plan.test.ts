@@ -113,10 +113,14 @@ test('without a spare a draining voter is demoted only if the others are a major
   assert.equal(planMembership(members, { ...now, isUp }, 5), undefined)
   const lagging = { ...now, match: new Map(ids(3, 4, 5).map((id) => [id, 1_000])) }
   assert.equal(planMembership(members, lagging, 5), undefined)
-  // A spare that is down is not waited for.
-  const withSpare = { ...configuration([1, 2, 3], [4]), isUp: (id: NodeId) => id !== 4 }
-  const small = [member(1), member(2), member(3, 'draining'), member(4)]
-  assert.deepEqual(planMembership(small, withSpare, 3), { addLearners: ids(3) })
+  // A spare that is down is waited for only while the others are too few without it.
+  const isThere = (id: NodeId): boolean => id !== 5
+  const behind = { ...configuration([1, 2, 3, 4], [5]), isUp: isThere }
+  const without = { ...behind, match: new Map(ids(1, 2, 3, 4).map((id) => [id, 1_000])) }
+  const five = [member(1), member(2), member(3), member(4, 'draining'), member(5)]
+  assert.deepEqual(planMembership(five, without, 5), { addLearners: ids(4) })
+  const few = { ...without, voters: ids(1, 2, 4) }
+  assert.equal(planMembership([member(1), member(2), ...five.slice(3)], few, 5), undefined)
 })
 
 test('several that drain go one by one, and the last voter stays', () => {

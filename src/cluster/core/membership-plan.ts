@@ -35,6 +35,8 @@ export type ConfigurationChange = {
   readonly remove?: readonly NodeId[]
 }
 
+/** The fewest voters of which one may fail. */
+const soundVoters = 3
 /** Entries that a learner may lack when it is promoted: a fraction of a second of work. */
 const lagMax = 64
 
@@ -80,10 +82,12 @@ function planDemotion(now: Configuration, seats: Seats): ConfigurationChange | u
   const leaver = now.voters.find((id) => leaving.has(id))
   if (leaver === undefined) return undefined
   const staying = now.voters.filter((id) => !leaving.has(id))
-  const spares = now.learners.filter((id) => !leaving.has(id) && isUp(id))
+  const spares = now.learners.filter((id) => !leaving.has(id))
   if (staying.length < votersWanted && spares.length > 0) {
     const next = spares.find(hasCaughtUp)
-    return next === undefined ? undefined : { addVoters: [next], addLearners: [leaver] }
+    if (next !== undefined) return { addVoters: [next], addLearners: [leaver] }
+    // With fewer than three no voter may fail: then one that is down is waited for too.
+    if (staying.length < soundVoters || spares.some(isUp)) return undefined
   }
   const remaining = now.voters.filter((id) => id !== leaver)
   const sound = remaining.filter((id) => isUp(id) && hasCaughtUp(id))
