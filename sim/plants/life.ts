@@ -6,16 +6,31 @@ import type { Plant } from './plant.ts'
 export const lifePlants: readonly Plant[] = [
   {
     name: 'released-before-the-switch',
-    does: 'a shard that moves is released by its holder before its copy is durable and named',
+    does: 'the holder of a shard that moves deletes it before the chunk table names the copy',
     workload: 'life',
     seedsMax: 10,
     edits: [
       {
         file: 'src/content/relocate.ts',
-        find: '  const fault = await move.bring(sweep.number)\n',
-        replace: `  const early = leavingOperations(context, id, move)
-  if (early.length > 0) await keyspace.txn({ compares: [], success: early, failure: [] })
-  const fault = await move.bring(sweep.number)
+        find: "import { equalBytes, Fault, type NodeId } from '../base/index.ts'\n",
+        replace: `import { equalBytes, Fault, type NodeId } from '../base/index.ts'
+import { bulkMethod } from '../rpc/index.ts'
+import { namespaceTag, shardKey } from './core/records.ts'
+import { shardKeysCodec } from './core/shard-requests.ts'
+`,
+      },
+      {
+        file: 'src/content/relocate.ts',
+        find: '  if (fault !== undefined) return fault\n',
+        replace: `  if (fault !== undefined) return fault
+  const key0 = shardKey({ tag: namespaceTag(keyspace.name), id, shard })
+  const request = shardKeysCodec.encode({ keys: [key0], stamp: 0 })
+  if (context.holders.isUp(move.previous)) {
+    const call = { deadlineMs: 2_000 }
+    await context.rpc
+      .call(move.previous, bulkMethod.shardDelete, request, call)
+      .catch(() => undefined)
+  }
 `,
       },
     ],

@@ -3,6 +3,7 @@
 // What it began it ends after the heal, so that nothing is left half done.
 
 import { type NodeId, nodeId, type Random, utf8Encode } from '../../src/base/index.ts'
+import { WorldFailure } from '../failures.ts'
 import type { World } from '../world.ts'
 import { adminAddressOf, hostOf, type S3Cluster, s3AddressOf } from './s3-cluster.ts'
 import { pick } from './s3-objects.ts'
@@ -11,8 +12,10 @@ const membersMax = 5
 const membersMin = 3
 const drainedWithinMs = 240_000
 const pauseMs = 2_500
+/** A machine may be long in coming after it was taken in. */
+const bootMsMax = 12_000
 
-type Drain = { readonly id: number; readonly isDrained: boolean }
+type Drain = { readonly id: number; readonly isDrained: boolean; readonly shardsLeft: number }
 
 export class LifeOperator {
   readonly #world: World
@@ -88,7 +91,8 @@ export class LifeOperator {
     if (id === undefined) return
     this.#world.trace(`place ${place} is taken in as node ${id}`)
     this.#world.count('members added')
-    this.#cluster.addPlace(place, nodeId(id))
+    const isSlow = this.#random.chance(0.4)
+    this.#cluster.addPlace(place, nodeId(id), isSlow ? this.#random.integer(bootMsMax) : 0)
   }
 
   /** A member whose addition was done although no answer came. */
@@ -130,7 +134,11 @@ export class LifeOperator {
     const place = pick(this.#cluster.places, this.#random)
     const given = await this.#cluster.admin(place, 'GET', { target: '/v1/moves' })
     const { draining } = (given ?? { draining: [] }) as { readonly draining: readonly Drain[] }
-    return draining.some((one) => one.id === id && one.isDrained)
+    const own = draining.find((one) => one.id === id)
+    if (own?.isDrained === true && own.shardsLeft > 0) {
+      throw new WorldFailure(`node ${id} says that it is empty with ${own.shardsLeft} shards left`)
+    }
+    return own?.isDrained === true
   }
 
   async #remove(place: number): Promise<boolean> {

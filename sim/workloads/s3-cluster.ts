@@ -102,13 +102,15 @@ export class S3Cluster {
     return this.#identities.get(place)
   }
 
-  /** A member that was added gets a place of its own, and its node starts. */
-  addPlace(place: number, id: NodeId): void {
+  /** A member that was added gets a place of its own, and its node starts, be it after a while. */
+  addPlace(place: number, id: NodeId, afterMs: number): void {
     const at = { id, host: hostOf(place), controlPort: 6660, bulkPort: 9991 }
     this.#topology = extendTopology(this.#topology, at)
     this.#identities.set(place, id)
     this.places.push(place)
-    this.start(place)
+    this.#world.schedule(afterMs, 'a new machine starts', () => {
+      if (this.#world.host(place) === undefined) this.start(place)
+    })
   }
 
   /** A member that was removed: its node is stopped and never starts again. */

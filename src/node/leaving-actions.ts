@@ -149,6 +149,11 @@ async function progressOf(deps: Deps, heard: readonly Heard[]): Promise<MovesPro
   const groups = groupsOf(heard)
   const draining = leaving.map(async ({ member, isReachable, status }): Promise<DrainProgress> => {
     const { id, name } = member
+    // Before the rows are counted: who says that it is empty has none at any later time.
+    const hasDeclared = await isDrained(system, id).catch((error: unknown) => {
+      if (isFault(error)) return false
+      throw error
+    })
     const shardsLeft = await countShardsOf(objects, id)
     const held = heldOf(heard, id, shardsLeft)
     const bytes = meanBytes(heard, id) * shardsLeft
@@ -162,10 +167,7 @@ async function progressOf(deps: Deps, heard: readonly Heard[]): Promise<MovesPro
       leads: (status?.groups ?? []).flatMap((group) =>
         group?.role === 'leader' ? [group.name] : [],
       ),
-      isDrained: await isDrained(system, id).catch((error: unknown) => {
-        if (isFault(error)) return false
-        throw error
-      }),
+      isDrained: hasDeclared,
       estimateMs: estimate(shardsLeft === 0 ? 0 : Math.max(1, bytes), bytesPerSecond),
     }
   })
