@@ -27,7 +27,7 @@ import {
 import type { Approval, ClusterConfig, EnrolmentState } from '../enrolment.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { readClusterConfig } from './cluster-config.ts'
-import { mapped, sealedRecord } from './records.ts'
+import { mapped, sealed } from './records.ts'
 import type { Handover } from './settings-bundle.ts'
 
 export const authorityKey = utf8Encode('authority')
@@ -86,9 +86,9 @@ const tokenFields = message({
   createdBy: text(12),
   revokedMs: uint(13),
 })
-export const tokenCodec: Codec<TokenRecord> = sealedRecord(
+export const tokenCodec: Codec<TokenRecord> = sealed(
   'token',
-  16,
+  24,
   mapped(
     codecOf(tokenFields),
     (token: TokenRecord) => ({
@@ -155,9 +155,9 @@ const enrolmentFields = message({
   nodeCertificatePem: text(15),
   serverCertificatePem: text(16),
 })
-export const enrolmentCodec: Codec<EnrolmentRecord> = sealedRecord(
+export const enrolmentCodec: Codec<EnrolmentRecord> = sealed(
   'enrolment',
-  17,
+  25,
   mapped(
     codecOf(enrolmentFields),
     (record: EnrolmentRecord) => ({
@@ -219,9 +219,9 @@ const authorityFields = message({
 })
 const isThere = <T>(value: T | undefined): value is T => value !== undefined
 
-export const authorityCodec: Codec<AuthorityRecord> = sealedRecord(
+export const authorityCodec: Codec<AuthorityRecord> = sealed(
   'authority',
-  18,
+  26,
   mapped(
     codecOf(authorityFields),
     (record: AuthorityRecord) => ({
@@ -261,9 +261,9 @@ const certificateFields = message({
   issuedMs: uint(5),
   notAfterMs: uint(6),
 })
-export const certificateCodec: Codec<CertificateRecord> = sealedRecord(
+export const certificateCodec: Codec<CertificateRecord> = sealed(
   'certificate',
-  19,
+  27,
   mapped(
     codecOf(certificateFields),
     (record: CertificateRecord) => record,
@@ -283,9 +283,9 @@ const configFields = message({
   changedBy: text(3),
   config: text(4),
 })
-export const configCodec: Codec<ConfigRecord> = sealedRecord(
+export const configCodec: Codec<ConfigRecord> = sealed(
   'config',
-  20,
+  28,
   mapped(
     codecOf(configFields),
     (record: ConfigRecord) => ({ ...record, config: canonicalJson(record.config) }),
@@ -295,4 +295,4 @@ export const configCodec: Codec<ConfigRecord> = sealedRecord(
 
 export type BundleRecord = { readonly epoch: number; readonly text: string }
 const bundleFields = message({ epoch: uint(1), text: text(2) })
-export const bundleCodec: Codec<BundleRecord> = sealedRecord('bundle', 21, codecOf(bundleFields))
+export const bundleCodec: Codec<BundleRecord> = sealed('bundle', 29, codecOf(bundleFields))
