@@ -112,6 +112,7 @@ class TestCluster {
     )
     await trust.prepare()
     await rpc.listen()
+    trust.begin()
     await trust.seal()
     const isReachable = (to: NodeId): boolean => rpc.isReachable(to)
     const cluster = await openCluster(
@@ -124,7 +125,7 @@ class TestCluster {
     }
     cluster.view.onChange(tellPeers)
     tellPeers()
-    trust.start(cluster)
+    trust.keepSettings(cluster)
     const node = { host, rpc, trust, transport, shown, cluster }
     this.nodes.push(node)
     return node

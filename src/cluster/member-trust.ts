@@ -4,7 +4,15 @@
 // Everything follows the replicated state: a change of the namespace's revision is looked at soon after, a certificate at
 // half of its life, what failed again after a while. Work runs one piece at a time, so that no two renewals cross.
 
-import { Fault, fromHex, isFault, type NodeId, toHex, utf8Encode } from '../base/index.ts'
+import {
+  Fault,
+  fromHex,
+  isFault,
+  prefixEnd,
+  type NodeId,
+  toHex,
+  utf8Encode,
+} from '../base/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
@@ -21,6 +29,7 @@ import {
   configKey,
 } from './core/enrolment-records.ts'
 import { identityFiles } from './core/identity-files.ts'
+import { memberCodec, memberKey, memberPrefix } from './core/records.ts'
 import { requireSealKey, sealKeyBytes } from './core/sealing.ts'
 import { createDesk, type DeskDeps } from './create-desk.ts'
 import { certifyOneself, type Credentials, renewCredentials } from './credentials.ts'
@@ -80,7 +89,6 @@ export class MemberTrust {
   #sealKey: Uint8Array | undefined
   #own: TrustReport
   #serverKeyHashes: string[] = []
-  #cluster: Cluster | undefined
   #timer: Timer | undefined
   #isBusy = false
   #isStale = false
@@ -159,21 +167,27 @@ export class MemberTrust {
     }
   }
 
-  /** Follows the cluster's state from now on. */
-  start(cluster: Cluster): void {
+  /**
+   * Follows this node's replica from now on. Before the cluster is waited for, because that may take longer than a
+   * certificate lives, and without one nobody would ever answer.
+   */
+  begin(): void {
+    this.#closers.push(this.#deps.system.onRevision(() => this.#lookSoon(lookAfterMs)))
+    this.#lookSoon(0)
+  }
+
+  /** Keeps cluster.json in step with the members from now on. */
+  keepSettings({ view }: Cluster): void {
     const { system, isLeader, host } = this.#deps
-    this.#cluster = cluster
     this.#closers.push(
-      system.onRevision(() => this.#lookSoon(lookAfterMs)),
       keepBundle({
         host,
         system,
         sealKey: () => this.#sealKey,
         isLeader,
-        onChange: (changed) => cluster.view.onChange(changed),
+        onChange: (changed) => view.onChange(changed),
       }),
     )
-    this.#lookSoon(0)
   }
 
   close(): void {
@@ -257,9 +271,10 @@ export class MemberTrust {
 
   async #followSealKey(authority: AuthorityRecord): Promise<void> {
     const { host, rpc } = this.#deps
-    const own = this.#members().find(({ id }) => id === this.#options.self)
-    if (this.#sealKey !== undefined || own === undefined || !hasControl(own)) return
-    const key = await askSealKey(rpc, this.#membersWithControl())
+    if (this.#sealKey !== undefined) return
+    const value = await this.#read(memberKey(this.#options.self))
+    if (value === undefined || !hasControl(memberCodec.decode(value))) return
+    const key = await askSealKey(rpc, await this.#membersWithControl())
     requireSealKey(key, authority.sealCheck)
     await host.disk.replace(identityFiles.sealKey, utf8Encode(`${toHex(key)}\n`))
     this.#sealKey = key
@@ -276,14 +291,13 @@ export class MemberTrust {
     throw new Fault('unavailable', 'this node has no seal key either')
   }
 
-  #members(): readonly Member[] {
-    return this.#cluster?.allMembers() ?? []
-  }
-
   /** The others, those that answer first. */
-  #membersWithControl(): readonly NodeId[] {
-    const { rpc } = this.#deps
-    const others = this.#members().filter((one) => hasControl(one) && one.id !== this.#options.self)
+  async #membersWithControl(): Promise<readonly NodeId[]> {
+    const { rpc, system } = this.#deps
+    const rangeEnd = prefixEnd(memberPrefix)
+    const { kvs } = await system.range({ key: memberPrefix, rangeEnd, isSerializable: true })
+    const members = kvs.map((kv) => memberCodec.decode(kv.value))
+    const others = members.filter((one) => hasControl(one) && one.id !== this.#options.self)
     const rank = ({ id }: Member): number => (rpc.isReachable(id) ? 0 : 1)
     return others.sort((a, b) => rank(a) - rank(b) || a.id - b.id).map(({ id }) => id)
   }
@@ -297,9 +311,9 @@ export class MemberTrust {
     if (this.#own.notAfterMs <= host.clock.wallMs()) return await this.#recover()
     const { self, credentials } = this.#options
     const { clusterId } = credentials.identity
-    const renewed = await renewCredentials({ host, self }, clusterId, (request) => {
-      if (this.#sealKey !== undefined) return this.desk.renew(self, request)
-      return askToRenew(rpc, this.#membersWithControl(), request)
+    const renewed = await renewCredentials({ host, self }, clusterId, async (request) => {
+      if (this.#sealKey !== undefined) return await this.desk.renew(self, request)
+      return await askToRenew(rpc, await this.#membersWithControl(), request)
     })
     await this.#show(renewed)
     const { serial, notAfterMs } = this.#own

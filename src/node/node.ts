@@ -55,7 +55,7 @@ import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
 import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
-import { createTrust, followTrust } from './trust.ts'
+import { createTrust } from './trust.ts'
 
 export type RunningNode = {
   readonly id: NodeId
@@ -161,6 +161,7 @@ async function openCore(
   await keyspaces.open(firstObjectsNamespace)
   const isLeader = (): boolean => raft.group(systemGroup)?.status().role === 'leader'
   const trust = createTrust({ config, host, system, rpc, shown, isLeader })
+  closers.add(async () => trust?.close())
   const lane = undefined
   const opened = { keyspaces, own, system, lane, shown, trust }
   return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
@@ -258,6 +259,7 @@ async function join(core: Core, signal: AbortSignal | undefined): Promise<void> 
   })
   await trust?.prepare()
   await rpc.listen()
+  trust?.begin()
   await foundCluster(
     { host, system },
     {
@@ -305,7 +307,7 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
   }
   const namespaces = await openUserNamespaces(core, cluster)
   await announceAddresses(config, system)
-  followTrust(core.trust, { cluster, closers })
+  core.trust?.keepSettings(cluster)
   const lane = await loading
   core.shown.add((credentials) => lane.show(credentials))
   await lane.serve()

@@ -1,7 +1,6 @@
 // Wiring of a node's part in the cluster's trust: who shows its certificates, and what its desk hands out.
 
 import {
-  type Cluster,
   followMembers,
   isSameTopology,
   MemberTrust,
@@ -11,7 +10,6 @@ import {
 import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
-import type { Closers } from './closers.ts'
 import type { NodeConfig } from './config.ts'
 import type { ShownCredentials } from './shown.ts'
 
@@ -46,13 +44,4 @@ export function createTrust(parts: NodeTrustParts): MemberTrust | undefined {
       onCredentials: (credentials) => shown.show(credentials),
     },
   )
-}
-
-export function followTrust(
-  trust: MemberTrust | undefined,
-  { cluster, closers }: { readonly cluster: Cluster; readonly closers: Closers },
-): void {
-  if (trust === undefined) return
-  trust.start(cluster)
-  closers.add(async () => trust.close())
 }

@@ -27,7 +27,7 @@ import {
 import type { Approval, ClusterConfig, EnrolmentState } from '../enrolment.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { readClusterConfig } from './cluster-config.ts'
-import { mapped, sealed } from './records.ts'
+import { mapped, sealedRecord } from './records.ts'
 import type { Handover } from './settings-bundle.ts'
 
 export const authorityKey = utf8Encode('authority')
@@ -86,7 +86,7 @@ const tokenFields = message({
   createdBy: text(12),
   revokedMs: uint(13),
 })
-export const tokenCodec: Codec<TokenRecord> = sealed(
+export const tokenCodec: Codec<TokenRecord> = sealedRecord(
   'token',
   24,
   mapped(
@@ -155,7 +155,7 @@ const enrolmentFields = message({
   nodeCertificatePem: text(15),
   serverCertificatePem: text(16),
 })
-export const enrolmentCodec: Codec<EnrolmentRecord> = sealed(
+export const enrolmentCodec: Codec<EnrolmentRecord> = sealedRecord(
   'enrolment',
   25,
   mapped(
@@ -219,7 +219,7 @@ const authorityFields = message({
 })
 const isThere = <T>(value: T | undefined): value is T => value !== undefined
 
-export const authorityCodec: Codec<AuthorityRecord> = sealed(
+export const authorityCodec: Codec<AuthorityRecord> = sealedRecord(
   'authority',
   26,
   mapped(
@@ -261,7 +261,7 @@ const certificateFields = message({
   issuedMs: uint(5),
   notAfterMs: uint(6),
 })
-export const certificateCodec: Codec<CertificateRecord> = sealed(
+export const certificateCodec: Codec<CertificateRecord> = sealedRecord(
   'certificate',
   27,
   mapped(
@@ -283,7 +283,7 @@ const configFields = message({
   changedBy: text(3),
   config: text(4),
 })
-export const configCodec: Codec<ConfigRecord> = sealed(
+export const configCodec: Codec<ConfigRecord> = sealedRecord(
   'config',
   28,
   mapped(
@@ -295,4 +295,4 @@ export const configCodec: Codec<ConfigRecord> = sealed(
 
 export type BundleRecord = { readonly epoch: number; readonly text: string }
 const bundleFields = message({ epoch: uint(1), text: text(2) })
-export const bundleCodec: Codec<BundleRecord> = sealed('bundle', 29, codecOf(bundleFields))
+export const bundleCodec: Codec<BundleRecord> = sealedRecord('bundle', 29, codecOf(bundleFields))

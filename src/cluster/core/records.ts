@@ -71,7 +71,7 @@ export const credentialKey = (accessKeyId: string): Uint8Array =>
 const recordVersion = 1
 
 /** Adds kind, version and checksum to a codec of the body. Kinds: here 1 to 6, 20, 21; enrolment-records.ts 24 to 29. */
-export function sealed<T>(name: string, kind: number, body: Codec<T>): Codec<T> {
+export function sealedRecord<T>(name: string, kind: number, body: Codec<T>): Codec<T> {
   return {
     encode(value) {
       const inner = body.encode(value)
@@ -143,7 +143,7 @@ const memberFields = message({
   publicUrl: text(20),
 })
 
-export const memberCodec: Codec<Member> = sealed(
+export const memberCodec: Codec<Member> = sealedRecord(
   'member',
   1,
   mapped(
@@ -192,10 +192,14 @@ const bucketFields = message({
   number: uint(6),
   allowsBareQuorum: bool(7),
 })
-export const bucketCodec: Codec<BucketRecord> = sealed('bucket', 2, codecOf(bucketFields))
+export const bucketCodec: Codec<BucketRecord> = sealedRecord('bucket', 2, codecOf(bucketFields))
 
 const credentialFields = message({ accessKeyId: text(1), secretAccessKey: text(2) })
-export const credentialCodec: Codec<Credential> = sealed('credential', 3, codecOf(credentialFields))
+export const credentialCodec: Codec<Credential> = sealedRecord(
+  'credential',
+  3,
+  codecOf(credentialFields),
+)
 
 /** Settings, and who founded the groups: what a node that joins later must know before it has state. */
 export type ClusterRecord = Settings & { readonly founders: readonly number[] }
@@ -209,7 +213,7 @@ const clusterFields = message({
   /** Thousandths; 0: the default. */
   movesShare: uint(6),
 })
-export const clusterCodec: Codec<ClusterRecord> = sealed(
+export const clusterCodec: Codec<ClusterRecord> = sealedRecord(
   'cluster',
   4,
   mapped(
@@ -266,7 +270,7 @@ const eventFields = message({
 export const eventCodec: Codec<ClusterEvent> = sealedRecord('event', 21, codecOf(eventFields))
 
 const counterFields = message({ value: uint(1) })
-export const counterCodec: Codec<{ readonly value: number }> = sealed(
+export const counterCodec: Codec<{ readonly value: number }> = sealedRecord(
   'counter',
   5,
   codecOf(counterFields),
@@ -291,7 +295,7 @@ const namespaceFields = message({
   createdMs: uint(5),
   isClosing: bool(6),
 })
-export const namespaceCodec: Codec<NamespaceRecord> = sealed(
+export const namespaceCodec: Codec<NamespaceRecord> = sealedRecord(
   'namespace',
   6,
   mapped(
