@@ -97,3 +97,4 @@ export {
   partsMax,
 } from './parts.ts'
 export { type Random, seededRandom } from './random.ts'
+export { mapped, sealedRecord } from './sealed.ts'

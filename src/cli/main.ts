@@ -7,6 +7,7 @@ import { Fault } from '../base/index.ts'
 import { addAdminCommands, addStop } from './admin-commands.ts'
 import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { addLeavingCommands } from './leaving-commands.ts'
+import { addAccessCommands } from './access-commands.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
 import { addUnitCommands } from './systemd-commands.ts'
 import { addSupportCommands } from './support-command.ts'
@@ -276,6 +277,8 @@ addNamespaceCommands(raft, { defaultDataDir, finish, readId })
 addUnitCommands(program, finish)
 addSupportCommands(program, { defaultDataDir, finish })
 addLeavingCommands(program, { defaultDataDir, finish })
+
+addAccessCommands(program, { defaultDataDir, finish, readId })
 
 type RecoverFlags = {
   readonly dataDir: string

@@ -36,7 +36,8 @@ type Deps = { readonly host: Host; readonly system: Keyspace }
 export function createClusterAdmin(deps: Deps, wrote: (written: Revision) => void): ClusterAdmin {
   const { system } = deps
   return {
-    createBucket: (name, region) => createBucket(deps, { name, region, wrote }),
+    createBucket: (name, region, options) =>
+      createBucket(deps, { name, region, tenant: options?.tenant ?? '', wrote }),
     async deleteBucket(record) {
       const key = bucketKey(record.name)
       const operand = bucketCodec.encode(record)
@@ -58,11 +59,17 @@ export function createClusterAdmin(deps: Deps, wrote: (written: Revision) => voi
 
 async function createBucket(
   { host, system }: Deps,
-  request: { name: string; region: string; wrote: (written: Revision) => void },
+  request: {
+    name: string
+    region: string
+    tenant: string
+    wrote: (written: Revision) => void
+  },
 ): Promise<BucketRecord> {
   const key = bucketKey(request.name)
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    if ((await findOne(system, key)) !== undefined) throw bucketExists(request.name)
+    const found = await findOne(system, key)
+    if (found !== undefined) throw bucketExists(bucketCodec.decode(found.value), request.tenant)
     const counter = await findOne(system, bucketCounterKey)
     const number = readCounter(counter) + 1
     const record: BucketRecord = {
@@ -73,6 +80,7 @@ async function createBucket(
       namespace: firstObjectsNamespace,
       number,
       allowsBareQuorum: true,
+      tenant: request.tenant,
     }
     const answer = await system.txn({
       compares: [absent(key), unchanged(bucketCounterKey, counter)],
@@ -88,10 +96,9 @@ async function createBucket(
   throw new Fault('conflict', `too many changes at once while creating ${request.name}`)
 }
 
-function bucketExists(name: string): Fault {
-  return new Fault('exists', `the bucket ${name} exists`, {
-    s3: { code: 'BucketAlreadyOwnedByYou', status: 409 },
-  })
+function bucketExists({ name, tenant }: BucketRecord, asker: string): Fault {
+  const code = tenant === asker ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists'
+  return new Fault('exists', `the bucket ${name} exists`, { s3: { code, status: 409 } })
 }
 
 async function listBuckets(system: Keyspace): Promise<readonly BucketRecord[]> {

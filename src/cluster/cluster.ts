@@ -1,4 +1,4 @@
-// Cluster: who is a member, where things go, settings and credentials. Contract only.
+// Cluster: who is a member, where things go, settings and buckets. Contract only.
 // All of it is replicated state in '/raft/system'; every thread of a node sees it through a cache that
 // is valid while the node's replica of the namespace heard the leader within staleMsMax (1 s).
 
@@ -45,6 +45,7 @@ export type Member = {
   readonly place?: NodeId
 }
 
+/** Of the founding. Who may do what is the room access's to say. */
 export type Credential = {
   readonly accessKeyId: string
   readonly secretAccessKey: string
@@ -62,6 +63,8 @@ export type BucketRecord = {
   readonly number: number
   /** A write may end with k durable shards while fewer than k+1 nodes are up. Default true. */
   readonly allowsBareQuorum: boolean
+  /** The tenant that owns it, 12 digits; '': the first tenant. */
+  readonly tenant: string
 }
 
 /** What placement keeps to. One record in '/raft/system'; changed at any time, for chunks written from then on. */
@@ -103,7 +106,6 @@ export type ClusterView = {
    */
   isUp(id: NodeId): boolean
   /** Fault 'unavailable' when the replica is staler than staleMsMax and nobody can be asked. */
-  credential(accessKeyId: string): Promise<Credential | undefined>
   bucket(name: string): Promise<BucketRecord | undefined>
   /** Every change of the member list or settings. Answers a function that ends it. */
   onChange(changed: () => void): () => void
@@ -111,8 +113,15 @@ export type ClusterView = {
 
 /** Changes, each one transaction on '/raft/system'. */
 export type ClusterAdmin = {
-  /** Fault 'exists' when there is one of the name. */
-  createBucket(name: string, region: string): Promise<BucketRecord>
+  /**
+   * For the first tenant, unless another is given. Fault 'exists' when there is one of the name: BucketAlreadyOwnedByYou
+   * when it is the same tenant's, otherwise BucketAlreadyExists.
+   */
+  createBucket(
+    name: string,
+    region: string,
+    options?: { readonly tenant?: string },
+  ): Promise<BucketRecord>
   /** The caller has made sure that it is empty; removes the record only if unchanged since. */
   deleteBucket(record: BucketRecord): Promise<void>
   listBuckets(): Promise<readonly BucketRecord[]>

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { clusterId, isFault, type NodeId, nodeId } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import { replaceMember, updateMember } from './cluster-admin.ts'
-import { credentialKey } from './core/records.ts'
+import { bucketKey } from './core/records.ts'
 import { planTopology } from './core/topology.ts'
 import { foundCluster, readLocalMembers } from './found-cluster.ts'
 import { openCluster } from './open-cluster.ts'
@@ -97,35 +97,34 @@ test('who is no founder waits for the state and stops waiting when told to', asy
   assert.equal(await readLocalMembers(system), undefined)
 })
 
-test('a key is answered from the replica while it is fresh, once read without any read at all', async () => {
+test('a bucket is answered from the replica while it is fresh, once read without any read at all', async () => {
   const { system, view } = await founded()
   const before = system.linearizableReads
-  assert.equal((await view.credential('AK'))?.secretAccessKey, 'SK')
+  assert.equal((await view.bucket('predastore'))?.number, 1)
   const reads = system.serializableReads
-  assert.equal((await view.credential('AK'))?.secretAccessKey, 'SK')
+  assert.equal((await view.bucket('predastore'))?.number, 1)
   assert.equal(system.serializableReads, reads)
   assert.equal(system.linearizableReads, before)
 })
 
 test('a replica that did not hear the leader for a second asks it, or fails', async () => {
   const { system, view } = await founded()
-  await view.credential('AK')
+  await view.bucket('predastore')
   system.heardMsAgo = 1_001
   const before = system.linearizableReads
-  assert.equal((await view.credential('AK'))?.secretAccessKey, 'SK')
+  assert.equal((await view.bucket('predastore'))?.number, 1)
   assert.equal(system.linearizableReads, before + 1)
   system.hasLeader = false
-  await assert.rejects(view.credential('AK'), unavailable)
   await assert.rejects(view.bucket('predastore'), unavailable)
   system.heardMsAgo = 0
-  assert.equal((await view.credential('AK'))?.secretAccessKey, 'SK')
+  assert.equal((await view.bucket('predastore'))?.number, 1)
 })
 
-test('a revoked key is gone as soon as the replica has applied it', async () => {
+test('a bucket that was deleted is gone as soon as the replica has applied it', async () => {
   const { system, view } = await founded()
-  await view.credential('AK')
-  await system.delete(credentialKey('AK'))
-  assert.equal(await view.credential('AK'), undefined)
+  await view.bucket('predastore')
+  await system.delete(bucketKey('predastore'))
+  assert.equal(await view.bucket('predastore'), undefined)
 })
 
 test('a bucket made elsewhere is found before the replica has it', async () => {

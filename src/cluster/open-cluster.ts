@@ -1,7 +1,7 @@
-// One thread's sight of '/raft/system': members and settings kept loaded, credentials and buckets in a
-// bounded cache, and the transactions that change them.
+// One thread's sight of '/raft/system': members and settings kept loaded, buckets in a bounded
+// cache, and the transactions that change them.
 //
-// Freshness (why a cut-off node never honours revoked keys): a cached or local answer is used only
+// Freshness (why a cut-off node never honours what was withdrawn): a cached or local answer is used only
 // while this node's replica heard the leader within staleMsMax and has applied at least everything
 // that this thread itself wrote. Otherwise the leader is asked (a linearizable read); when that fails,
 // Fault 'unavailable'. "There is none" is never answered from the cache: a bucket made on another node
@@ -18,22 +18,13 @@ import {
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Keyspace, KeyValue } from '../keyspace/index.ts'
-import type {
-  BucketRecord,
-  ClusterAdmin,
-  ClusterView,
-  Credential,
-  Member,
-  Settings,
-} from './cluster.ts'
+import type { BucketRecord, ClusterAdmin, ClusterView, Member, Settings } from './cluster.ts'
 import { createClusterAdmin } from './cluster-admin.ts'
 import {
   bucketCodec,
   bucketKey,
   clusterCodec,
   clusterKey,
-  credentialCodec,
-  credentialKey,
   memberCodec,
   memberPrefix,
   placementRuleCodec,
@@ -46,7 +37,7 @@ export type ClusterOptions = {
   readonly staleMsMax?: number
   /** How long after a change of the revision members and settings are read again. Default 100 ms. */
   readonly reloadAfterMs?: number
-  /** Cached credentials and buckets at most. Default 4,096. */
+  /** Cached buckets at most. Default 4,096. */
   readonly cachedMax?: number
 }
 
@@ -76,7 +67,6 @@ export async function openCluster(deps: Deps, options: ClusterOptions): Promise<
     members: () => sight.listed,
     settings: () => sight.settings,
     isUp: (id) => id === options.self || deps.isReachable(id),
-    credential: (accessKeyId) => sight.find(credentialKey(accessKeyId), decodeCredential),
     bucket: (name) => sight.find(bucketKey(name), decodeBucket),
     onChange: (changed) => sight.onChange(changed),
   }
@@ -88,7 +78,6 @@ export async function openCluster(deps: Deps, options: ClusterOptions): Promise<
   }
 }
 
-const decodeCredential = (value: Uint8Array): Credential => credentialCodec.decode(value)
 const decodeBucket = (value: Uint8Array): BucketRecord => bucketCodec.decode(value)
 
 class SystemSight {
@@ -227,7 +216,7 @@ class SystemSight {
       return await this.#read(key, false)
     } catch (error) {
       if (!isFault(error) || error.code === 'corrupt') throw error
-      throw new Fault('unavailable', 'the cluster cannot be asked about keys and buckets now', {
+      throw new Fault('unavailable', 'the cluster cannot be asked about buckets now', {
         next: 'try again once a majority of the nodes is reachable',
         cause: error,
       })

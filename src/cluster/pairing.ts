@@ -14,6 +14,7 @@ import {
   prefixEnd,
   type Revision,
   toHex,
+  sealedRecord,
   utf8Encode,
 } from '../base/index.ts'
 import { bytes, codecOf, message, text, uint } from '../base/index.ts'
@@ -27,7 +28,6 @@ import {
   pairingSalt,
   pairingWords,
 } from './core/pairing-messages.ts'
-import { sealedRecord } from './core/records.ts'
 import { formatWords } from './core/words.ts'
 import type { EnrolmentDesk } from './enrolment.ts'
 

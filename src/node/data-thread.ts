@@ -5,6 +5,7 @@
 // says stop: first the gateways, so that no new request comes, then what they stand on. A failure to start is told to the core instead of thrown: it is an answer for people
 // (a taken port), not a broken thread.
 
+import { openAccess } from '../access/index.ts'
 import { type NodeId, toFault } from '../base/index.ts'
 import {
   type Cluster,
@@ -116,6 +117,8 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
   })
   closers.add(() => segments.close())
   const { view, admin } = cluster
+  const access = openAccess({ host, system })
+  closers.add(async () => access.close())
   const namespaces = [firstObjectsNamespace]
   const content = createContent(
     { host, rpc, segments, view, keyspaces, chooseHolders: createChooseHolders() },
@@ -131,7 +134,7 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
   closers.add(async () => objects.close())
   await rpc.listen()
   const handler = createS3Handler(
-    { host, objects, view, admin },
+    { host, objects, view, admin, access },
     { region: view.settings().region },
   )
   const server = { handler, onMalformed: s3Malformed }

@@ -25,7 +25,6 @@ import {
   leavingRoutes,
   nodeRoutes,
   raftRoutes,
-  tokenAuthority,
   trustRoutes,
 } from '../gateways/admin/index.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
@@ -53,6 +52,7 @@ import { createLeavingActions } from './leaving-actions.ts'
 import { followMembership } from './membership.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
+import { openRights } from './rights.ts'
 import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
 import { createTrust } from './trust.ts'
@@ -364,6 +364,8 @@ async function serveAdmin(
     replaceMember: (old: NodeId) => replaceMember(system, old),
     scrub: () => serving.lane.scrub(),
   }
+  const rights = openRights({ host, system, cluster }, config.adminToken)
+  closers.add(async () => rights.access.close())
   const ofTrust = core.trust === undefined ? [] : trustRoutes(core.trust.desk)
   const parts = { parts: core, cluster, system, keyspaces, lane: () => core.lane }
   const routes = [
@@ -372,9 +374,10 @@ async function serveAdmin(
     ...raftRoutes(serving.namespaces),
     ...ofTrust,
     ...routesOfEnrolment(core, cluster),
+    ...rights.routes,
   ]
-  const authorise = tokenAuthority(config.adminToken)
-  const handler = createAdminHandler({ host, routes, authorise })
+  const { authorise, enter } = rights
+  const handler = createAdminHandler({ host, routes, authorise, enter })
   const listener = await host.http.serve(admin, {
     tls: config.serverTls,
     handler,

@@ -172,7 +172,13 @@ function forgetful(real: Keyspaces): Keyspaces {
 }
 
 function bucket(name: string, number: number): BucketRecord {
-  const shared = { region: 'r', type: 'distributed', createdMs: 0, allowsBareQuorum: true }
+  const shared = {
+    region: 'r',
+    type: 'distributed',
+    createdMs: 0,
+    allowsBareQuorum: true,
+    tenant: '',
+  }
   return { ...shared, name, number, namespace }
 }
 

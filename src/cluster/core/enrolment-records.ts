@@ -15,11 +15,13 @@ import {
   type Codec,
   codecOf,
   Fault,
+  mapped,
   message,
   nested,
   type NodeId,
   nodeId,
   repeated,
+  sealedRecord,
   text,
   uint,
   utf8Encode,
@@ -27,7 +29,6 @@ import {
 import type { Approval, ClusterConfig, EnrolmentState } from '../enrolment.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { readClusterConfig } from './cluster-config.ts'
-import { mapped, sealedRecord } from './records.ts'
 import type { Handover } from './settings-bundle.ts'
 
 export const authorityKey = utf8Encode('authority')

@@ -104,6 +104,7 @@ export function planGenesis(topology: Topology, given: Genesis): TxnRequest {
       namespace: firstObjectsNamespace,
       number: at + 1,
       allowsBareQuorum: true,
+      tenant: '',
     }
     operations.push(put(bucketKey(bucket.name), bucketCodec.encode(record)))
   }

@@ -36,6 +36,7 @@ const bucket = {
   namespace: '/raft/objects/1',
   number: 1,
   allowsBareQuorum: true,
+  tenant: '',
 }
 const cluster = {
   clusterId: clusterId('00112233445566778899aabbccddeeff'),

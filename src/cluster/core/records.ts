@@ -13,24 +13,25 @@
 //   counter/event           the number of the newest event
 //   event/<number>          ClusterEvent, 16 decimal digits; the newest eventsMax
 //
-// Every value is: kind (1 byte), version (1 byte), Protocol Buffers body, CRC32C of all before
-// (4 bytes, big-endian). A higher version or a wrong sum is Fault 'corrupt' with the key's kind.
+// Every value is a sealed record (base/sealed.ts). Kinds: here 1 to 6, 20, 21; enrolment-records.ts 24 to 29; pairing.ts
+// 32; the room access 48 to 63.
 
 import {
   bool,
   type Codec,
   clusterId,
   codecOf,
-  crc32c,
   Fault,
   type GroupId,
   groupId,
   type MessageOf,
+  mapped,
   message,
   nested,
   type NodeId,
   nodeId,
   repeated,
+  sealedRecord,
   text,
   uint,
   utf8Encode,
@@ -67,45 +68,6 @@ export const drainedKey = (id: number): Uint8Array => utf8Encode(`drained/${id}`
 export const bucketKey = (name: string): Uint8Array => utf8Encode(`bucket/${name}`)
 export const credentialKey = (accessKeyId: string): Uint8Array =>
   utf8Encode(`credential/${accessKeyId}`)
-
-const recordVersion = 1
-
-/** Adds kind, version and checksum to a codec of the body. Kinds: here 1 to 6, 20, 21; enrolment-records.ts 24 to 29. */
-export function sealedRecord<T>(name: string, kind: number, body: Codec<T>): Codec<T> {
-  return {
-    encode(value) {
-      const inner = body.encode(value)
-      const bytes = new Uint8Array(inner.length + 6)
-      bytes[0] = kind
-      bytes[1] = recordVersion
-      bytes.set(inner, 2)
-      const sum = crc32c(bytes.subarray(0, inner.length + 2))
-      new DataView(bytes.buffer).setUint32(inner.length + 2, sum)
-      return bytes
-    },
-    decode(bytes) {
-      const end = bytes.length - 4
-      if (end < 2) throw new Fault('corrupt', `${name} record is cut short`)
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      if (view.getUint32(end) !== crc32c(bytes.subarray(0, end))) {
-        throw new Fault('corrupt', `${name} record fails its checksum`)
-      }
-      if (bytes[0] !== kind) throw new Fault('corrupt', `not a ${name} record: kind ${bytes[0]}`)
-      if (bytes[1] !== recordVersion) {
-        throw new Fault('corrupt', `${name} record of version ${bytes[1]} is too new to read`)
-      }
-      return body.decode(bytes.subarray(2, end))
-    },
-  }
-}
-
-export function mapped<A, B>(
-  codec: Codec<A>,
-  to: (value: B) => A,
-  from: (value: A) => B,
-): Codec<B> {
-  return { encode: (value) => codec.encode(to(value)), decode: (raw) => from(codec.decode(raw)) }
-}
 
 const addressFields = message({ host: text(1), port: uint(2) })
 const toAddress = (raw: MessageOf<typeof addressFields> | undefined): Address => ({
@@ -191,6 +153,7 @@ const bucketFields = message({
   namespace: text(5),
   number: uint(6),
   allowsBareQuorum: bool(7),
+  tenant: text(8),
 })
 export const bucketCodec: Codec<BucketRecord> = sealedRecord('bucket', 2, codecOf(bucketFields))
 

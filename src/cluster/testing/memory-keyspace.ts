@@ -48,6 +48,9 @@ export class MemoryKeyspace implements Keyspace {
     const newest = this.#history.length - 1
     const at = request.isSerializable === true ? (this.localRevision ?? newest) : newest
     const kvs = this.#select(this.#history[at] ?? new Map(), request)
+    if (request.countOnly === true) {
+      return { revision: revision(at), kvs: [], more: false, count: kvs.length }
+    }
     const limit = request.limit ?? 0
     const page = limit > 0 ? kvs.slice(0, limit) : kvs
     const more = page.length < kvs.length
@@ -117,7 +120,16 @@ function holds(compare: Compare, state: Map<string, KeyValue>): boolean {
 }
 
 function apply(operation: Operation, state: Map<string, KeyValue>, now: number): void {
-  if (operation.kind === 'delete') state.delete(toHex(operation.key))
+  if (operation.kind === 'delete') {
+    const { key, rangeEnd } = operation
+    if (rangeEnd === undefined) state.delete(toHex(key))
+    else {
+      for (const [name, kv] of [...state]) {
+        const isWithin = compareBytes(kv.key, key) >= 0 && compareBytes(kv.key, rangeEnd) < 0
+        if (isWithin) state.delete(name)
+      }
+    }
+  }
   if (operation.kind !== 'put') return
   const { key, value } = operation
   const old = state.get(toHex(key))

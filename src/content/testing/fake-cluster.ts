@@ -72,7 +72,6 @@ export class FakeCluster implements RpcWorld {
     const view = {
       members: () => this.membersSeenBy.get(id) ?? this.members,
       settings: () => this.settings,
-      credential: async () => undefined,
       bucket: async () => undefined,
       isUp: (other: NodeId) => this.isLinked(id, other),
       onChange: () => () => undefined,

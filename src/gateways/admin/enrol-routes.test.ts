@@ -4,7 +4,8 @@ import { clusterId, Fault, nodeId, utf8Decode, utf8Encode } from '../../base/ind
 import type { EnrolmentDesk, JoinAnswer, Member, TokenOptions } from '../../cluster/index.ts'
 import type { Host, HttpRequest } from '../../host/index.ts'
 import { type EnrolDependencies, enrolRoutes } from './enrol-routes.ts'
-import { createAdminHandler, tokenAuthority } from './handler.ts'
+import { tokenAuthority } from './authority.ts'
+import { createAdminHandler } from './handler.ts'
 
 const own = clusterId('82d50000000000000000000000000000')
 const created: TokenOptions[] = []

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { openAccess } from '../../access/index.ts'
 import { Fault, type NodeId, nodeId, utf8Decode, utf8Encode } from '../../base/index.ts'
+import { MemoryKeyspace } from '../../cluster/testing/memory-keyspace.ts'
 import type { Host, HttpRequest } from '../../host/index.ts'
-import { createAdminHandler, tokenAuthority } from './handler.ts'
+import { createAuthority } from './authority.ts'
+import { createAdminHandler } from './handler.ts'
 import { nodeRoutes } from './node-routes.ts'
 import { raftRoutes } from './raft-api.ts'
 import { type AdminRoute, answerJson, compileRoutes } from './routes.ts'
@@ -25,7 +28,15 @@ const actions = {
   },
 }
 const routes = [...nodeRoutes(actions), ...raftRoutes(undefined)]
-const handler = createAdminHandler({ host, routes, authorise: tokenAuthority('right') })
+const entered: string[] = []
+const access = openAccess({ host, system: new MemoryKeyspace() })
+const handler = createAdminHandler({
+  host,
+  routes,
+  authorise: createAuthority({ token: 'right', access }),
+  enter: async (by, { action, outcome }) =>
+    void entered.push(`${by.name} ${by.source} ${action} ${outcome}`),
+})
 
 async function ask(method: string, target: string, given: { token?: string; body?: string } = {}) {
   const { token, body = '' } = given
@@ -77,6 +88,18 @@ test('a replacement, and every way to ask for it wrongly', async () => {
   })
   assert.equal((await replace(`{"old":2,"x":"${'a'.repeat(70_000)}"}`)).status, 400)
   assert.equal((await ask('GET', '/v1/other', { token: 'right' })).status, 404)
+})
+
+test('acts are entered, done or refused; what is only read, and strangers, are not', async () => {
+  entered.splice(0)
+  await ask('GET', '/v1/status', { token: 'right' })
+  await ask('POST', '/v1/scrub')
+  await ask('POST', '/v1/scrub', { token: 'right' })
+  await ask('POST', '/v1/members/replace', { token: 'right', body: '{"old":9}' })
+  assert.deepEqual(entered, [
+    'admin token 127.0.0.1 admin:Scrub ok',
+    'admin token 127.0.0.1 admin:ReplaceMember not-found',
+  ])
 })
 
 test('no route answers a stranger, but those that say why', async () => {

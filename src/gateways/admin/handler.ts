@@ -2,8 +2,9 @@
 // needs before anything of it is read; a failure is {"error": {"code", "message", "next", "fields"}} with the
 // HTTP status of its Fault.
 
-import { equalSecret, Fault, isFault, sha256 } from '../../base/index.ts'
+import { Fault, isFault } from '../../base/index.ts'
 import type { Host, HttpHandler, HttpRequest, HttpResponse } from '../../host/index.ts'
+import { actorOf } from './authority.ts'
 import {
   type AdminCaller,
   type AdminRoute,
@@ -14,14 +15,22 @@ import {
   readJson,
 } from './routes.ts'
 
-const nobody: AdminCaller = { name: '' }
+const nobody: AdminCaller = { name: '', tenant: '' }
+
+/** Enters an act in the audit log. Never fails. */
+export type EnterAct = (
+  by: { readonly name: string; readonly source: string },
+  act: { readonly action: string; readonly resource: string; readonly outcome: string },
+) => Promise<void>
 
 export function createAdminHandler(deps: {
   readonly host: Host
   readonly routes: readonly AdminRoute[]
   readonly authorise: Authorise
+  /** Absent: nothing is entered. */
+  readonly enter?: EnterAct
 }): HttpHandler {
-  const { host, authorise } = deps
+  const { host, authorise, enter } = deps
   const find = compileRoutes(deps.routes)
   const answer = async (request: HttpRequest): Promise<HttpResponse> => {
     const path = request.target.split('?')[0] ?? ''
@@ -34,13 +43,30 @@ export function createAdminHandler(deps: {
     if (found === undefined) {
       throw new Fault('not-found', `the admin API has no ${request.method} ${path}`)
     }
-    return await found.route.answer({
-      request,
-      params: found.params,
-      query: parseQuery(request.target),
-      caller,
-      body: (bytesMax) => readJson(request, bytesMax),
-    })
+    const { route, params } = found
+    let isAct = request.method !== 'GET' && typeof needs === 'string'
+    const entered = async (outcome: string): Promise<void> => {
+      if (enter === undefined || !isAct || route.isEnteredByItself === true) return
+      const act = { action: String(route.needs), resource: path, outcome }
+      await enter(actorOf(caller, request), act)
+    }
+    try {
+      const response = await route.answer({
+        request,
+        params,
+        query: parseQuery(request.target),
+        caller,
+        body: (bytesMax) => readJson(request, bytesMax),
+        isNoAct: () => {
+          isAct = false
+        },
+      })
+      await entered('ok')
+      return response
+    } catch (error) {
+      if (isFault(error)) await entered(error.code)
+      throw error
+    }
   }
   return async (request) => {
     try {
@@ -55,16 +81,4 @@ export function createAdminHandler(deps: {
 /** What a request is answered that is not HTTP. */
 export function adminMalformed(what: string): HttpResponse {
   return answerFault(new Fault('invalid', what))
-}
-
-/** Whoever sends the token of the data directory may do everything. Digests are compared, in constant time. */
-export function tokenAuthority(token: string): Authorise {
-  const expected = sha256(`Bearer ${token}`)
-  return async (request) => {
-    const given = request.headers.find(([name]) => name === 'authorization')?.[1] ?? ''
-    if (equalSecret(sha256(given), expected)) return { name: 'admin token' }
-    throw new Fault('unauthenticated', 'the admin API needs the token of the data directory', {
-      next: 'send it as "authorization: Bearer TOKEN"; it is in identity/admin-token',
-    })
-  }
 }

@@ -1,7 +1,9 @@
 // The admin gateway's own door: it runs on the core's thread, which needs nothing of S3.
 export { type EnrolDependencies, enrolRoutes } from './enrol-routes.ts'
-export { adminMalformed, createAdminHandler, tokenAuthority } from './handler.ts'
 export { type LeavingRoutesActions, leavingRoutes } from './leaving-routes.ts'
+export { type AccessRouteDeps, accessRoutes } from './access-routes.ts'
+export { createAuthority, scopeOf } from './authority.ts'
+export { adminMalformed, createAdminHandler, type EnterAct } from './handler.ts'
 export { type NodeActions, nodeRoutes } from './node-routes.ts'
 export { trustRoutes } from './trust-routes.ts'
 export { type RaftActions, raftRoutes } from './raft-api.ts'

@@ -44,6 +44,7 @@ const actions: RaftActions = {
   transfer: async (name, to) => void written.push(['transfer', name, to]),
 }
 
+let noActs = 0
 const find = compileRoutes(raftRoutes(actions))
 async function ask(method: string, path: string, body: unknown = {}): Promise<unknown> {
   const found = find(method, path)
@@ -53,8 +54,11 @@ async function ask(method: string, path: string, body: unknown = {}): Promise<un
     request: undefined as never,
     params,
     query: new Map(),
-    caller: { name: '' },
+    caller: { name: '', tenant: '' },
     body: async () => body,
+    isNoAct: () => {
+      noActs++
+    },
   })
   assert.ok(status === 200 && answer instanceof Uint8Array)
   return JSON.parse(utf8Decode(answer))
@@ -77,9 +81,11 @@ test('paths name the namespace behind the version', async () => {
 
 test('commands', async () => {
   assert.deepEqual(await post({ command: 'create' }), status)
+  assert.equal(noActs, 0, 'making a namespace is an act')
   assert.deepEqual(await post({ command: 'set', key: 'k', value: 'v' }), { revision: 7 })
   assert.deepEqual(written.pop(), [utf8Encode('k'), utf8Encode('v')])
   const found = { found: true, key: 'k', value: 'väl', revision: 3 }
+  assert.equal(noActs, 1, 'writing a key is none')
   assert.deepEqual(await post({ command: 'get', key: 'k' }), found)
   assert.equal(asked.at(-1)?.isSerializable, false)
   assert.deepEqual(await post({ command: 'get', key: 'k', barrier: false }), found)

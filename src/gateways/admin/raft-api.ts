@@ -87,9 +87,19 @@ export function raftRoutes(actions: RaftActions | undefined): readonly AdminRout
     }),
     route('POST', `${place}/{ns...}`, {
       needs: 'admin:CommandNamespace',
-      answer: async (raft, call) => runCommand(raft, nameOf(call), await call.body(valueBytesMax)),
+      async answer(raft, call) {
+        const body = await call.body(valueBytesMax)
+        if (isOnKeys(body)) call.isNoAct()
+        return runCommand(raft, nameOf(call), body)
+      },
     }),
   ]
+}
+
+/** Commands that read and write what users keep there. */
+function isOnKeys(body: unknown): boolean {
+  const command = typeof body === 'object' && body !== null && 'command' in body && body.command
+  return typeof command === 'string' && !['create', 'transferLeadership'].includes(command)
 }
 
 function requireGroups(actions: RaftActions | undefined): RaftActions {

@@ -14,7 +14,11 @@ export type AdminAction = `admin:${string}`
 export type AdminMethod = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 /** Who asks, as authorisation found out. Routes use the name for the audit log. */
-export type AdminCaller = { readonly name: string }
+export type AdminCaller = {
+  readonly name: string
+  /** The tenant that the caller speaks for; the first one's are the operator's. '': nobody's. */
+  readonly tenant: string
+}
 
 /** One request on its way to a route. */
 export type AdminCall = {
@@ -27,6 +31,8 @@ export type AdminCall = {
   readonly caller: AdminCaller
   /** The JSON of the body: at most 64 KiB, or `bytesMax`. Faults 'invalid', 'too-large'. */
   body(bytesMax?: number): Promise<unknown>
+  /** What was asked turned out to be no administrative act: it is not entered in the audit log. */
+  isNoAct(): void
 }
 
 export type AdminRoute = {
@@ -35,6 +41,8 @@ export type AdminRoute = {
   readonly path: string
   /** What the caller must be allowed; or why anybody may ask, which a test lists. */
   readonly needs: AdminAction | { readonly publicBecause: string }
+  /** Its acts enter themselves in the audit log; of other routes every call is entered that is not GET. */
+  readonly isEnteredByItself?: boolean
   answer(call: AdminCall): Promise<HttpResponse>
 }
 

@@ -1,7 +1,7 @@
 // Who sends a request. Runs before any byte of the body is read and before the request is routed; an
 // anonymous request is denied, because nothing here is public.
 
-import type { ClusterView } from '../../cluster/index.ts'
+import type { Access, Principal } from '../../access/index.ts'
 import type { ChunkSigner } from './core/chunked.ts'
 import { s3Fault } from './core/fault.ts'
 import { type Payload, readPayload } from './core/payload.ts'
@@ -16,7 +16,8 @@ import {
 import { queryValue, type WireRequest } from './core/wire-request.ts'
 
 export type Authenticated = {
-  readonly accessKeyId: string
+  readonly principal: Principal
+  readonly signedAtMs: number
   readonly payload: Payload
   /** Where the chain of chunk signatures starts. */
   readonly signer: ChunkSigner
@@ -26,7 +27,7 @@ export type Authenticated = {
 export async function authenticate(
   wire: WireRequest,
   context: {
-    readonly view: ClusterView
+    readonly access: Access
     readonly keys: SigningKeys
     readonly rules: ClaimRules
   },
@@ -38,8 +39,8 @@ export async function authenticate(
   if (token !== undefined) {
     throw s3Fault('InvalidToken', 400, 'The provided token is malformed or otherwise invalid.')
   }
-  const credential = await context.view.credential(claim.accessKeyId)
-  if (credential === undefined) {
+  const identity = await context.access.identify(claim.accessKeyId)
+  if (identity === undefined) {
     throw s3Fault(
       'InvalidAccessKeyId',
       403,
@@ -47,11 +48,12 @@ export async function authenticate(
       { AWSAccessKeyId: claim.accessKeyId },
     )
   }
-  const signingKey = context.keys.get(credential.secretAccessKey, claim)
+  const signingKey = context.keys.get(identity.secretAccessKey, claim)
   checkSignature(wire, claim, { signingKey, payloadHash: payload.hash })
   const { timestamp, signature: seed } = claim
   return {
-    accessKeyId: claim.accessKeyId,
+    principal: identity.principal,
+    signedAtMs: claim.signedAtMs,
     payload,
     signer: { signingKey, timestamp, scope: scopeOf(claim), seed },
   }

@@ -1,5 +1,6 @@
 // What an operation of the gateway works with, and the shapes of its answers.
 
+import type { Access, Actor, Principal } from '../../access/index.ts'
 import { utf8Encode } from '../../base/index.ts'
 import type { ClusterAdmin, ClusterView } from '../../cluster/index.ts'
 import type { Host, HttpRequest, HttpResponse } from '../../host/index.ts'
@@ -7,29 +8,33 @@ import type { Objects } from '../../objects/index.ts'
 import type { Payload } from './core/payload.ts'
 import type { ChunkSigner } from './core/chunked.ts'
 import type { WireRequest } from './core/wire-request.ts'
+import type { Passed } from './gate.ts'
 
 export type S3Dependencies = {
   readonly host: Pick<Host, 'clock' | 'random' | 'journal'>
   readonly objects: Objects
   readonly view: ClusterView
   readonly admin: ClusterAdmin
+  readonly access: Access
 }
 
 /** An authenticated request on its way to an operation. */
-export type Call = S3Dependencies & {
-  readonly region: string
-  readonly http: HttpRequest
-  readonly wire: WireRequest
-  /** Headers with the signed x-amz-* parameters of the query among them. */
-  readonly headers: ReadonlyMap<string, string>
-  readonly payload: Payload
-  readonly signer: ChunkSigner
-  /** '' where the operation has none. */
-  readonly bucket: string
-  readonly key: string
-  /** Proof in the error document of an answer whose status has been sent. */
-  readonly renderError: (error: unknown) => string
-}
+export type Call = S3Dependencies &
+  Passed & {
+    readonly region: string
+    readonly http: HttpRequest
+    readonly wire: WireRequest
+    /** Headers with the signed x-amz-* parameters of the query among them. */
+    readonly headers: ReadonlyMap<string, string>
+    readonly payload: Payload
+    readonly signer: ChunkSigner
+    readonly principal: Principal
+    /** '' where the operation has none. */
+    readonly bucket: string
+    readonly key: string
+    /** Proof in the error document of an answer whose status has been sent. */
+    readonly renderError: (error: unknown) => string
+  }
 
 export type Headers = readonly (readonly [string, string])[]
 
@@ -50,4 +55,10 @@ export function xmlResponse(xml: string, headers: Headers = [], status = 200): H
 export function emptyResponse(status: number, headers: Headers = []): HttpResponse {
   const length: Headers = status === 204 || status === 304 ? [] : [['content-length', '0']]
   return { status, headers: [...length, ...headers] }
+}
+
+/** Who does what is entered in the audit log. */
+export function actorOf({ principal, http }: Call): Actor {
+  const name = principal.kind === 'anonymous' ? 'anonymous' : principal.arn
+  return { name, source: http.remoteAddress }
 }

@@ -9,13 +9,14 @@ import type { HttpHandler, HttpRequest, HttpResponse } from '../../host/index.ts
 import { authenticate } from './authenticate.ts'
 import type { Call, S3Dependencies } from './call.ts'
 import { formatHttpDate } from './core/dates.ts'
-import { errorXml, s3Fault } from './core/fault.ts'
+import { accessDenied, errorXml, s3Fault } from './core/fault.ts'
 import { checkFeatures } from './core/features.ts'
 import { locate } from './core/names.ts'
 import { type Operation, routeRequest } from './core/route.ts'
 import { SigningKeys } from './core/sigv4.ts'
 import { base64Encode } from './core/text.ts'
 import { effectiveHeaders, readWireRequest } from './core/wire-request.ts'
+import { type Passed, passGate } from './gate.ts'
 import { operations } from './operations/table.ts'
 
 export type S3Options = {
@@ -106,13 +107,15 @@ class S3Gateway {
 
   async #run(request: HttpRequest, trace: Trace): Promise<HttpResponse> {
     const wire = readWireRequest(request.method, request.target, request.headers)
+    const nowMs = this.#dependencies.host.clock.wallMs()
+    const { region } = this.#options
     const identity = await authenticate(wire, {
-      view: this.#dependencies.view,
+      access: this.#dependencies.access,
       keys: this.#keys,
       rules: {
-        region: this.#options.region,
+        region,
         service: 's3',
-        nowMs: this.#dependencies.host.clock.wallMs(),
+        nowMs,
         clockSkewMsMax: this.#options.clockSkewMsMax ?? 900_000,
       },
     })
@@ -120,14 +123,18 @@ class S3Gateway {
     const place = locate(wire.headers.get('host') ?? '', wire.path, this.#baseDomains)
     const operation = routeRequest(wire, place, headers)
     trace.operation = operation
+    const { access, view } = this.#dependencies
+    const { principal, signedAtMs } = identity
+    const passed = await passGate(
+      { wire, headers, http: request, place, operation, principal, signedAtMs, nowMs, region },
+      { access, view },
+    )
     checkFeatures(headers)
-    const { host, objects, view, admin } = this.#dependencies
     const call: Call = {
-      host,
-      objects,
-      view,
-      admin,
-      region: this.#options.region,
+      ...this.#dependencies,
+      ...passed,
+      principal,
+      region,
       http: request,
       wire,
       headers,
@@ -140,7 +147,11 @@ class S3Gateway {
         return this.#errorXml(error, trace)
       },
     }
-    return operations[operation](call)
+    try {
+      return await operations[operation](call)
+    } catch (error) {
+      throw hideMissing(error, passed)
+    }
   }
 
   /** Answers the S3 code. What is our own failing is journaled as such; clients see a neutral text. */
@@ -202,6 +213,12 @@ class S3Gateway {
     }
     return this.#date
   }
+}
+
+/** Who may not list hears of a key that is missing what he would hear of one that is denied, as in S3. */
+function hideMissing(error: unknown, passed: Passed): unknown {
+  const isMissing = isFault(error, 'not-found') && error.s3.code === 'NoSuchKey'
+  return isMissing && !passed.mayMiss() ? accessDenied() : error
 }
 
 /** The path as the client wrote it, for the error document: without the query, which may hold a signature. */

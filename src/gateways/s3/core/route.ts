@@ -16,6 +16,9 @@ export type Operation =
   | 'DeleteBucket'
   | 'GetBucketLocation'
   | 'GetBucketVersioning'
+  | 'GetBucketPolicy'
+  | 'PutBucketPolicy'
+  | 'DeleteBucketPolicy'
   | 'ListObjects'
   | 'ListObjectsV2'
   | 'ListMultipartUploads'
@@ -55,7 +58,6 @@ const unsupportedSubResources: ReadonlySet<string> = new Set([
   'notification',
   'object-lock',
   'ownershipControls',
-  'policy',
   'policyStatus',
   'publicAccessBlock',
   'renameObject',
@@ -73,7 +75,7 @@ const unsupportedSubResources: ReadonlySet<string> = new Set([
 ])
 
 /** Sub-resources that are here, each for some operations only. */
-const subResources = ['delete', 'location', 'uploads', 'versioning'] as const
+const subResources = ['delete', 'location', 'policy', 'uploads', 'versioning'] as const
 type SubResource = (typeof subResources)[number]
 const flagNames: ReadonlySet<string> = new Set(subResources)
 
@@ -159,6 +161,11 @@ function routeBucket(request: WireRequest, flag: SubResource | undefined): Opera
     if (flag === undefined) return routeList(request)
   }
   if (method === 'POST' && flag === 'delete') return 'DeleteObjects'
+  if (flag === 'policy') {
+    if (method === 'GET') return 'GetBucketPolicy'
+    if (method === 'PUT') return 'PutBucketPolicy'
+    if (method === 'DELETE') return 'DeleteBucketPolicy'
+  }
   if (flag !== undefined) throw notImplemented(`${method} ?${flag} is not implemented.`)
   if (method === 'PUT') return 'CreateBucket'
   if (method === 'HEAD') return 'HeadBucket'

@@ -171,7 +171,11 @@ test('an unknown sub-resource is never mistaken for the object', () => {
   assert.equal(route('PUT', '/bucket?versioning'), '501 NotImplemented')
   assert.equal(route('GET', '/bucket/key?uploads'), '501 NotImplemented')
   assert.equal(route('GET', '/bucket?uploads&location'), '400 InvalidArgument')
-  for (const name of ['acl', 'tagging', 'policy', 'cors', 'object-lock', 'newest-feature']) {
+  assert.equal(route('GET', '/bucket?policy'), 'GetBucketPolicy')
+  assert.equal(route('POST', '/bucket?policy'), '501 NotImplemented')
+  assert.equal(route('PUT', '/bucket/key?policy'), '501 NotImplemented')
+  assert.equal(route('GET', '/bucket?policyStatus'), '501 NotImplemented')
+  for (const name of ['acl', 'tagging', 'cors', 'object-lock', 'newest-feature']) {
     for (const method of ['GET', 'PUT', 'DELETE', 'POST']) {
       for (const path of ['/bucket', '/bucket/key']) {
         assert.equal(route(method, `${path}?${name}`), '501 NotImplemented')

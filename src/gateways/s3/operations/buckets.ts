@@ -2,16 +2,18 @@
 
 import type { HttpResponse } from '../../../host/index.ts'
 import type { BucketRecord } from '../../../cluster/index.ts'
+import { firstTenant } from '../../../access/index.ts'
 import { readDocument } from '../body.ts'
-import { type Call, emptyResponse, xmlResponse } from '../call.ts'
+import { actorOf, type Call, emptyResponse, xmlResponse } from '../call.ts'
 import { formatXmlDate } from '../core/dates.ts'
 import { noSuchBucket, s3Fault } from '../core/fault.ts'
 import { checkNewBucketName } from '../core/names.ts'
-import { writeOwner } from '../core/owner.ts'
+import { ownerName, writeOwner } from '../core/owner.ts'
 import { formatToken, parseToken, readLimit } from '../core/paging.ts'
 import { queryValue } from '../core/wire-request.ts'
 import { XmlWriter } from '../core/xml.ts'
 import { readCreateBucket } from '../core/xml-read.ts'
+import { ownerOf } from '../gate.ts'
 
 const documentBytesMax = 64 * 1024
 const bucketsMax = 10_000
@@ -26,6 +28,7 @@ export async function listBuckets(call: Call): Promise<HttpResponse> {
   const found = (await call.admin.listBuckets())
     .filter(
       (bucket) =>
+        ownerOf(bucket) === call.owner &&
         bucket.name.startsWith(prefix) &&
         bucket.name > after &&
         (region === undefined || bucket.region === region),
@@ -33,7 +36,7 @@ export async function listBuckets(call: Call): Promise<HttpResponse> {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
   const page = found.slice(0, limit)
   const xml = new XmlWriter().root('ListAllMyBucketsResult')
-  writeOwner(xml, 'Owner', call.view.settings().clusterId)
+  writeOwner(xml, 'Owner', ownerName(call.owner, call.view.settings().clusterId))
   xml.open('Buckets')
   for (const bucket of page) {
     xml.open('Bucket').text('Name', bucket.name)
@@ -59,7 +62,11 @@ export async function createBucket(call: Call): Promise<HttpResponse> {
       `The ${location.slice(0, 64)} location constraint is incompatible for the region specific endpoint this request was sent to.`,
     )
   }
-  await call.admin.createBucket(call.bucket, call.region)
+  const { principal } = call
+  const own = principal.kind === 'anonymous' ? '' : principal.tenant
+  await call.admin.createBucket(call.bucket, call.region, {
+    tenant: own === firstTenant ? '' : own,
+  })
   return emptyResponse(200, [['location', `/${call.bucket}`]])
 }
 
@@ -72,7 +79,9 @@ export async function headBucket(call: Call): Promise<HttpResponse> {
 }
 
 export async function deleteBucket(call: Call): Promise<HttpResponse> {
+  const { number } = await findBucket(call)
   await call.objects.deleteBucket(call.bucket)
+  await dropPolicy(call, number)
   return emptyResponse(204)
 }
 
@@ -87,6 +96,13 @@ export async function getBucketVersioning(call: Call): Promise<HttpResponse> {
   await findBucket(call)
   const xml = new XmlWriter().root('VersioningConfiguration')
   return xmlResponse(xml.close('VersioningConfiguration').finish())
+}
+
+/** What is left of it when this fails belongs to a number that no bucket has any more. */
+async function dropPolicy(call: Call, number: number): Promise<void> {
+  if ((await call.access.bucketPolicy(number)) === undefined) return
+  const bucket = { name: call.bucket, number, document: undefined }
+  await call.access.admin.setBucketPolicy(actorOf(call), bucket)
 }
 
 /** Fault NoSuchBucket. */

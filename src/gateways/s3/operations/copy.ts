@@ -1,6 +1,7 @@
 // CopyObject and UploadPartCopy: a read of one object as the body of a write. The bytes pass through here
 // and are hashed again, because the copy's ETag is the MD5 of its own bytes.
 
+import { assert } from '../../../base/index.ts'
 import type { HttpResponse } from '../../../host/index.ts'
 import type {
   ChecksumAlgorithm,
@@ -13,11 +14,10 @@ import type { Call } from '../call.ts'
 import { readAlgorithm } from '../core/checksums.ts'
 import { checkCopySource, readWriteCondition } from '../core/conditions.ts'
 import { formatXmlDate } from '../core/dates.ts'
-import { invalidArgument, invalidRequest, notImplemented } from '../core/fault.ts'
+import type { SourcePlace } from '../core/copy-source.ts'
+import { invalidArgument, invalidRequest } from '../core/fault.ts'
 import { readObjectHeaders } from '../core/metadata.ts'
-import { checkBucketName, checkKey } from '../core/names.ts'
 import { type ByteRange, readCopyRange } from '../core/range.ts'
-import { percentDecode } from '../core/text.ts'
 import { XmlWriter } from '../core/xml.ts'
 import { answerPatiently } from '../patient.ts'
 import { readPartPlace, writeChecksum } from './multipart.ts'
@@ -28,7 +28,7 @@ type Source = { readonly record: ObjectRecord; readonly read: ReadBody }
 export async function copyObject(call: Call): Promise<HttpResponse> {
   const condition = readWriteCondition(call.headers)
   const replaces = readDirective(call)
-  const place = readSourcePlace(call)
+  const place = sourceOf(call)
   if (place.bucket === call.bucket && place.key === call.key && !replaces) {
     throw invalidRequest(
       "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -56,7 +56,7 @@ export async function copyObject(call: Call): Promise<HttpResponse> {
 export async function uploadPartCopy(call: Call): Promise<HttpResponse> {
   refuseCondition(call)
   const upload = readPartPlace(call)
-  const place = readSourcePlace(call)
+  const place = sourceOf(call)
   const { checksumAlgorithm } = await call.objects.findUpload(
     upload.bucket,
     upload.key,
@@ -90,29 +90,10 @@ function readDirective(call: Call): boolean {
   )
 }
 
-/** '/bucket/key' or 'bucket/key', percent-encoded, with '?versionId=null' at most. */
-function readSourcePlace(call: Call): { readonly bucket: string; readonly key: string } {
-  const value = call.headers.get('x-amz-copy-source') ?? ''
-  if (value.startsWith('arn:')) throw notImplemented('A copy source by ARN is not implemented.')
-  const mark = value.indexOf('?versionId=')
-  if (mark >= 0 && value.slice(mark) !== '?versionId=null') {
-    throw notImplemented('Versioning is not implemented: a copy source has no versions.')
-  }
-  const decoded = percentDecode(mark < 0 ? value : value.slice(0, mark), false)
-  const path = decoded?.startsWith('/') === true ? decoded.slice(1) : decoded
-  const slash = path?.indexOf('/') ?? -1
-  if (path === undefined || slash < 1 || slash === path.length - 1) {
-    throw invalidArgument(
-      'Copy Source must mention the source bucket and key: sourcebucket/sourcekey',
-      'x-amz-copy-source',
-      value.slice(0, 64),
-    )
-  }
-  const bucket = path.slice(0, slash)
-  const key = path.slice(slash + 1)
-  checkBucketName(bucket)
-  checkKey(key)
-  return { bucket, key }
+/** The gate has looked at it. */
+function sourceOf({ source }: Call): SourcePlace {
+  assert(source !== undefined, 'a copy has a source')
+  return source
 }
 
 async function openSource(

@@ -6,7 +6,7 @@ import type { WriteCondition } from '../../../objects/index.ts'
 import { readDocument } from '../body.ts'
 import { type Call, emptyResponse, xmlResponse } from '../call.ts'
 import { readWriteCondition } from '../core/conditions.ts'
-import { notImplemented, shownMessage } from '../core/fault.ts'
+import { accessDenied, notImplemented, shownMessage } from '../core/fault.ts'
 import { checkKey } from '../core/names.ts'
 import { XmlWriter } from '../core/xml.ts'
 import { readDelete } from '../core/xml-read.ts'
@@ -38,6 +38,7 @@ export async function deleteObjects(call: Call): Promise<HttpResponse> {
       if (object === undefined) return
       try {
         checkKey(object.key)
+        if (!call.permits('s3:DeleteObject', object.key)) throw accessDenied()
         await call.objects.delete(call.bucket, object.key, conditionOf(object.etag))
       } catch (error) {
         failures[index] = error

@@ -5,7 +5,7 @@ import type { ListPage, ObjectRecord } from '../../../objects/index.ts'
 import { type Call, xmlResponse } from '../call.ts'
 import { formatXmlDate } from '../core/dates.ts'
 import { invalidArgument } from '../core/fault.ts'
-import { writeOwner } from '../core/owner.ts'
+import { type Owner, ownerName, writeOwner } from '../core/owner.ts'
 import { formatToken, parseToken, readLimit, readsEncoded } from '../core/paging.ts'
 import { uriEncodePath } from '../core/text.ts'
 import { queryValue } from '../core/wire-request.ts'
@@ -30,7 +30,7 @@ export async function listObjects(call: Call): Promise<HttpResponse> {
   const xml = open(call, listing)
   xml.text('Marker', encode(marker))
   if (page.isTruncated && delimiter !== '') xml.text('NextMarker', encode(page.last))
-  writePage(xml, listing, call.view.settings().clusterId)
+  writePage(xml, listing, ownerName(call.owner, call.view.settings().clusterId))
   return xmlResponse(xml.close('ListBucketResult').finish())
 }
 
@@ -49,7 +49,11 @@ export async function listObjectsV2(call: Call): Promise<HttpResponse> {
   if (page.isTruncated) xml.text('NextContinuationToken', formatToken(page.last))
   if (startAfter !== '') xml.text('StartAfter', encode(startAfter))
   const wantsOwner = queryValue(call.wire, 'fetch-owner') === 'true'
-  writePage(xml, listing, wantsOwner ? call.view.settings().clusterId : undefined)
+  writePage(
+    xml,
+    listing,
+    wantsOwner ? ownerName(call.owner, call.view.settings().clusterId) : undefined,
+  )
   return xmlResponse(xml.close('ListBucketResult').finish())
 }
 
@@ -85,7 +89,7 @@ function open(call: Call, listing: Listing): XmlWriter {
   return xml.text('IsTruncated', listing.page.isTruncated)
 }
 
-function writePage(xml: XmlWriter, listing: Listing, owner: string | undefined): void {
+function writePage(xml: XmlWriter, listing: Listing, owner: Owner | undefined): void {
   const encode = encoder(listing)
   for (const record of listing.page.objects) writeRecord(xml, record, encode(record.key), owner)
   for (const prefix of listing.page.prefixes) {
@@ -97,7 +101,7 @@ function writeRecord(
   xml: XmlWriter,
   record: ObjectRecord,
   key: string,
-  owner: string | undefined,
+  owner: Owner | undefined,
 ): void {
   xml.open('Contents').text('Key', key)
   xml.text('LastModified', formatXmlDate(record.modifiedMs)).text('ETag', `"${record.etag}"`)

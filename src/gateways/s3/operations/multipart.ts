@@ -15,7 +15,7 @@ import { readWriteCondition } from '../core/conditions.ts'
 import { formatXmlDate } from '../core/dates.ts'
 import { invalidArgument, invalidRequest, s3Fault } from '../core/fault.ts'
 import { readObjectHeaders } from '../core/metadata.ts'
-import { writeOwner } from '../core/owner.ts'
+import { ownerName, writeOwner } from '../core/owner.ts'
 import { readLimit, readsEncoded } from '../core/paging.ts'
 import { uriEncodePath } from '../core/text.ts'
 import { queryValue } from '../core/wire-request.ts'
@@ -174,9 +174,9 @@ function writeUpload(call: Call, xml: XmlWriter, upload: UploadRecord, key: stri
 }
 
 function writeOwners(call: Call, xml: XmlWriter): void {
-  const { clusterId } = call.view.settings()
-  writeOwner(xml, 'Initiator', clusterId)
-  writeOwner(xml, 'Owner', clusterId)
+  const owner = ownerName(call.owner, call.view.settings().clusterId)
+  writeOwner(xml, 'Initiator', owner)
+  writeOwner(xml, 'Owner', owner)
 }
 
 export async function completeUpload(call: Call): Promise<HttpResponse> {

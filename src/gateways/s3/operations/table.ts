@@ -11,6 +11,7 @@ import {
   headBucket,
   listBuckets,
 } from './buckets.ts'
+import { deleteBucketPolicy, getBucketPolicy, putBucketPolicy } from './bucket-policy.ts'
 import { copyObject, uploadPartCopy } from './copy.ts'
 import { deleteObject, deleteObjects } from './delete.ts'
 import { listObjects, listObjectsV2 } from './list.ts'
@@ -32,6 +33,9 @@ export const operations: Readonly<Record<Operation, (call: Call) => Promise<Http
   DeleteBucket: deleteBucket,
   GetBucketLocation: getBucketLocation,
   GetBucketVersioning: getBucketVersioning,
+  GetBucketPolicy: getBucketPolicy,
+  PutBucketPolicy: putBucketPolicy,
+  DeleteBucketPolicy: deleteBucketPolicy,
   ListObjects: listObjects,
   ListObjectsV2: listObjectsV2,
   ListMultipartUploads: listUploads,

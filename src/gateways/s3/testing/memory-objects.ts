@@ -6,17 +6,27 @@
 // been verified; so exactly one of racing conditional writers wins.
 
 import {
+  type Access,
+  firstTenant,
+  openAccess,
+  type Principal,
+  rootArn,
+} from '../../../access/index.ts'
+import {
   type ClusterId,
   clusterId,
   compareBytes,
   concatBytes,
   Fault,
   fromHex,
+  seededRandom,
   startDigest,
   toHex,
   utf8Encode,
 } from '../../../base/index.ts'
 import type { BucketRecord, ClusterAdmin, ClusterView, Credential } from '../../../cluster/index.ts'
+import { MemoryKeyspace } from '../../../cluster/testing/memory-keyspace.ts'
+import type { Host } from '../../../host/index.ts'
 import type {
   BodyDigests,
   Checksum,
@@ -55,6 +65,7 @@ export type MemoryCluster = {
   readonly objects: Objects
   readonly view: ClusterView
   readonly admin: ClusterAdmin
+  readonly access: Access
 }
 
 /** An empty cluster. `wallMs` stamps what is written; `sliceBytes` is how reads are cut. */
@@ -70,6 +81,7 @@ export function createMemoryCluster(options: {
     objects,
     view: memoryView(buckets, options),
     admin: memoryAdmin(buckets, options.wallMs),
+    access: memoryAccess(options),
   }
 }
 
@@ -81,21 +93,43 @@ function memoryView(
   return {
     members: () => [],
     settings: () => ({ clusterId: id, region: options.region, dataShards: 1, parityShards: 0 }),
-    credential: async (accessKeyId) =>
-      options.credentials.find((credential) => credential.accessKeyId === accessKeyId),
     bucket: async (name) => buckets.get(name)?.record,
     isUp: () => true,
     onChange: () => () => {},
   }
 }
 
+/** Rights in memory; the credentials are those of the operator. */
+function memoryAccess(options: {
+  readonly wallMs: () => number
+  readonly credentials: readonly Credential[]
+}): Access {
+  const random = seededRandom(1)
+  const clock = { wallMs: options.wallMs, monotonicMs: options.wallMs }
+  const journal = { event: () => undefined }
+  const host = { clock, random, journal } as unknown as Host
+  const access = openAccess({ host, system: new MemoryKeyspace() })
+  return {
+    ...access,
+    async identify(accessKeyId) {
+      const given = options.credentials.find((known) => known.accessKeyId === accessKeyId)
+      if (given === undefined) return access.identify(accessKeyId)
+      const arn = rootArn(firstTenant)
+      const principal: Principal = { kind: 'operator', tenant: firstTenant, arn }
+      return { secretAccessKey: given.secretAccessKey, principal }
+    },
+  }
+}
+
 function memoryAdmin(buckets: Map<string, Bucket>, wallMs: () => number): ClusterAdmin {
   let number = 0
   return {
-    async createBucket(name, region) {
-      if (buckets.has(name)) {
+    async createBucket(name, region, options) {
+      const tenant = options?.tenant ?? ''
+      const found = buckets.get(name)
+      if (found !== undefined) {
         throw s3Fault(
-          'BucketAlreadyOwnedByYou',
+          found.record.tenant === tenant ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists',
           409,
           'Your previous request to create the named bucket succeeded and you already own it.',
         )
@@ -108,6 +142,7 @@ function memoryAdmin(buckets: Map<string, Bucket>, wallMs: () => number): Cluste
         namespace: '/raft/objects/1',
         number: ++number,
         allowsBareQuorum: true,
+        tenant,
       }
       buckets.set(name, { record, objects: new Map(), uploads: new Map() })
       return record

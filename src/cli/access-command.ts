@@ -1,0 +1,89 @@
+// Runs one command about rights: asks the admin API of a node and words the answer.
+
+import { Fault } from '../base/index.ts'
+import { askAdmin } from './admin-client.ts'
+import { findNodes } from './known-nodes.ts'
+import { table } from './status-text.ts'
+import { answer } from './terminal.ts'
+
+export type AccessCall = {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Below /v1/access/. */
+  readonly path: string
+  readonly body?: unknown
+}
+
+export type Answer = Readonly<Record<string, unknown>>
+
+export type AccessCommandOptions = {
+  readonly dataDir: string
+  readonly node: number | undefined
+  readonly isJson: boolean
+  /** What people are shown. */
+  readonly show: (answer: Answer) => string
+}
+
+const askMs = 30_000
+
+/** Settles with the exit status. The first node that answers is asked. */
+export async function accessCommand(
+  call: AccessCall,
+  options: AccessCommandOptions,
+): Promise<number> {
+  const { dataDir, node, isJson, show } = options
+  const { method, body } = call
+  let silent: unknown
+  for (const { endpoint } of findNodes(dataDir, node)) {
+    try {
+      const got = (await askAdmin(endpoint, {
+        method,
+        path: `/v1/access/${call.path}`,
+        ...(body === undefined ? {} : { body }),
+        timeoutMs: askMs,
+      })) as Answer
+      answer(isJson ? JSON.stringify(got) : show(got))
+      return 0
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
+      silent = error
+    }
+  }
+  throw silent ?? new Fault('unavailable', 'no node answers', { next: 'start it with `atoll up`' })
+}
+
+/** Rows of one list of an answer; `columns` name the members and how each is shown. */
+export function listed(
+  name: string,
+  columns: readonly (readonly [title: string, value: (item: Answer) => string])[],
+): (answer: Answer) => string {
+  return (got) => {
+    const items = (Array.isArray(got[name]) ? got[name] : []) as readonly Answer[]
+    if (items.length === 0) return `no ${name}`
+    const rows = items.map((item) => columns.map(([, value]) => value(item)))
+    return table(
+      columns.map(([title]) => title),
+      rows,
+    ).join('\n')
+  }
+}
+
+export function text(member: string): (item: Answer) => string {
+  return (item) => {
+    const value = item[member]
+    if (Array.isArray(value)) return value.length === 0 ? '-' : value.join(',')
+    return value === undefined || value === '' ? '-' : String(value)
+  }
+}
+
+/** A moment of a list; 0 is never. */
+export function moment(member: string): (item: Answer) => string {
+  return (item) => {
+    const ms = Number(item[member] ?? 0)
+    return ms === 0 ? '-' : new Date(ms).toISOString().replace('.000Z', 'Z')
+  }
+}
+
+/** An access key with its secret, which is told once. */
+export function newKey(got: Answer): string {
+  return `access key: ${got.id}\nsecret:     ${got.secretAccessKey}\nThe secret is not shown again.`
+}

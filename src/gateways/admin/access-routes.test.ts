@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Access, firstTenant, openAccess, type TokenScope } from '../../access/index.ts'
+import { seededRandom, utf8Decode, utf8Encode } from '../../base/index.ts'
+import { MemoryKeyspace } from '../../cluster/testing/memory-keyspace.ts'
+import type { Host, HttpHandler } from '../../host/index.ts'
+import { accessRoutes } from './access-routes.ts'
+import { createAuthority, scopeOf } from './authority.ts'
+import { createAdminHandler } from './handler.ts'
+import { nodeRoutes } from './node-routes.ts'
+import { raftRoutes } from './raft-api.ts'
+import type { AdminRoute } from './routes.ts'
+
+const by = { name: 'test', source: '' }
+const main = `/v1/access/tenants/${firstTenant}`
+
+type World = {
+  readonly access: Access
+  readonly handler: HttpHandler
+  readonly routes: readonly AdminRoute[]
+  readonly owning: Set<string>
+}
+
+function world(): World {
+  const random = seededRandom(5)
+  const host = {
+    clock: { wallMs: () => 1_000, monotonicMs: () => 0 },
+    random,
+    journal: {
+      event: () => undefined,
+      fatal: (_event: string, error: unknown) => {
+        throw error
+      },
+    },
+  } as unknown as Host
+  const access = openAccess({ host, system: new MemoryKeyspace() })
+  const owning = new Set<string>()
+  const actions = {
+    status: async () => ({}),
+    scrub: async () => ({ verified: 0, damaged: 0 }),
+    replaceMember: async () => assert.fail('not asked'),
+  }
+  const hasBuckets = async (tenant: string): Promise<boolean> => owning.has(tenant)
+  const routes = [
+    ...nodeRoutes(actions),
+    ...raftRoutes(undefined),
+    ...accessRoutes({ access, hasBuckets }),
+  ]
+  const authorise = createAuthority({ token: 'root', access })
+  const handler = createAdminHandler({ host, routes, authorise, enter: access.admin.recordAct })
+  return { access, handler, routes, owning }
+}
+
+type Answer = { readonly status: number; readonly json: Readonly<Record<string, unknown>> }
+
+async function ask(
+  { handler }: Pick<World, 'handler'>,
+  call: string,
+  given: { readonly token?: string; readonly body?: unknown } = {},
+): Promise<Answer> {
+  const [method = '', target = ''] = call.split(' ')
+  const { token = 'root', body } = given
+  const response = await handler({
+    method,
+    target,
+    headers: token === '' ? [] : [['authorization', `Bearer ${token}`]],
+    body: (async function* () {
+      if (body !== undefined) yield utf8Encode(JSON.stringify(body))
+    })(),
+    remoteAddress: '10.0.0.7',
+    isSecure: true,
+    signal: new AbortController().signal,
+  })
+  assert.ok(response.body instanceof Uint8Array)
+  return { status: response.status, json: JSON.parse(utf8Decode(response.body)) }
+}
+
+async function tokenOf({ access }: World, scopes: readonly TokenScope[], tenant = firstTenant) {
+  const made = await access.admin.createToken(by, { tenant, name: 't', scopes, lifeMs: 60_000 })
+  return made.token
+}
+
+test('a user with a group, a policy and a key, from nothing to nothing', async () => {
+  const w = world()
+  const expect = async (call: string, status: number, body?: unknown): Promise<Answer['json']> => {
+    const answer = await ask(w, call, body === undefined ? {} : { body })
+    assert.equal(answer.status, status, `${call} ${JSON.stringify(answer.json)}`)
+    return answer.json
+  }
+  const document = { Statement: { Effect: 'Allow', Action: 's3:*', Resource: '*' } }
+  await expect(`POST ${main}/users`, 200, { name: 'alice' })
+  await expect(`POST ${main}/users`, 409, { name: 'alice' })
+  await expect(`POST ${main}/groups`, 200, { name: 'devs' })
+  await expect(`PUT ${main}/groups/devs/members/alice`, 200)
+  await expect(`PUT ${main}/policies/all`, 200, { document })
+  await expect(`PUT ${main}/policies/all`, 200, { document: JSON.stringify(document) })
+  const wrong = await expect(`PUT ${main}/policies/bad`, 400, { document: { Statement: [] } })
+  assert.deepEqual((wrong.error as { fields: unknown }).fields, { place: 'Statement' })
+  await expect(`PUT ${main}/groups/devs/policies/all`, 200)
+  const key = await expect(`POST ${main}/keys`, 200, { user: 'alice' })
+  const identity = await w.access.identify(String(key.id))
+  assert.equal(identity?.secretAccessKey, key.secretAccessKey)
+  assert.equal(identity?.principal.kind === 'user' && identity.principal.policies.length, 1)
+  const listed = await expect(`GET ${main}/keys?user=alice`, 200)
+  assert.ok(!JSON.stringify(listed).includes(String(key.secretAccessKey)))
+  await expect(`PUT ${main}/keys/${key.id}`, 200, { active: false })
+  assert.equal(await w.access.identify(String(key.id)), undefined)
+  const deletions = [
+    'keys/KEY',
+    'groups/devs/policies/all',
+    'policies/all',
+    'groups/devs/members/alice',
+    'groups/devs',
+    'users/alice',
+  ]
+  for (const path of deletions)
+    await expect(`DELETE ${main}/${path.replace('KEY', String(key.id))}`, 200)
+  assert.deepEqual(await expect(`GET ${main}/users`, 200), { users: [] })
+  const { entries } = await expect('GET /v1/access/audit?limit=1000', 200)
+  const acts = entries as { actor: string; source: string; outcome: string }[]
+  assert.equal(acts.length, 16)
+  assert.ok(acts.every(({ actor, source }) => actor === 'admin token' && source === '10.0.0.7'))
+  assert.deepEqual(
+    acts.filter(({ outcome }) => outcome !== 'ok').map(({ outcome }) => outcome),
+    ['invalid', 'exists'],
+  )
+})
+
+test('tenants, the root credential and tokens', async () => {
+  const w = world()
+  const made = await ask(w, 'POST /v1/access/tenants', { body: { name: 'acme' } })
+  const { tenant, key } = made.json as { tenant: { id: string }; key: { id: string } }
+  assert.ok(await w.access.identify(key.id))
+  const place = `/v1/access/tenants/${tenant.id}`
+  const rotated = await ask(w, `POST ${place}/root/rotate`, { body: { overlapSeconds: 0 } })
+  assert.ok(await w.access.identify(String(rotated.json.id)))
+  assert.equal(await w.access.identify(key.id), undefined)
+  w.owning.add(tenant.id)
+  assert.equal((await ask(w, `DELETE ${place}`)).status, 409)
+  w.owning.clear()
+  assert.equal((await ask(w, `DELETE ${place}`)).status, 200)
+  const token = await ask(w, `POST ${main}/tokens`, {
+    body: { name: 'ci', scopes: ['replication', 'metadata'], lifeSeconds: 60 },
+  })
+  assert.deepEqual(token.json.scopes, ['metadata', 'replication'])
+  const tokens = (await ask(w, `GET ${main}/tokens`)).json.tokens as { id: string }[]
+  assert.equal((await ask(w, `DELETE ${main}/tokens/${tokens[0]?.id}`)).status, 200)
+  assert.equal((await ask(w, 'GET /v1/status', { token: String(token.json.token) })).status, 403)
+})
+
+test('what makes no sense is refused', async () => {
+  const w = world()
+  const table: readonly (readonly [call: string, body: unknown])[] = [
+    [`POST ${main}/users`, []],
+    [`POST ${main}/users`, {}],
+    [`POST ${main}/users`, { name: 7 }],
+    [`POST ${main}/users`, { name: 'a/b' }],
+    [`POST /v1/access/tenants/x/users`, { name: 'a' }],
+    [`PUT ${main}/policies/p`, {}],
+    [`PUT ${main}/policies/p`, { document: 7 }],
+    [`PUT ${main}/keys/K`, { active: 'yes' }],
+    [`POST ${main}/root/rotate`, { overlapSeconds: -1 }],
+    [`POST ${main}/root/rotate`, { overlapSeconds: 1.5 }],
+    [`POST ${main}/root/rotate`, {}],
+    [`POST ${main}/tokens`, { name: 'a', scopes: ['all'], lifeSeconds: 1 }],
+    [`POST ${main}/tokens`, { name: 'a', scopes: ['admin', 'admin'], lifeSeconds: 1 }],
+    [`POST ${main}/tokens`, { name: 'a', scopes: 'admin', lifeSeconds: 1 }],
+    [`POST ${main}/tokens`, { name: 'a', scopes: ['admin'], lifeSeconds: 0 }],
+    ['GET /v1/access/audit?limit=-1', undefined],
+    ['GET /v1/access/audit?before=x', undefined],
+  ]
+  for (const [call, body] of table) {
+    const { status } = await ask(w, call, { body })
+    assert.equal(status, 400, `${call} ${JSON.stringify(body)}`)
+  }
+})
+
+test('every route, every kind of caller: no more than the scope opens', async () => {
+  const w = world()
+  const made = await w.access.admin.createTenant(by, 'acme')
+  const acme = made.tenant.id
+  const tokens: Readonly<Record<string, string>> = {
+    metadata: await tokenOf(w, ['metadata']),
+    replication: await tokenOf(w, ['replication']),
+    admin: await tokenOf(w, ['admin']),
+    tenant: await tokenOf(w, ['admin'], acme),
+    tenantReader: await tokenOf(w, ['metadata', 'replication'], acme),
+  }
+  const seen = { metadata: 0, replication: 0, admin: 0 }
+  for (const { method, path, needs } of w.routes) {
+    if (typeof needs !== 'string') continue
+    const scope = scopeOf(needs)
+    seen[scope]++
+    const isOpen: Readonly<Record<string, boolean>> = {
+      metadata: scope === 'metadata',
+      replication: scope !== 'admin',
+      admin: true,
+      tenant: false,
+      tenantReader: false,
+    }
+    const target = path.replace('{tenant}', '999999999999').replaceAll(/{[^}]*}/g, 'x')
+    for (const [name, token] of Object.entries(tokens)) {
+      const { status } = await ask(w, `${method} ${target}`, { token, body: {} })
+      assert.equal(status !== 403, isOpen[name], `${name}: ${method} ${path}`)
+    }
+    for (const token of ['', 'x', 'ac1', `ac1.${'A'.repeat(16)}.${'a'.repeat(32)}`]) {
+      assert.equal(
+        (await ask(w, `${method} ${target}`, { token })).status,
+        403,
+        `${method} ${path}`,
+      )
+    }
+  }
+  assert.ok(seen.metadata >= 3 && seen.replication >= 1 && seen.admin >= 25, JSON.stringify(seen))
+})
+
+test('a token of a tenant reaches the rights of that tenant, spelled plainly', async () => {
+  const w = world()
+  const acme = (await w.access.admin.createTenant(by, 'acme')).tenant.id
+  const other = (await w.access.admin.createTenant(by, 'other')).tenant.id
+  const token = await tokenOf(w, ['admin'], acme)
+  const place = `/v1/access/tenants/${acme}`
+  assert.equal((await ask(w, `POST ${place}/users`, { token, body: { name: 'a' } })).status, 200)
+  const refused = [
+    'GET /v1/status',
+    'GET /v1/access/tenants',
+    'POST /v1/access/tenants',
+    'GET /v1/access/audit',
+    `DELETE ${place}`,
+    `GET ${main}/users`,
+    `GET /v1/access/tenants/${other}/users`,
+    `GET ${place}/../${other}/users`,
+    `GET ${place}%2f..%2f${other}/users`,
+    `GET ${place}/../../audit`,
+    `GET /v1/access/tenants/%31${acme.slice(1)}/users`,
+  ]
+  for (const call of refused) {
+    const { status } = await ask(w, call, { token, body: { name: 'x' } })
+    assert.ok(status === 403 || status === 404, `${call} ${status}`)
+    assert.notEqual(status, 200, call)
+  }
+  const entries = await w.access.admin.listAudit({ limit: 1_000 })
+  const denials = entries.filter(({ outcome }) => outcome === 'denied')
+  assert.ok(denials.length >= 8)
+  assert.ok(denials.every(({ actor }) => actor.startsWith('client token ')))
+})
