@@ -18,7 +18,7 @@ import { apiName } from './core/names.ts'
 import { type Answer, command, peersMax } from './core/wire.ts'
 import type { Directory } from './directory.ts'
 import type { Client, ClientCallOptions, ClientOptions, KnownPeer, Member } from './mesh.ts'
-import { timeoutMsDefault, timeoutOf } from './timeouts.ts'
+import { Closing, timeoutMsDefault, timeoutOf } from './timeouts.ts'
 
 export type ClientEnds = {
   readonly host: Host
@@ -61,7 +61,7 @@ class MeshClient implements Client {
   readonly namespace: string
   readonly #ends: ClientEnds
   readonly #timeoutMs: number
-  readonly #closing = new AbortController()
+  readonly #closing = new Closing()
   /** Who answered last. */
   #favourite: NodeId | undefined
   #acquaintedMs = Number.NEGATIVE_INFINITY
@@ -140,7 +140,7 @@ class MeshClient implements Client {
   }
 
   close(): void {
-    this.#closing.abort()
+    this.#closing.close()
   }
 
   async #ask(call: Call, options: ClientCallOptions | undefined): Promise<Answer> {
@@ -179,7 +179,7 @@ class MeshClient implements Client {
   async #askOne(target: NodeId, call: Call, leftMs: number): Promise<Answer> {
     const ask = { ...call, api: apiName(this.namespace), timeoutMs: leftMs }
     try {
-      return await this.#ends.commands.ask(target, ask, this.#closing.signal)
+      return await this.#ends.commands.ask(target, ask, this.#closing)
     } catch (error) {
       if (!isFault(error) || !reads.has(call.command)) throw error
       const { code, message, fields } = error
@@ -199,7 +199,7 @@ class MeshClient implements Client {
       peers: directory.known().slice(0, peersMax),
       timeoutMs: acquaintSoonMs,
     }
-    commands.ask(node, ask, this.#closing.signal).then(
+    commands.ask(node, ask, this.#closing).then(
       ({ peers }) => directory.hear(peers),
       (error: unknown) => {
         if (!isFault(error)) host.journal.fatal('mesh.acquaintance_failed', error)
@@ -217,7 +217,7 @@ class MeshClient implements Client {
   }
 
   #mustBeOpen(): void {
-    if (this.#closing.signal.aborted) throw new Fault('cancelled', 'the client was closed')
+    if (this.#closing.isClosed) throw new Fault('cancelled', 'the client was closed')
   }
 }
 

@@ -37,7 +37,7 @@ import {
   type WireMember,
 } from './core/wire.ts'
 import type { Directory } from './directory.ts'
-import { within } from './timeouts.ts'
+import { type Closing, within } from './timeouts.ts'
 
 /** What an open namespace answers commands with. */
 export type Served = {
@@ -73,11 +73,14 @@ const callBytesWanted = 512 * 1024
 /** Who waits longer has a call of its own. */
 const sharedMsMax = 60_000
 
+const noBytes = new Uint8Array(0)
+
 export type Ask = Pick<Request, 'api' | 'command' | 'timeoutMs'> & Partial<Request>
 
 export class Commands {
   readonly #ends: CommandEnds
   readonly #writes = new Map<NodeId, Gatherer>()
+  #lastApi: { readonly name: string; readonly bytes: Uint8Array } = { name: '', bytes: noBytes }
 
   constructor(ends: CommandEnds) {
     this.#ends = ends
@@ -86,13 +89,14 @@ export class Commands {
   }
 
   /** Asks a node, or this one. Faults of the command; 'unavailable' when the node is not connected. */
-  async ask(to: NodeId, request: Ask, signal?: AbortSignal): Promise<Answer> {
+  async ask(to: NodeId, request: Ask, closing?: Closing): Promise<Answer> {
     const { self, rpc } = this.#ends
     const frame = this.#encode(request)
     if (to === self) return decodeAnswer(await this.#answer(decodeRequest(frame)))
     if (isShared(request))
-      return decodeAnswer(await this.#gather(to, { frame, ...request }, signal))
-    const options = { deadlineMs: request.timeoutMs, ...(signal === undefined ? {} : { signal }) }
+      return decodeAnswer(await this.#gather(to, { frame, ms: request.timeoutMs }, closing))
+    const deadlineMs = request.timeoutMs
+    const options = closing === undefined ? { deadlineMs } : { deadlineMs, signal: closing.signal }
     return decodeAnswer(await rpc.call(to, controlMethod.meshCommand, frame, options))
   }
 
@@ -101,14 +105,15 @@ export class Commands {
     if (number !== command.set || key === undefined || value === undefined || timeoutMs < 1) {
       return encodeRequest(request)
     }
-    return encodeSet(utf8Encode(api), { key, value, timeoutMs })
+    if (this.#lastApi.name !== api) this.#lastApi = { name: api, bytes: utf8Encode(api) }
+    return encodeSet(this.#lastApi.bytes, { key, value, timeoutMs })
   }
 
   /** Writes to one node that come in one turn share a call; each waits no longer than it may. */
   #gather(
     to: NodeId,
-    { frame, timeoutMs }: { readonly frame: Uint8Array; readonly timeoutMs: number },
-    signal: AbortSignal | undefined,
+    { frame, ms }: { readonly frame: Uint8Array; readonly ms: number },
+    closing: Closing | undefined,
   ): Promise<Uint8Array> {
     let gathered = this.#writes.get(to)
     if (gathered === undefined) {
@@ -116,8 +121,7 @@ export class Commands {
       gathered = new Gatherer(this.#ends.host.clock, { bytesMax: callBytesWanted, send })
       this.#writes.set(to, gathered)
     }
-    const late = (): Fault => new Fault('deadline', 'no answer in time', { outcome: 'unknown' })
-    return within(this.#ends.host.clock, gathered.add(frame), { ms: timeoutMs, late, signal })
+    return within(this.#ends.host.clock, gathered.add(frame), { ms, late: noAnswer, closing })
   }
 
   async #callAll(
@@ -249,6 +253,10 @@ export class Commands {
     this.#ends.directory.hear([request.join])
     return encodeAnswer({ isVoter: await served.admit(request.join) })
   }
+}
+
+function noAnswer(): Fault {
+  return new Fault('deadline', 'no answer in time', { outcome: 'unknown' })
 }
 
 function isShared({ command: number, timeoutMs }: Ask): boolean {

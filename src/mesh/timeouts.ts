@@ -15,6 +15,35 @@ export function timeoutOf(options: { readonly timeoutMs?: number } | undefined):
   return ms
 }
 
+/** An end that many calls wait for: a listener costs little, unlike one of an AbortSignal. */
+export class Closing {
+  readonly #abort = new AbortController()
+  readonly #listeners = new Set<() => void>()
+
+  /** For whom it has to be one. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  get isClosed(): boolean {
+    return this.#abort.signal.aborted
+  }
+
+  listen(run: () => void): void {
+    this.#listeners.add(run)
+  }
+
+  unlisten(run: () => void): void {
+    this.#listeners.delete(run)
+  }
+
+  close(): void {
+    this.#abort.abort()
+    for (const run of [...this.#listeners]) run()
+    this.#listeners.clear()
+  }
+}
+
 /** Settles as the promise does, or fails with what late() makes, or as cancelled. The work itself goes on. */
 export function within<T>(
   clock: Clock,
@@ -22,19 +51,19 @@ export function within<T>(
   limit: {
     readonly ms: number
     readonly late: () => Fault
-    readonly signal?: AbortSignal | undefined
+    readonly closing?: Closing | undefined
   },
 ): Promise<T> {
-  const { ms, late, signal } = limit
+  const { ms, late, closing } = limit
   return new Promise((resolve, reject) => {
-    const onAbort = (): void =>
+    const onClose = (): void =>
       reject(new Fault('cancelled', 'the request was cancelled', { outcome: 'unknown' }))
     const timer = clock.after(ms, () => reject(late()))
     const end = (): void => {
       timer.cancel()
-      signal?.removeEventListener('abort', onAbort)
+      closing?.unlisten(onClose)
     }
-    signal?.addEventListener('abort', onAbort)
+    closing?.listen(onClose)
     work.then(
       (value) => {
         end()

@@ -27,13 +27,13 @@ import {
 } from '../base/index.ts'
 import type { Host, Port, ThreadProgram } from '../host/index.ts'
 import { encodeHashes } from './core/key-filter.ts'
-import { keyBytes } from './core/key-text.ts'
 import type { HeldValue, RowLayer } from './core/row-layer.ts'
 import type { SortedCursor } from './core/sorted-map.ts'
 import {
   attempt,
   connect,
   readFlushNumber,
+  rowsPerPut,
   TableReader,
   TableWriter,
   writeFlushNumber,
@@ -41,8 +41,10 @@ import {
 import type { KeySlice } from './table-filter.ts'
 
 const cacheBytes = 8 * 1024 * 1024
-const sliceBytes = 64 * 1024
-const sliceRowsMax = 256
+const sliceBytes = 256 * 1024
+const sliceRowsMax = 1024
+/** Of the lengths beside a row's bytes, at most. */
+const rowHeadBytes = 16
 /** Of a slice of keys: a flush that waits for it waits some tens of milliseconds. */
 const keysPerSlice = 8192
 
@@ -55,6 +57,7 @@ export class WriterLane {
   readonly #host: Host
   readonly #port: Port
   readonly #stop: () => Promise<void>
+  readonly #encoder = new SliceEncoder()
   #settle: { resolve: (answer: Uint8Array) => void; reject: (fault: Fault) => void } | undefined
 
   private constructor(host: Host, port: Port, stop: () => Promise<void>) {
@@ -87,7 +90,7 @@ export class WriterLane {
     for (const [, rows] of layer.tables()) {
       const cursor = rows.cursor({ start: '' })
       while (cursor.key !== undefined) {
-        this.#port.send(encodeSlice(table, cursor), { transfer: true })
+        this.#port.send(this.#encoder.encode(table, cursor))
         await new Promise<void>((resolve) => this.#host.clock.soon(resolve))
       }
       table++
@@ -135,20 +138,51 @@ export class WriterLane {
   }
 }
 
-/** Rows from the cursor on, as many as fit. */
-function encodeSlice(table: number, cursor: SortedCursor<HeldValue>): Uint8Array {
-  const writer = new Writer()
-  writer.varint(kinds.rows)
-  writer.varint(table)
-  for (let rows = 0; rows < sliceRowsMax && writer.length < sliceBytes; rows++) {
-    if (cursor.key === undefined) break
-    writer.bytes(keyBytes(cursor.key))
-    const { value } = cursor
-    writer.varint(value === null ? 0 : 1)
-    if (value !== null) writer.bytes(value)
-    cursor.advance()
+/** Makes slices in memory that is kept: they are copied where they leave. */
+class SliceEncoder {
+  #bytes = new Uint8Array(sliceBytes)
+  #at = 0
+
+  /** Rows from the cursor on, as many as fit, at least one. A view that is valid until the next call. */
+  encode(table: number, cursor: SortedCursor<HeldValue>): Uint8Array {
+    this.#at = 0
+    this.#varint(kinds.rows)
+    this.#varint(table)
+    for (let rows = 0; rows < sliceRowsMax && cursor.key !== undefined; rows++) {
+      const { key, value } = cursor
+      const need = this.#at + rowHeadBytes + key.length + (value?.length ?? 0)
+      if (need > this.#bytes.length) {
+        if (rows > 0) break
+        const grown = new Uint8Array(need)
+        grown.set(this.#bytes.subarray(0, this.#at))
+        this.#bytes = grown
+      }
+      this.#row(key, value)
+      cursor.advance()
+    }
+    const encoded = this.#bytes.subarray(0, this.#at)
+    if (this.#bytes.length > sliceBytes) this.#bytes = new Uint8Array(sliceBytes)
+    return encoded
   }
-  return writer.finish()
+
+  #row(key: string, value: HeldValue): void {
+    this.#varint(key.length)
+    const bytes = this.#bytes
+    let at = this.#at
+    for (let i = 0; i < key.length; i++) bytes[at++] = key.charCodeAt(i)
+    this.#at = at
+    this.#varint(value === null ? 0 : 1)
+    if (value === null) return
+    this.#varint(value.length)
+    bytes.set(value, this.#at)
+    this.#at += value.length
+  }
+
+  #varint(value: number): void {
+    let rest = value
+    for (; rest > 0x7f; rest = Math.floor(rest / 128)) this.#bytes[this.#at++] = (rest % 128) | 0x80
+    this.#bytes[this.#at++] = rest
+  }
 }
 
 const writerProgram: ThreadProgram = {
@@ -243,10 +277,20 @@ class WriterLoop {
   #write(slice: Reader): void {
     const table = this.#tables[slice.varint()]
     assert(table !== undefined, 'the tables of a flush are those of the store')
+    const pairs: Uint8Array[] = []
     while (!slice.isAtEnd) {
       const key = slice.bytes()
-      if (slice.varint() === 0) table.delete.run(key)
-      else table.put.run(key, slice.bytes())
+      if (slice.varint() === 0) {
+        table.delete.run(key)
+        continue
+      }
+      pairs.push(key, slice.bytes())
+      if (pairs.length < 2 * rowsPerPut) continue
+      table.putMany.run(...pairs)
+      pairs.length = 0
+    }
+    for (let i = 0; i < pairs.length; i += 2) {
+      table.put.run(pairs[i] as Uint8Array, pairs[i + 1] as Uint8Array)
     }
   }
 

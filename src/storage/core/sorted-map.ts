@@ -33,6 +33,7 @@ export class SortedMap<V> {
   }
 
   get(key: string): V | undefined {
+    if (this.#isBeyond(key)) return undefined
     const leaf = this.#leaves[this.#leafOf(key)]
     if (leaf === undefined) return undefined
     const at = lowerBound(leaf.keys, key)
@@ -46,6 +47,7 @@ export class SortedMap<V> {
       this.#size = 1
       return undefined
     }
+    if (this.#isBeyond(key)) return this.#append(key, value)
     const index = this.#leafOf(key)
     const leaf = this.#ownLeaf(index)
     const at = lowerBound(leaf.keys, key)
@@ -57,7 +59,7 @@ export class SortedMap<V> {
     leaf.keys.splice(at, 0, key)
     leaf.values.splice(at, 0, value)
     this.#size++
-    if (leaf.keys.length > leafCountMax) this.#split(index, at === leaf.keys.length - 1)
+    if (leaf.keys.length > leafCountMax) this.#split(index, false)
     return undefined
   }
 
@@ -163,6 +165,21 @@ export class SortedMap<V> {
       else high = middle
     }
     return low === 0 ? 0 : low - 1
+  }
+
+  /** Many keys come in order: for those nothing is searched. */
+  #isBeyond(key: string): boolean {
+    const keys = this.#leaves[this.#leaves.length - 1]?.keys
+    return keys !== undefined && (keys[keys.length - 1] as string) < key
+  }
+
+  #append(key: string, value: V): undefined {
+    const index = this.#leaves.length - 1
+    const leaf = this.#ownLeaf(index)
+    leaf.keys.push(key)
+    leaf.values.push(value)
+    this.#size++
+    if (leaf.keys.length > leafCountMax) this.#split(index, true)
   }
 
   #top(): Leaf<V>[] {
