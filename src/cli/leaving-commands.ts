@@ -61,7 +61,8 @@ Examples:
     usage: 'replace <node>',
     text: 'Give the place of a node whose disk is lost to a new one, which is rebuilt by the others.',
     after: `
-For a cluster that \`atoll up\` keeps: the new node is started by the next \`atoll up\`.
+Of a cluster that \`atoll up\` keeps, the new node is started by the next \`atoll up\`. Elsewhere this prints a
+token with which a machine joins in that place.
 
 Examples:
   atoll admin replace 2`,

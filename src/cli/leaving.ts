@@ -9,6 +9,7 @@ import { findNodes } from './known-nodes.ts'
 import { acquireLock, readHolder } from './lock.ts'
 import { launcherPaths, nodePaths } from './paths.ts'
 import { replaceLostSlot } from './replace.ts'
+import { plainNode } from './short-names.ts'
 import { duration, size } from './status-text.ts'
 import { answer, tell } from './terminal.ts'
 
@@ -164,14 +165,23 @@ async function dropLocally(dataDir: string, id: number): Promise<string | undefi
   return await locked(dataDir, (formation) => dropSlot(dataDir, formation, slot))
 }
 
+const anyToken = {
+  uses: undefined,
+  lifetimeSeconds: undefined,
+  name: undefined,
+  addressPrefix: undefined,
+  approval: undefined,
+}
+
 async function replace(node: string, options: LeavingOptions): Promise<number> {
   const { dataDir } = options
   const id = await findId(node, options)
   const found = findSlot(dataDir, id)
   if (found === undefined) {
-    throw new Fault('not-found', `node ${id} has no directory in ${dataDir}`, {
-      next: 'run this where `atoll up` keeps it',
-    })
+    tell(`atoll: the machine that joins with this token takes the place of node ${id}`)
+    const { createToken } = await import('./admin-tokens.ts')
+    const flags = { ...anyToken, replaces: id }
+    return await createToken({ dataDir, isJson: options.isJson, flags })
   }
   requireStopped(dataDir, found.slot)
   const changed = await locked(dataDir, async (formation) => {
@@ -244,7 +254,7 @@ type StatusNodes = { readonly nodes: readonly { readonly id: number; readonly na
 async function findId(node: string, options: LeavingOptions): Promise<number> {
   if (/^[1-9][0-9]{0,8}$/.test(node)) return Number(node)
   const { nodes } = await ask<StatusNodes>(options, { path: '/v1/status' })
-  const found = nodes.find(({ name }) => name === node)
+  const found = nodes.find(({ name }) => name === plainNode(node))
   if (found !== undefined) return found.id
   throw new Fault('not-found', `no member is called ${node}`, {
     next: '`atoll status` lists the members',

@@ -41,6 +41,8 @@ export type Cluster = {
   kill(position: number): Promise<void>
   /** Starts what is not running again, as a person would, and waits until it is ready. */
   startMissing(): Promise<void>
+  /** Takes new nodes into the cluster; positions follow those there are. */
+  addNodes(count: number): Promise<void>
   status(position?: number): Promise<Status>
   /** Polls until the condition holds; the last status goes into the error. */
   until(what: string, holds: (status: Status) => boolean, withinMs?: number): Promise<Status>
@@ -90,6 +92,9 @@ export async function startCluster(options: {
     },
     async startMissing() {
       line = await up(dataDir, args, launchers)
+    },
+    async addNodes(count) {
+      line = await up(dataDir, ['--add-nodes', String(count)], launchers)
     },
     async until(what, holds, withinMs = 60_000) {
       const endMs = Date.now() + withinMs
