@@ -94,7 +94,8 @@ export async function startCluster(options: {
       line = await up(dataDir, args, launchers)
     },
     async addNodes(count) {
-      line = await up(dataDir, ['--add-nodes', String(count)], launchers)
+      const withinMs = startedMsMax * (count + 1)
+      line = await up(dataDir, ['--add-nodes', String(count)], launchers, withinMs)
     },
     async until(what, holds, withinMs = 60_000) {
       const endMs = Date.now() + withinMs
@@ -125,6 +126,7 @@ async function up(
   dataDir: string,
   args: readonly string[],
   launchers: ChildProcess[],
+  withinMs = startedMsMax,
 ): Promise<ClusterLine> {
   const command = [join(root, 'scripts/atoll.mjs'), 'up', '--json', '--data-dir', dataDir, ...args]
   const launcher = spawn(process.execPath, command, {
@@ -139,7 +141,7 @@ async function up(
   })
   const lines = createInterface({ input: launcher.stdout })
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => fail(`no line within ${startedMsMax} ms`), startedMsMax)
+    const timer = setTimeout(() => fail(`no line within ${withinMs} ms`), withinMs)
     const fail = (why: string) => {
       clearTimeout(timer)
       launcher.kill('SIGTERM')
