@@ -32,12 +32,12 @@ test('a node more, and the same file again without it', () => {
   assert.equal(renderTopology(shrinkTopology(four, fourth.id)), renderTopology(three))
 })
 
-test('without the first node the next one is the first leader', () => {
+test('without the first node nobody is marked as the first leader', () => {
   const left = shrinkTopology(extendTopology(three, fourth), nodeId(1))
   assert.deepEqual(
     left.db.map(({ id, leader }) => [id, leader]),
     [
-      [2, true],
+      [2, false],
       [3, false],
       [7, false],
     ],

@@ -255,13 +255,11 @@ export function extendTopology(
   return { ...topology, db: [...topology.db, db], nodes: [...topology.nodes, node] }
 }
 
-/** Without a node that is removed; the first that is left leads if that one did. */
+/** Without a node that is removed; without node 1 nobody is marked as the first leader. */
 export function shrinkTopology(topology: Topology, removed: NodeId): Topology {
-  const db = topology.db.filter(({ id }) => id !== removed)
-  const hasLeader = db.some(({ leader }) => leader)
   return {
     ...topology,
-    db: db.map((listed, at) => (!hasLeader && at === 0 ? { ...listed, leader: true } : listed)),
+    db: topology.db.filter(({ id }) => id !== removed),
     nodes: topology.nodes.filter(({ id }) => id !== removed),
   }
 }
