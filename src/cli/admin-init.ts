@@ -21,6 +21,7 @@ import { acquireLock } from './lock.ts'
 import { writeNodeDir } from './node-dir.ts'
 import { defaultCode } from './options.ts'
 import { askMembers, findOwnNode, type MembersAnswer, type OwnNode, tryAsk } from './own-node.ts'
+import { becomeOwner } from './owner.ts'
 import { archiveDir, finishPlacing, placeNode } from './placing.ts'
 import { requireFreePorts } from './ports.ts'
 import { shortCluster, shortNode } from './short-names.ts'
@@ -44,6 +45,7 @@ export type InitOptions = {
 
 /** Settles with the exit status. */
 export async function init(options: InitOptions): Promise<number> {
+  becomeOwner(options.dataDir)
   const plan = planInit(options)
   const stopping = stopSignal()
   const own = await takeDir(options, plan)

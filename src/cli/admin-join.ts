@@ -29,6 +29,7 @@ import { joinStatusOf } from './join-status.ts'
 import { openDisplay } from './live-display.ts'
 import { acquireLock } from './lock.ts'
 import { askMembers, findOwnNode, type OwnNode, tryAsk } from './own-node.ts'
+import { becomeOwner } from './owner.ts'
 import { nodePaths } from './paths.ts'
 import { archiveDir, finishPlacing, placeNode } from './placing.ts'
 import { faultOfAnswer, openPinned } from './pinned-server.ts'
@@ -56,6 +57,7 @@ export type JoinOptions = {
 
 /** Settles with the exit status: join-status.ts. */
 export async function join(options: JoinOptions): Promise<number> {
+  becomeOwner(options.dataDir)
   const stopping = stopSignal()
   try {
     const own = await enrol(options, stopping)

@@ -117,7 +117,7 @@ program
   )
   .option('--port-offset <n>', 'move all ports by n when the directory becomes a node')
   .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
-  .option('--log <format>', "'text' or 'json', to standard error", 'text')
+  .option('--log <format>', "to standard error: 'text', 'json' or 'journal' (systemd's)", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
   .addHelpText(
     'after',

@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs'
 import { acquireLock, type Lock } from './lock.ts'
 import { type NodeCommandOptions, runNode } from './node-command.ts'
+import { becomeOwner } from './owner.ts'
 import { nodePaths } from './paths.ts'
 import { finishPlacing } from './placing.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -19,6 +20,7 @@ export type StartOptions = NodeCommandOptions & {
 /** Settles with the exit status once the node has stopped. */
 export async function start(options: StartOptions): Promise<number> {
   const { dataDir } = options
+  becomeOwner(dataDir)
   const stopping = stopSignal()
   let lock: Lock | undefined
   try {

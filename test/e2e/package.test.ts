@@ -15,12 +15,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { type ClusterLine, root, run } from './cluster.ts'
+import { root, run } from './cluster.ts'
 
 const portOffset = 8_300
+const dataDir = '/var/lib/atoll'
 const work = mkdtempSync(join(tmpdir(), 'atoll-package-'))
 const system = join(work, 'root')
 after(() => rmSync(work, { recursive: true, force: true }))
@@ -50,55 +50,49 @@ test('the Debian package installs on a bare Debian, stores a file, and leaves da
   assert.equal(installed.status, 0, installed.stderr)
   assert.equal(inside(['stat', '-c', '%U %a', '/var/lib/atoll']).stdout, 'atoll 700\n')
 
-  const line = await storeOneFile()
-  assert.equal(line.nodes.length, 1)
+  await storeOneFile()
 
   assert.equal(inside(['dpkg', '--purge', 'atoll']).status, 0)
   assert.ok(!existsSync(join(system, 'usr/lib/atoll')), readdirSync(join(system, 'usr/lib')).join())
-  assert.ok(existsSync(join(system, 'var/lib/atoll/cluster/node-1')), 'the data is left')
+  assert.ok(existsSync(join(system, dataDir, 'distributed')), 'the data is left')
 })
 
-/** A cluster of one, as the package's user; its /proc ends with it. */
-async function storeOneFile(): Promise<ClusterLine> {
-  const up = ['atoll', 'up', '--nodes', '1', '--json', '--port-offset', String(portOffset)]
-  const command = [
-    'setpriv',
-    '--reuid=atoll',
-    '--regid=atoll',
-    '--clear-groups',
-    ...up,
-    '--data-dir',
-    '/var/lib/atoll/cluster',
-  ]
-  const script = `mount -t proc proc "${system}/proc" && exec chroot "${system}" ${command.join(' ')}`
-  const child = spawn('unshare', ['--mount', 'sh', '-c', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+/** A cluster of one as an administrator makes it, run by the package's user; its /proc ends with it. */
+async function storeOneFile(): Promise<void> {
+  const init = ['atoll', 'admin', 'init', '--region', 'eu', '--az', 'a', '--node', 'one']
+  const where = ['--bind', '127.0.2.1', '--data-dir', dataDir]
+  const made = inNamespace([...init, ...where, '--json', '--port-offset', String(portOffset)])
+  const ended = new Promise<string>((resolve) => made.on('close', resolve))
+  let said = ''
+  made.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
   })
-  const ended = new Promise<void>((resolve) => child.on('exit', () => resolve()))
+  await ended
   try {
-    const lines = createInterface({ input: child.stdout })
-    const first = await new Promise<string>((resolve, reject) => {
-      lines.once('line', resolve)
-      child.once('exit', (status) => reject(new Error(`atoll up ended with status ${status}`)))
-    })
-    const line = JSON.parse(first) as ClusterLine
-    const { accessKeyId, secretAccessKey, region, nodes } = line
+    const line = JSON.parse(said.trim().split('\n').at(-1) ?? '')
     const client = new S3Client({
-      endpoint: nodes[0]?.s3 ?? '',
-      region,
+      endpoint: line.s3,
+      region: 'eu',
       forcePathStyle: true,
-      credentials: { accessKeyId, secretAccessKey },
+      credentials: { accessKeyId: line.accessKeyId, secretAccessKey: line.secretAccessKey },
     })
     const name = { Bucket: 'predastore', Key: 'a file' }
     await client.send(new PutObjectCommand({ ...name, Body: 'from a package' }))
     const { Body } = await client.send(new GetObjectCommand(name))
     assert.equal(await Body?.transformToString(), 'from a package')
     client.destroy()
-    return line
+    const owner = inside(['stat', '-c', '%U', `${dataDir}/identity/node-key.pem`])
+    assert.equal(owner.stdout, 'atoll\n')
   } finally {
-    child.kill('SIGTERM')
-    await ended
+    await new Promise((resolve) =>
+      inNamespace(['atoll', 'stop', '--data-dir', dataDir]).on('close', resolve),
+    )
   }
+}
+
+function inNamespace(command: readonly string[]) {
+  const script = `mount -t proc proc "${system}/proc" && exec chroot "${system}" ${command.join(' ')}`
+  return spawn('unshare', ['--mount', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 function inside(command: readonly string[]) {
