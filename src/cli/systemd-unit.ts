@@ -15,6 +15,7 @@ export type UnitPlan = {
 export const unitName = 'atoll.service'
 export const unitUser = 'atoll'
 export const unitDataDir = '/var/lib/atoll'
+export const unitCacheDir = '/var/cache/atoll'
 
 /** Fault 'invalid' for a path or name that a unit cannot carry. */
 export function renderUnit({ command, dataDir, user }: UnitPlan): string {
@@ -36,7 +37,7 @@ Type=exec
 User=${user}
 Group=${user}
 ExecStart=${start.join(' ')}
-Environment=NODE_COMPILE_CACHE=/var/cache/atoll
+Environment=NODE_COMPILE_CACHE=${unitCacheDir}
 ${isDefaultDir ? 'StateDirectory=atoll\nStateDirectoryMode=0700' : `ReadWritePaths=${quoteWord(dataDir)}`}
 CacheDirectory=atoll
 Restart=on-failure

@@ -22,7 +22,13 @@ import {
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
-import { renderUnit, unitDataDir, unitName, unitUser } from '../../src/cli/systemd-unit.ts'
+import {
+  renderUnit,
+  unitCacheDir,
+  unitDataDir,
+  unitName,
+  unitUser,
+} from '../../src/cli/systemd-unit.ts'
 import { type TarEntry, tarOf } from '../../src/cli/tar.ts'
 import { root } from '../steps.ts'
 import { isHelpGiven } from '../usage.ts'
@@ -149,9 +155,17 @@ function directoriesOf(files: readonly TarEntry[], modifiedSeconds: number): rea
     .map((path) => ({ kind: 'directory', path, mode: 0o755, modifiedSeconds }))
 }
 
+/** Compiled sources are cached where the service's user may write; root never loads what that user wrote. */
 function launcher(): string {
   const node = `/${home}/node_modules/node-${process.platform}-${process.arch}/bin/node`
-  return `#!/bin/sh\nexec ${node} /${home}/scripts/atoll.mjs "$@"\n`
+  return `#!/bin/sh
+if [ "$(id -u)" = 0 ]; then
+  export NODE_DISABLE_COMPILE_CACHE=1
+else
+  export NODE_COMPILE_CACHE="\${NODE_COMPILE_CACHE:-${unitCacheDir}}"
+fi
+exec ${node} /${home}/scripts/atoll.mjs "$@"
+`
 }
 
 function unit(): string {

@@ -1,6 +1,6 @@
 // What the Debian package does on the machine around its files: deb-postinst(5), deb-prerm(5), deb-postrm(5).
 
-import { unitDataDir, unitName, unitUser } from '../../src/cli/systemd-unit.ts'
+import { unitCacheDir, unitDataDir, unitName, unitUser } from '../../src/cli/systemd-unit.ts'
 
 export const afterInstall = `#!/bin/sh
 set -e
@@ -11,6 +11,8 @@ if [ "$1" = configure ]; then
   mkdir -p ${unitDataDir}
   chown ${unitUser}:${unitUser} ${unitDataDir}
   chmod 0700 ${unitDataDir}
+  mkdir -p ${unitCacheDir}
+  chown ${unitUser}:${unitUser} ${unitCacheDir}
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     systemctl try-restart ${unitName}
@@ -28,6 +30,9 @@ export const afterRemove = `#!/bin/sh
 set -e
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload || true
+fi
+if [ "$1" = purge ]; then
+  rm -rf ${unitCacheDir}
 fi
 if [ "$1" = purge ] && [ -d ${unitDataDir} ]; then
   echo "atoll: the data in ${unitDataDir} was left where it is"
