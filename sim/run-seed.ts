@@ -114,6 +114,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map<
       return { run: runLifeWorkload, promises: lifePromises }
     },
   ],
+  [
+    'health',
+    async () => {
+      const { healthPromises, runHealthWorkload } = await import('./workloads/health.ts')
+      return { run: runHealthWorkload, promises: healthPromises }
+    },
+  ],
 ])
 
 export type SeedResult = {

@@ -23,6 +23,14 @@ test('consensus under faults: fixed seeds pass, twice alike', async () => {
   }
 })
 
+test('health of members under jitter, deaths and faults: a fixed seed passes', async () => {
+  const workload = await load('health')
+  const options = { seed: 1, nodes: 3, durationMs: 2_000, workload, loop: realLoop }
+  const { problem, counts } = await runSeed(options)
+  assert.equal(problem, undefined, 'npm run sim -- --workload health --seed 1 --seconds 2')
+  assert.ok((counts.get('returns noticed') ?? 0) > 0)
+})
+
 test('the core by itself: fixed seeds pass, twice alike', async () => {
   const workload = await load('core')
   for (let seed = 1; seed <= 20; seed++) {

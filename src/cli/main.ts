@@ -11,6 +11,7 @@ import { addAccessCommands } from './access-commands.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
 import { addUnitCommands } from './systemd-commands.ts'
 import { addSupportCommands } from './support-command.ts'
+import { addRegistryCommands } from './registry-commands.ts'
 import { reportFailure } from './terminal.ts'
 
 const defaultDataDir = '.atoll'
@@ -277,6 +278,7 @@ addNamespaceCommands(raft, { defaultDataDir, finish, readId })
 addUnitCommands(program, finish)
 addSupportCommands(program, { defaultDataDir, finish })
 addLeavingCommands(program, { defaultDataDir, finish })
+addRegistryCommands(program, { defaultDataDir, finish, readId })
 
 addAccessCommands(program, { defaultDataDir, finish, readId })
 

@@ -46,6 +46,7 @@ export { renderDnsmasq, renderHosts } from './core/dns-hints.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
 export { checkLabels, checkRule, ruleOf, unmetLabels } from './core/placement-rule.ts'
+export { explainPlacement, type PlacementReason } from './core/placement-reasons.ts'
 export { checkUserNamespace } from './core/namespace-names.ts'
 export {
   joinerProof,
@@ -127,7 +128,15 @@ export {
 export { createChooseHolders } from './placement-memo.ts'
 export { type Cluster, type ClusterOptions, openCluster } from './open-cluster.ts'
 export {
+  type BeatFacts,
+  type BeatRow,
+  type HeartbeatDependencies,
+  type HeartbeatOptions,
+  Heartbeats,
+} from './heartbeats.ts'
+export {
   changeMember,
+  changePlacementRule,
   type Descriptor,
   describeMember,
   type EventText,
@@ -136,5 +145,4 @@ export {
   listEvents,
   planEvent,
   readPlacementRule,
-  writePlacementRule,
 } from './registry.ts'

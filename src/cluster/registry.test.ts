@@ -12,12 +12,12 @@ import {
 import type { Member, PlacementRule } from './cluster.ts'
 import {
   changeMember,
+  changePlacementRule,
   describeMember,
   eventsMax,
   labelMember,
   listEvents,
   readPlacementRule,
-  writePlacementRule,
 } from './registry.ts'
 import { planGenesis } from './core/genesis.ts'
 import { planTopology } from './core/topology.ts'
@@ -114,10 +114,10 @@ test('the rule of placement is kept as it was set, and its change is told', asyn
     weights: 'equal',
     repairAfterMs: 5_000,
   }
-  await writePlacementRule(system, rule, 3)
+  await changePlacementRule(system, () => rule, 3)
   assert.deepEqual(await readPlacementRule(system), rule)
   const [event] = await listEvents(system, { limit: 1, isSerializable: false })
   assert.deepEqual([event?.kind, event?.atMs], ['rule-changed', 3])
-  const bad = writePlacementRule(system, { ...rule, dataShards: 40 }, 4)
+  const bad = changePlacementRule(system, () => ({ ...rule, dataShards: 40 }), 4)
   await assert.rejects(bad, (error) => isFault(error, 'invalid'))
 })

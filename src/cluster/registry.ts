@@ -5,7 +5,7 @@
 // exactly what happened. The list is a ring of the newest eventsMax keys, to be watched like any keys.
 
 import { Fault, type NodeId, prefixEnd, revision } from '../base/index.ts'
-import type { Compare, Keyspace, KeyValue, Operation } from '../keyspace/index.ts'
+import type { Compare, Keyspace, KeyValue, Operation, RequestOptions } from '../keyspace/index.ts'
 import type { ClusterEvent, Member, PlacementRule } from './cluster.ts'
 import { checkLabels, checkRule } from './core/placement-rule.ts'
 import {
@@ -44,24 +44,23 @@ export async function changeMember(
   system: Keyspace,
   id: NodeId,
   decide: (member: Member) => Change | undefined,
+  options: RequestOptions = {},
 ): Promise<Member | undefined> {
   const key = memberKey(id)
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const found = await findOne(system, key)
+    const found = (await system.range({ key }, options)).kvs[0]
     if (found === undefined) return undefined
     const member = memberCodec.decode(found.value)
     if (member.state === 'removed') return undefined
     const change = decide(member)
     if (change === undefined) return member
     const noted = await planEvent(system, change.event)
-    const { succeeded } = await system.txn({
+    const request = {
       compares: [unchanged(key, found), ...noted.compares],
-      success: [
-        { kind: 'put', key, value: memberCodec.encode(change.member) },
-        ...noted.operations,
-      ],
+      success: [put(key, memberCodec.encode(change.member)), ...noted.operations],
       failure: [],
-    })
+    }
+    const { succeeded } = await system.txn(request, options)
     if (succeeded) return change.member
   }
   throw new Fault('conflict', `too many changes at once of member ${id}`)
@@ -110,28 +109,29 @@ export async function readPlacementRule(system: Keyspace): Promise<PlacementRule
   return found === undefined ? undefined : placementRuleCodec.decode(found.value)
 }
 
-/** For chunks written from then on; repairs of older ones keep their own k and m. Fault 'invalid'. */
-export async function writePlacementRule(
+/**
+ * For chunks written from then on; those written before keep their own k and m. `decide` gets the rule that was set,
+ * and is asked again when somebody else was faster. Fault 'invalid'.
+ */
+export async function changePlacementRule(
   system: Keyspace,
-  rule: PlacementRule,
+  decide: (rule: PlacementRule | undefined) => PlacementRule,
   atMs: number,
-): Promise<void> {
-  checkRule(rule)
-  const { dataShards, parityShards } = rule
-  const text = `placement: ${dataShards}+${parityShards}, weights ${rule.weights}`
+): Promise<PlacementRule> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const found = await findOne(system, placementRuleKey)
+    const rule = decide(found === undefined ? undefined : placementRuleCodec.decode(found.value))
+    checkRule(rule)
+    const text = `placement: ${rule.dataShards}+${rule.parityShards}, weights ${rule.weights}`
     const noted = await planEvent(system, { atMs, kind: 'rule-changed', node: 0, text })
     const { succeeded } = await system.txn({
-      compares: noted.compares,
-      success: [
-        { kind: 'put', key: placementRuleKey, value: placementRuleCodec.encode(rule) },
-        ...noted.operations,
-      ],
+      compares: [unchanged(placementRuleKey, found), ...noted.compares],
+      success: [put(placementRuleKey, placementRuleCodec.encode(rule)), ...noted.operations],
       failure: [],
     })
-    if (succeeded) return
+    if (succeeded) return rule
   }
-  throw new Fault('conflict', 'too many events at once')
+  throw new Fault('conflict', 'too many changes of the rule at once')
 }
 
 /** Newest first, `limit` at most, those before `before` only. `isSerializable`: as this node's replica has them. */
@@ -163,11 +163,15 @@ export async function planEvent(system: Keyspace, event: EventText | undefined):
   const found = await findOne(system, eventCounterKey)
   const number = (found === undefined ? 0 : counterCodec.decode(found.value).value) + 1
   const operations: Operation[] = [
-    { kind: 'put', key: eventCounterKey, value: counterCodec.encode({ value: number }) },
-    { kind: 'put', key: eventKey(number), value: eventCodec.encode({ ...event, number }) },
+    put(eventCounterKey, counterCodec.encode({ value: number })),
+    put(eventKey(number), eventCodec.encode({ ...event, number })),
   ]
   if (number > eventsMax) operations.push({ kind: 'delete', key: eventKey(number - eventsMax) })
   return { compares: [unchanged(eventCounterKey, found)], operations }
+}
+
+function put(key: Uint8Array, value: Uint8Array): Operation {
+  return { kind: 'put', key, value }
 }
 
 async function findOne(system: Keyspace, key: Uint8Array): Promise<KeyValue | undefined> {

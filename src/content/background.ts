@@ -3,10 +3,16 @@
 // comes again with its next turn. Queues are bounded: damage beyond them is found again by scrub and audit.
 
 import { Fault, type NodeId, toHex } from '../base/index.ts'
+import type { ClusterView } from '../cluster/index.ts'
 import type { Timer } from '../host/index.ts'
 import { bulkMethod } from '../rpc/index.ts'
 import { type AuditReport, Auditor } from './auditor.ts'
-import type { ContentOptions, ContentStatus } from './content.ts'
+import type {
+  ContentOptions,
+  ContentStatus,
+  ReplicationPlan,
+  ReplicationPlanRequest,
+} from './content.ts'
 import { callDeadlineMs, type Context } from './context.ts'
 import { namespaceTag, parseShardKey, type ShardName, shardKey } from './core/records.ts'
 import { shardKeysCodec } from './core/shard-requests.ts'
@@ -15,6 +21,7 @@ import { caught } from './faults.ts'
 import { Emptying } from './emptying.ts'
 import { Mover } from './mover.ts'
 import { Repairer } from './repairer.ts'
+import { planReplication } from './replication-plan.ts'
 import { scrubShards } from './scrubber.ts'
 import type { StoredShards } from './stored-shards.ts'
 import { Sweeper } from './sweeper.ts'
@@ -57,6 +64,7 @@ export class Background {
   readonly #reported = new Set<string>()
   #unsubscribe: () => void = () => undefined
   #isClosed = false
+  #memberPicture: ReadonlyMap<NodeId, string> = new Map()
   /** An audit will begin within soonMs. */
   #isAuditSoon = false
   /** Changes of members seen, and how many of them the last audit began after. */
@@ -88,7 +96,8 @@ export class Background {
 
   start(): void {
     if (this.#options.runsBackground === false) return
-    this.#unsubscribe = this.#context.view.onChange(() => this.auditSoon())
+    this.#memberPicture = pictureOf(this.#context.view)
+    this.#unsubscribe = this.#context.view.onChange(() => this.#maybeAuditSoon())
     this.auditSoon()
     this.#later('scrub', scrubPauseMs, () => this.#scrubSlowly())
     this.#later('freed', freedEveryMs, () => this.#deleteFreed())
@@ -101,6 +110,21 @@ export class Background {
     if (this.#isAuditSoon) return
     this.#isAuditSoon = true
     this.#later('audit', soonMs, () => this.runRepair())
+  }
+
+  /** Not for labels, capacities and suspicion: they move no shard. Who went offline is named, for people. */
+  #maybeAuditSoon(): void {
+    const picture = pictureOf(this.#context.view)
+    const before = this.#memberPicture
+    this.#memberPicture = picture
+    const changed = [...picture].filter(([id, standing]) => before.get(id) !== standing)
+    if (changed.length === 0 && picture.size === before.size) return
+    const offline = changed.filter(([, standing]) => standing.startsWith('offline'))
+    if (offline.length > 0) {
+      const nodes = offline.map(([id]) => id).join()
+      this.#context.host.journal.event('notice', 'content.audit_begins', { offline: nodes })
+    }
+    this.auditSoon()
   }
 
   status(): ContentStatus {
@@ -181,6 +205,11 @@ export class Background {
 
   runEmptying(): Promise<boolean> {
     return this.#alone('sweep', () => this.#emptying.look(this.#options.namespaces))
+  }
+
+  planReplication(request: ReplicationPlanRequest): Promise<ReplicationPlan> {
+    const { namespaces } = this.#options
+    return planReplication(this.#context, this.#repairer, { ...request, namespaces })
   }
 
   runScrub(): Promise<{ readonly verified: number; readonly damaged: number }> {
@@ -320,4 +349,14 @@ export class Background {
     })
     this.#timers.set(name, timer)
   }
+}
+
+/** Of each member what decides whether its shards lack a holder. */
+function pictureOf(view: ClusterView): ReadonlyMap<NodeId, string> {
+  return new Map(
+    view.members().map(({ id, state, replaces }) => {
+      const isThere = state === 'online' || state === 'suspect'
+      return [id, `${isThere ? 'there' : state} ${replaces ?? 0}`]
+    }),
+  )
 }

@@ -87,6 +87,44 @@ describe('a member that leaves', () => {
   })
 })
 
+describe('labels', () => {
+  it('are spread by writes and kept by repairs, which the plan foretells', async () => {
+    const cluster = new FakeCluster({ nodes: 6, rs: [2, 1] })
+    const rackOf = (id: number): string => `r${id % 3}`
+    for (let id = 1; id <= 6; id++) cluster.setLabels(id, { rack: rackOf(id) })
+    const shards = { dataShards: 2, parityShards: 1 }
+    const rest = { weights: 'equal', repairAfterMs: 60_000 } as const
+    cluster.settings = {
+      ...cluster.settings,
+      placement: { ...shards, ...rest, minDistinct: { rack: 3 } },
+    }
+    const bytes = seededRandom(19).bytes(300_000)
+    const manifest = await cluster.store(1, bytes)
+    const racks = async (): Promise<number[]> =>
+      (await holdersOf(cluster)).map((holders) => new Set(holders.map(rackOf)).size)
+    const all = manifest.chunks.map(() => 3)
+    ok(all.length >= 9)
+    deepEqual(await racks(), all)
+    cluster.stop(2)
+    cluster.setState(2, 'offline')
+    await cluster.repair()
+    const { content } = cluster.node(1)
+    equal((await cluster.run(content.planReplication({ limit: 100 }))).items.length, 0)
+    cluster.clock.nowMs += 60_000
+    const lost = (await holdersOf(cluster)).filter((holders) => holders.includes(nodeId(2))).length
+    const first = await cluster.run(content.planReplication({ limit: 1 }))
+    const others = await cluster.run(content.planReplication({ limit: 100, after: first.next }))
+    equal(others.next, undefined)
+    const items = [...first.items, ...others.items]
+    equal(items.length, lost)
+    // Node 5 is the only other one in the rack.
+    for (const { missing, extra } of items) deepEqual([missing, extra], [[5], [2]])
+    equal(await cluster.repair(), 0)
+    deepEqual(await racks(), all)
+    deepEqual(await cluster.load(3, manifest), bytes)
+  })
+})
+
 describe('the sweep', () => {
   const sweepAll = async (cluster: FakeCluster): Promise<number> => {
     let deleted = 0

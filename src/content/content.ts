@@ -93,6 +93,43 @@ export type Content = {
   close(): Promise<void>
 }
 
+/** What the room tells people, besides. */
+export type ContentReports = {
+  /** What repair would do now, as this node sees it; nothing is changed. */
+  planReplication(request: ReplicationPlanRequest): Promise<ReplicationPlan>
+  /** Who holds each shard of a chunk, 0 where nobody does; undefined when there is no such chunk. */
+  holdersOf(chunk: Uint8Array, keyspace: Keyspace): Promise<readonly NodeId[] | undefined>
+}
+
+export type ReplicationPlanRequest = {
+  /** `next` of the plan before; absent: from the beginning. */
+  readonly after?: string | undefined
+  /** Items at most. */
+  readonly limit: number
+}
+
+/** One chunk that lacks lasting holders. */
+export type ReplicationItem = {
+  readonly namespace: string
+  /** Its id, in hexadecimal. */
+  readonly chunk: string
+  readonly shards: number
+  readonly current: readonly NodeId[]
+  /** Who holds it once it is repaired; fewer than shards while there are too few members. */
+  readonly desired: readonly NodeId[]
+  readonly missing: readonly NodeId[]
+  /** Holders that are removed, replaced, draining, or offline for too long. */
+  readonly extra: readonly NodeId[]
+}
+
+export type ReplicationPlan = {
+  /** Looked at. */
+  readonly chunks: number
+  readonly items: readonly ReplicationItem[]
+  /** Where to go on; undefined: this was all. */
+  readonly next: string | undefined
+}
+
 export type ContentStatus = {
   readonly chunks: number
   /** Shards that chunks lack or whose holder is gone or damaged, as of the last audit. */

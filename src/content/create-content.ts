@@ -3,7 +3,7 @@
 import type { Operation } from '../keyspace/index.ts'
 import { Background } from './background.ts'
 import { ChunkTable } from './chunk-table.ts'
-import type { Content, ContentDependencies, ContentOptions } from './content.ts'
+import type { Content, ContentDependencies, ContentOptions, ContentReports } from './content.ts'
 import type { Context, Limits } from './context.ts'
 import { HedgeClock } from './hedge-clock.ts'
 import { Holders } from './holders.ts'
@@ -20,7 +20,10 @@ import { writeContent } from './writer.ts'
 const mebibyte = 1024 * 1024
 
 /** Registers the shard handlers at the rpc: call before its listen(). */
-export function createContent(dependencies: ContentDependencies, options: ContentOptions): Content {
+export function createContent(
+  dependencies: ContentDependencies,
+  options: ContentOptions,
+): Content & ContentReports {
   const { host, rpc, segments, view, keyspaces } = dependencies
   const { dataShards, parityShards } = view.settings()
   const limits: Limits = {
@@ -68,6 +71,10 @@ export function createContent(dependencies: ContentDependencies, options: Conten
     status: () => background.status(),
     runScrub: () => background.runScrub(),
     runRepair: () => background.runRepair(),
+    planReplication: (request) => background.planReplication(request),
+    async holdersOf(chunk, keyspace) {
+      return (await context.table.find(keyspace, chunk))?.record.holders
+    },
     runSweep: () => background.runSweep(),
     runMoves: () => background.runMoves(),
     runEmptying: () => background.runEmptying(),

@@ -3,10 +3,13 @@ export type {
   Content,
   ContentDependencies,
   ContentOptions,
+  ContentReports,
   ContentStatus,
   ContentWriteOptions,
   Draft,
   Manifest,
+  ReplicationItem,
+  ReplicationPlan,
 } from './content.ts'
 export { countShardsOf } from './chunk-table.ts'
 export { createContent } from './create-content.ts'

@@ -27,6 +27,7 @@ import { followDrain } from './drain.ts'
 import { EtcdLink, serveEtcd } from './etcd-lane.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
+import { answerPlacement, type PlacementQuestion } from './placement-desk.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
 import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
@@ -68,18 +69,26 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   }
 }
 
-type Served = { status(): Promise<LaneStatus>; scrub(): Promise<ScrubResult> }
+type Served = {
+  status(): Promise<LaneStatus>
+  scrub(): Promise<ScrubResult>
+  ask(question: PlacementQuestion): Promise<unknown>
+}
 
 async function answerRequest(
   asked: LaneMessage,
   lane: { readonly served: Promise<Served>; readonly send: (message: LaneMessage) => void },
 ): Promise<void> {
-  const { status, scrub } = await lane.served
+  const { status, scrub, ask } = await lane.served
   if (asked.kind === 'status-wanted') {
     lane.send({ kind: 'status', request: asked.request, status: await status() })
   } else if (asked.kind === 'scrub-wanted') {
     const result = await scrub().catch(toFault)
     lane.send({ kind: 'scrubbed', request: asked.request, result })
+  } else if (asked.kind === 'asked') {
+    const question = JSON.parse(asked.json) as PlacementQuestion
+    const result = await ask(question).then((answer) => JSON.stringify(answer), toFault)
+    lane.send({ kind: 'answered', request: asked.request, result })
   }
 }
 
@@ -159,7 +168,9 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
       objects: counts,
     }
   }
-  return { status, scrub: () => content.runScrub() }
+  const desk = { view, keyspaces, content, objects }
+  const ask = (question: PlacementQuestion) => answerPlacement(desk, question)
+  return { status, scrub: () => content.runScrub(), ask }
 }
 
 /** Over the core's port, or over the thread's own connection to a cluster of etcd. */

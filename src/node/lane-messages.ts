@@ -4,6 +4,8 @@
 //   core -> lane   'group' (what the core knows of the group that etcd's API shows), 'leader-moved' (request
 //                  number, and a Fault when it failed)
 //   lane -> core   'group-wanted', 'leader-wanted' (request number, node)
+//   core -> lane   'asked' (request number, question as JSON)
+//   lane -> core   'answered' (request number, answer as JSON, or a Fault)
 //   lane -> core   'serving', 'failed' (a Fault), 'status' (request number and LaneStatus), 'scrubbed'
 //                  (request number and what was found, or a Fault), 'stopped'
 
@@ -18,6 +20,7 @@ import {
   message,
   nested,
   repeated,
+  text,
   uint,
   utf8Decode,
   utf8Encode,
@@ -41,6 +44,8 @@ export type LaneMessage =
   | { readonly kind: 'credentials'; readonly credentials: Credentials }
   | { readonly kind: 'leader-wanted'; readonly request: number; readonly to: number }
   | { readonly kind: 'leader-moved'; readonly request: number; readonly fault: Fault | undefined }
+  | { readonly kind: 'asked'; readonly request: number; readonly json: string }
+  | { readonly kind: 'answered'; readonly request: number; readonly result: string | Fault }
 
 export type ScrubResult = { readonly verified: number; readonly damaged: number }
 
@@ -59,6 +64,8 @@ const kinds = [
   'leader-wanted',
   'leader-moved',
   'credentials',
+  'asked',
+  'answered',
 ] as const
 
 const requestCodec = codecOf(message({ request: uint(1) }))
@@ -79,6 +86,7 @@ const groupCodec = codecOf(
 )
 const leaderCodec = codecOf(message({ request: uint(1), to: uint(2) }))
 const movedCodec = codecOf(message({ request: uint(1), fault: bytes(2) }))
+const jsonCodec = codecOf(message({ request: uint(1), json: text(2), fault: bytes(3) }))
 const statusCodec = codecOf(message({ request: uint(1), status: nested(2, laneFields) }))
 
 export const laneMessageCodec: Codec<LaneMessage> = {
@@ -108,6 +116,11 @@ export const laneMessageCodec: Codec<LaneMessage> = {
       const { request, fault } = movedCodec.decode(body)
       return { kind, request, fault: fault.length === 0 ? undefined : faultCodec.decode(fault) }
     }
+    if (kind === 'asked' || kind === 'answered') {
+      const { request, json, fault } = jsonCodec.decode(body)
+      if (kind === 'asked') return { kind, request, json }
+      return { kind, request, result: fault.length === 0 ? json : faultCodec.decode(fault) }
+    }
     if (kind !== 'status') return { kind }
     const { request, status } = statusCodec.decode(body)
     return { kind, request, status: status ?? { content: undefined, objects: 0 } }
@@ -135,6 +148,13 @@ function encodeBody(value: LaneMessage): Uint8Array {
       request,
       fault: fault === undefined ? new Uint8Array(0) : faultCodec.encode(fault),
     })
+  }
+  if (value.kind === 'asked') return jsonCodec.encode({ ...value, fault: new Uint8Array(0) })
+  if (value.kind === 'answered') {
+    const { request, result } = value
+    const isFault = result instanceof Fault
+    const fault = isFault ? faultCodec.encode(result) : new Uint8Array(0)
+    return jsonCodec.encode({ request, json: isFault ? '' : result, fault })
   }
   if (value.kind === 'status') return statusCodec.encode(value)
   return new Uint8Array(0)

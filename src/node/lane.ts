@@ -11,6 +11,7 @@ import { encodeConfig, type NodeConfig } from './config.ts'
 import { dataProgram } from './data-program.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
+import type { PlacementQuestion } from './placement-desk.ts'
 import type { LaneStatus } from './status.ts'
 
 export type Lane = {
@@ -22,6 +23,8 @@ export type Lane = {
   show(credentials: Credentials): void
   /** Verifies every shard of this node now. */
   scrub(): Promise<ScrubResult>
+  /** Question and answer are plain JSON. Fault 'overloaded', 'deadline', or what the thread found. */
+  ask(question: PlacementQuestion): Promise<unknown>
   stop(): Promise<void>
 }
 
@@ -29,6 +32,9 @@ const statusDeadlineMs = 1_500
 const stopDeadlineMs = 8_000
 const statusWaitingMax = 256
 const scrubbingMax = 4
+const askingMax = 64
+/** An audit with its repairs may take long. */
+const askDeadlineMs = 600_000
 const niceness = 10
 
 /** Settles when the thread runs; it serves nothing yet. */
@@ -63,6 +69,7 @@ class CoreLane implements Lane {
   readonly #thread: Thread
   readonly #waiting = new Map<number, (status: LaneStatus) => void>()
   readonly #scrubbing = new Map<number, (result: ScrubResult | Fault) => void>()
+  readonly #asking = new Map<number, (result: string | Fault) => void>()
   #requests = 0
   /** Of the group behind etcd's API, since this thread began. */
   #leaderChanges = 0
@@ -82,6 +89,7 @@ class CoreLane implements Lane {
     if (told.kind === 'serving') this.#onServing?.()
     else if (told.kind === 'failed') this.#onServing?.(told.fault)
     else if (told.kind === 'status') this.#waiting.get(told.request)?.(told.status)
+    else if (told.kind === 'answered') this.#asking.get(told.request)?.(told.result)
     else if (told.kind === 'stopped') this.#onStopped?.()
     else if (told.kind === 'scrubbed') {
       this.#scrubbing.get(told.request)?.(told.result)
@@ -154,6 +162,23 @@ class CoreLane implements Lane {
     const result = await scrubbed
     if (result instanceof Fault) throw result
     return result
+  }
+
+  async ask(question: PlacementQuestion): Promise<unknown> {
+    if (this.#asking.size >= askingMax) throw new Fault('overloaded', 'too many ask at once')
+    const request = ++this.#requests
+    const result = await new Promise<string | Fault>((resolve) => {
+      const late = new Fault('deadline', 'the data thread did not answer')
+      const timer = this.#host.clock.after(askDeadlineMs, () => resolve(late))
+      this.#asking.set(request, (answer) => {
+        timer.cancel()
+        resolve(answer)
+      })
+      this.#send({ kind: 'asked', request, json: JSON.stringify(question) })
+    })
+    this.#asking.delete(request)
+    if (result instanceof Fault) throw result
+    return JSON.parse(result)
   }
 
   async stop(): Promise<void> {

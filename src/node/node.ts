@@ -12,8 +12,10 @@ import {
   firstObjectsNamespace,
   foundCluster,
   type MemberTrust,
+  type Heartbeats,
   openCluster,
   planFounders,
+  programVersion,
   readLocalMembers,
   replaceMember,
   systemNamespace,
@@ -25,6 +27,7 @@ import {
   leavingRoutes,
   nodeRoutes,
   raftRoutes,
+  registryRoutes,
   trustRoutes,
 } from '../gateways/admin/index.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
@@ -44,12 +47,14 @@ import { followClusterFiles } from './cluster-files.ts'
 import { answerSearches, routesOfEnrolment } from './enrolling.ts'
 import { type NodeConfig, pathsOf, planReserves, snapshotsPathOf } from './config.ts'
 import { firstPeers } from './first-peers.ts'
+import { createHeartbeats } from './health.ts'
 import { etcdNamespace } from './namespaces.ts'
 import { UserNamespaces } from './user-namespaces.ts'
 import { handOver } from './heir.ts'
 import { type Lane, startLane } from './lane.ts'
 import { createLeavingActions } from './leaving-actions.ts'
 import { followMembership } from './membership.ts'
+import { createRegistryActions } from './registry-actions.ts'
 import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
 import { openRights } from './rights.ts'
@@ -71,6 +76,7 @@ const controlCallBytesMax = 2 * 1024 * 1024
 export const systemGroup = groupId(1)
 export const objectsGroup = groupId(2)
 export const etcdGroup = groupId(3)
+const capacityStep = 0.1
 const etcdQuotaBytes = 2 * 1024 * 1024 * 1024
 
 export type StartOptions = {
@@ -118,6 +124,7 @@ type Core = StatusParts & {
   readonly system: Keyspace
   readonly shown: ShownCredentials
   readonly trust: MemberTrust | undefined
+  readonly heartbeats: Heartbeats | undefined
   /** Set once the data thread serves. */
   lane: Lane | undefined
 }
@@ -163,7 +170,8 @@ async function openCore(
   const trust = createTrust({ config, host, system, rpc, shown, isLeader })
   closers.add(async () => trust?.close())
   const lane = undefined
-  const opened = { keyspaces, own, system, lane, shown, trust }
+  const heartbeats = createHeartbeats({ host, raft, rpc, system, systemGroup, self })
+  const opened = { keyspaces, own, system, heartbeats, lane, shown, trust }
   return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
 }
 
@@ -305,8 +313,10 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
     const { topology, topologyFile: fileName } = config
     closers.add(followClusterFiles({ host, cluster, topology, self, fileName }))
   }
+  core.heartbeats?.start(cluster)
+  closers.add(async () => core.heartbeats?.close())
   const namespaces = await openUserNamespaces(core, cluster)
-  await announceAddresses(config, system)
+  await announceMember(config, host, system)
   core.trust?.keepSettings(cluster)
   const lane = await loading
   core.shown.add((credentials) => lane.show(credentials))
@@ -334,13 +344,28 @@ async function openUserNamespaces(
   return namespaces
 }
 
-/** Ports of the servers for people may have moved since this member was recorded. */
-async function announceAddresses(config: NodeConfig, system: Keyspace): Promise<void> {
+/** Ports of the servers for people, disk and program may have changed since this member was recorded. */
+async function announceMember(config: NodeConfig, host: Host, system: Keyspace): Promise<void> {
   const { admin, s3 } = config.listen
+  const { totalBytes: capacityBytes } = await host.disk.space()
+  const version = programVersion
   await updateMember(system, config.self, (member) => {
-    const now = { ...member, admin: admin ?? member.admin, s3: s3 ?? member.s3 }
-    return sameAddress(now.admin, member.admin) && sameAddress(now.s3, member.s3) ? undefined : now
+    const addresses = { admin: admin ?? member.admin, s3: s3 ?? member.s3 }
+    const isCapacity = isAlike(member.capacityBytes, capacityBytes)
+    const isSame =
+      sameAddress(addresses.admin, member.admin) &&
+      sameAddress(addresses.s3, member.s3) &&
+      member.version === version &&
+      isCapacity
+    if (isSame) return undefined
+    const described = isCapacity ? {} : { capacityBytes }
+    return { ...member, ...addresses, version, ...described }
   })
+}
+
+/** Shards follow capacity: what file systems that grow and shrink with their contents say moves none. */
+function isAlike(known: number, now: number): boolean {
+  return Math.abs(now - known) <= known * capacityStep
 }
 
 function sameAddress(a: Address, b: Address): boolean {
@@ -357,12 +382,14 @@ async function serveAdmin(
     readonly namespaces: UserNamespaces | undefined
   },
 ): Promise<void> {
-  const { config, host, closers, system, keyspaces, shown } = core
-  const { admin, cluster } = serving
+  const { config, host, closers, system, keyspaces, shown, raft } = core
+  const { admin, cluster, lane } = serving
+  const leader = () => raft.group(systemGroup)?.status().leader
+  const registry = createRegistryActions({ ...core, cluster, lane, leader })
   const actions = {
     status: serving.status,
     replaceMember: (old: NodeId) => replaceMember(system, old),
-    scrub: () => serving.lane.scrub(),
+    scrub: () => lane.scrub(),
   }
   const rights = openRights({ host, system, cluster }, config.adminToken)
   closers.add(async () => rights.access.close())
@@ -370,6 +397,7 @@ async function serveAdmin(
   const parts = { parts: core, cluster, system, keyspaces, lane: () => core.lane }
   const routes = [
     ...nodeRoutes(actions),
+    ...registryRoutes(registry),
     ...leavingRoutes(createLeavingActions(parts)),
     ...raftRoutes(serving.namespaces),
     ...ofTrust,

@@ -254,8 +254,11 @@ function nodeRow({ member, status, isReachable }: Heard): NodeRow {
 
 /** The member list says who belongs; this node's own experience says whether it is there. */
 function stateOf(member: Member, status: NodeStatus | undefined, isReachable: boolean): string {
-  if (member.state !== 'online' || status !== undefined) return member.state
-  return isReachable ? 'suspect' : 'offline'
+  const { state } = member
+  if (state !== 'online' && state !== 'suspect' && state !== 'offline') return state
+  // An answer of this moment is newer than what its leader last heard.
+  if (status !== undefined) return 'online'
+  return isReachable && state !== 'offline' ? 'suspect' : 'offline'
 }
 
 function groupRow(node: number, group: MessageOf<typeof groupFields>): GroupRow {

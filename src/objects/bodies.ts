@@ -4,7 +4,7 @@
 // the trash in that same transaction, and trash.ts frees it.
 
 import { concatBytes, Fault, isFault } from '../base/index.ts'
-import type { Draft } from '../content/index.ts'
+import type { ChunkRef, Draft } from '../content/index.ts'
 import type { Compare, Keyspace, Operation } from '../keyspace/index.ts'
 import { manifestKey, partKey, smallKey, trashKey, versionBytes } from './core/keys.ts'
 import {
@@ -176,6 +176,25 @@ async function* readParts(
     const part = decodePart(row)
     yield* readBody(rooms, keyspace, { body: part.body, at: span.at, count: span.count, ...cancel })
   }
+}
+
+/** The chunks that hold a body, in order, `limit` at most; none when it rides with its record. */
+export async function chunksOf(
+  keyspace: Keyspace,
+  body: Body,
+  limit: number,
+): Promise<readonly ChunkRef[]> {
+  if (body.kind === 'small' || limit <= 0) return []
+  if (body.kind === 'chunks') return body.chunks.slice(0, limit)
+  const { chunks, parts } = decodeManifest(await readRow(keyspace, manifestKey(body.version)))
+  if (body.kind === 'manifest') return chunks.slice(0, limit)
+  const found: ChunkRef[] = []
+  for (const { number } of parts) {
+    if (found.length >= limit) break
+    const part = decodePart(await readRow(keyspace, partKey(body.uploadId, number)))
+    found.push(...(await chunksOf(keyspace, part.body, limit - found.length)))
+  }
+  return found
 }
 
 /** Which bytes of which parts make up [at, at + count). */

@@ -3,7 +3,14 @@
 import { Fault, isFault } from '../base/index.ts'
 import { gateKey, headRange } from './core/keys.ts'
 import type { Objects } from './objects.ts'
-import { countObjects, getObject, headObject, listObjects } from './reads.ts'
+import {
+  countObjects,
+  getObject,
+  headObject,
+  listObjects,
+  locateObject,
+  type LocatedObject,
+} from './reads.ts'
 import { openBucket, put, type Rooms } from './rooms.ts'
 import { startTrashRounds } from './trash.ts'
 import { listUploads } from './upload-list.ts'
@@ -28,10 +35,17 @@ export type ObjectsOptions = {
   readonly isTrashMine: () => boolean
 }
 
+export type OwnObjects = Objects & {
+  /** Which chunks hold an object, `limit` at most. Faults NoSuchBucket, NoSuchKey. */
+  locate(bucket: string, key: string, limit: number): Promise<LocatedObject>
+  runTrash(): Promise<number>
+  close(): void
+}
+
 export function createObjects(
   dependencies: Omit<Rooms, 'smallBytesMax'>,
   options: ObjectsOptions,
-): Objects & { runTrash(): Promise<number>; close(): void } {
+): OwnObjects {
   const rooms: Rooms = { ...dependencies, smallBytesMax: options.smallBytesMax ?? 16 * 1024 }
   const { namespaces } = options
   const everyMs = options.trashEveryMs ?? 5_000
@@ -52,6 +66,7 @@ export function createObjects(
     completeUpload: (upload, request) => completeUpload(rooms, upload, request),
     abortUpload: (bucket, key, uploadId) => abortUpload(rooms, { bucket, key, uploadId }),
     totals: async () => ({ objects: await countObjects(rooms, namespaces) }),
+    locate: (bucket, key, limit) => locateObject(rooms, { bucket, key, limit }),
     runTrash: () => trash.runNow(),
     close: () => trash.close(),
   }

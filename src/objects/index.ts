@@ -1,4 +1,4 @@
-export { createObjects, type ObjectsOptions } from './create.ts'
+export { createObjects, type ObjectsOptions, type OwnObjects } from './create.ts'
 export type {
   BodyDigests,
   Checksum,

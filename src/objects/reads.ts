@@ -3,7 +3,8 @@
 
 import { concatBytes, isFault } from '../base/index.ts'
 import type { KeyValue } from '../keyspace/index.ts'
-import { readBody, readRow } from './bodies.ts'
+import type { ChunkRef } from '../content/index.ts'
+import { chunksOf, readBody, readRow } from './bodies.ts'
 import { allHeads, headRange, objectKeyOf, smallKey } from './core/keys.ts'
 import { startFold } from './core/listing.ts'
 import { decodeHead, type Head } from './core/records.ts'
@@ -37,6 +38,28 @@ export async function getObject(
       // A small body goes with its head: a head read just before the object was replaced is read again.
       if (!isFault(error, 'conflict') || attempt >= attemptsMax) throw error
     }
+  }
+}
+
+export type LocatedObject = {
+  readonly record: ObjectRecord
+  readonly namespace: string
+  /** In order; none when the bytes ride with the record. */
+  readonly chunks: readonly ChunkRef[]
+}
+
+/** Which chunks hold an object, `limit` at most. Faults NoSuchBucket, NoSuchKey. */
+export async function locateObject(
+  rooms: Rooms,
+  at: { readonly bucket: string; readonly key: string; readonly limit: number },
+): Promise<LocatedObject> {
+  const bucket = await openBucket(rooms, at.bucket)
+  const found = await findHead(bucket, at.key, { isSerializable: false })
+  if (found === undefined) throw noSuchKey(at.key)
+  return {
+    record: toRecord(at.bucket, at.key, found.head),
+    namespace: bucket.record.namespace,
+    chunks: await chunksOf(bucket.keyspace, found.head.body, at.limit),
   }
 }
 

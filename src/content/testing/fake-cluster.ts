@@ -13,7 +13,7 @@ import {
 import { chooseHolders, type Member, type MemberState, type Settings } from '../../cluster/index.ts'
 import type { Host } from '../../host/index.ts'
 import type { RpcStream } from '../../rpc/index.ts'
-import type { Content, ContentOptions, Draft, Manifest } from '../content.ts'
+import type { Content, ContentOptions, ContentReports, Draft, Manifest } from '../content.ts'
 import { createContent } from '../create-content.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FakeKeyspace } from './fake-keyspace.ts'
@@ -24,7 +24,7 @@ export type FakeNode = {
   readonly id: NodeId
   readonly rpc: FakeRpc
   readonly segments: FakeSegments
-  readonly content: Content
+  readonly content: Content & ContentReports
 }
 
 export const testUnitBytes = 1_024
@@ -101,6 +101,10 @@ export class FakeCluster implements RpcWorld {
 
   setState(id: number, state: MemberState): void {
     this.members = this.members.map((one) => (one.id === id ? { ...one, state } : one))
+  }
+
+  setLabels(id: number, labels: Readonly<Record<string, string>>): void {
+    this.members = this.members.map((one) => (one.id === id ? { ...one, labels } : one))
   }
 
   remove(id: number): void {

@@ -8,6 +8,12 @@ export { type NodeActions, nodeRoutes } from './node-routes.ts'
 export { trustRoutes } from './trust-routes.ts'
 export { type RaftActions, raftRoutes } from './raft-api.ts'
 export {
+  type NodeDescription,
+  type RegistryActions,
+  registryRoutes,
+  type RuleChanges,
+} from './registry-routes.ts'
+export {
   type AdminAction,
   type AdminCall,
   type AdminCaller,
