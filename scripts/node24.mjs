@@ -9,6 +9,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildConsoleIfStale } from './console.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP']
@@ -19,6 +20,7 @@ const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8
 
 export async function runProgram(program, args) {
   installIfMissing()
+  buildConsoleIfStale()
   const node = findNode24()
   const child = spawn(node, [...flags, join(root, program), ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],

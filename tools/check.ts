@@ -14,9 +14,10 @@ export function checkSteps(): readonly (Step | undefined)[] {
     `cli-${process.platform}-${process.arch}`,
     'biome',
   )
-  const sources = ['src', 'sim', 'test', 'tools', 'bench', 'examples', 'adapters']
+  const sources = ['src', 'sim', 'test', 'tools', 'bench', 'examples', 'adapters', 'console']
   return [
     { name: 'types', command: bin('tsc'), args: ['--noEmit', '-p', root] },
+    { name: 'types, console', command: bin('tsc'), args: ['-p', join(root, 'console')] },
     { name: 'lint', command: biome, args: ['check', ...sources] },
     programStep('tidy', 'tools/tidy/main.ts'),
     testStep(

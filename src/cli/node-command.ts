@@ -7,6 +7,7 @@ import { Fault, isFault, toFault } from '../base/index.ts'
 import type { Disk } from '../host/index.ts'
 import { createLoopThreads, createRealHost, type JournalFormat } from '../host/real/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
+import { readConsolePages } from './console-pages.ts'
 import { readEncryptionKey } from './encryption-key.ts'
 import { acquireLock, type Lock } from './lock.ts'
 import { type EtcdFlags, loadNodeConfig } from './node-dir.ts'
@@ -93,7 +94,8 @@ async function start(
   process.on('unhandledRejection', (error) => host.journal.fatal('node.unhandled_rejection', error))
   notify({ kind: 'waiting', what: 'a majority of the nodes' })
   try {
-    return await startNode(config, host, { signal, ...snapshotDiskOf(options) })
+    const pages = readConsolePages()
+    return await startNode(config, host, { signal, pages, ...snapshotDiskOf(options) })
   } catch (error) {
     if (signal.aborted && isFault(error, 'cancelled')) return undefined
     throw explainPort(error, config)

@@ -4,7 +4,7 @@
 //   DIR/cluster.toml            the topology, the same bytes as on every node
 //   DIR/formation.json          which slots there are and who holds them
 //   DIR/launcher.lock           held while a launcher changes the files above
-//   DIR/ca/                     the authority's certificate and key, the admin token
+//   DIR/ca/                     the authority's certificate and key, the admin token, the first operator's password
 //   DIR/node-N/                 slot N: cluster.toml, node.toml, identity/, lock, node.log, distributed/
 
 import { join } from 'node:path'
@@ -19,6 +19,7 @@ export const launcherPaths = (dataDir: string) => ({
   authorityKey: join(dataDir, 'ca', 'authority-key.pem'),
   adminToken: join(dataDir, 'ca', 'admin-token'),
   sealKey: join(dataDir, 'ca', 'seal-key'),
+  operatorPassword: join(dataDir, 'ca', 'operator-password'),
   node: (slot: number) => join(dataDir, `node-${slot}`),
 })
 

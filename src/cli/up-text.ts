@@ -1,6 +1,7 @@
 // What `atoll up` answers: one line of JSON for programs, endpoints and ready-to-paste lines for people.
 
 import type { Topology } from '../cluster/index.ts'
+import type { FirstOperator } from './first-operator.ts'
 import type { Slot } from './formation.ts'
 
 export type ClusterSummary = {
@@ -15,6 +16,8 @@ export type ClusterSummary = {
     readonly admin: string
     readonly dataDir: string
   }[]
+  /** Absent when the cluster could not be asked. */
+  readonly console?: FirstOperator & { readonly url: string }
 }
 
 export function summarizeCluster(
@@ -25,9 +28,13 @@ export function summarizeCluster(
       readonly pid: number
       readonly nodeDir: string
     }[]
+    readonly operator?: FirstOperator | undefined
   },
 ): ClusterSummary {
   const key = topology.auth[0]
+  const { operator } = running
+  const slot = running.nodes[0]?.slot
+  const url = slot === undefined ? '' : `https://${slot.host}:${slot.ports.admin}/console/`
   return {
     region: topology.region,
     accessKeyId: key?.accessKeyId ?? '',
@@ -39,11 +46,12 @@ export function summarizeCluster(
       admin: `https://${slot.host}:${slot.ports.admin}`,
       dataDir: nodeDir,
     })),
+    ...(operator === undefined ? {} : { console: { url, ...operator } }),
   }
 }
 
 export function describeCluster(summary: ClusterSummary, dataDir: string): string {
-  const { region, accessKeyId, secretAccessKey, nodes } = summary
+  const { region, accessKeyId, secretAccessKey, nodes, console: people } = summary
   const first = nodes[0]?.s3 ?? ''
   const rows = nodes.map(
     ({ id, pid, s3, admin }) =>
@@ -56,6 +64,7 @@ export function describeCluster(summary: ClusterSummary, dataDir: string): strin
     `  ${''.padEnd(8)} ${'S3'.padEnd(24)} admin`,
     ...rows,
     '',
+    ...(people === undefined ? [] : describeConsole(people)),
     '  With the AWS CLI:',
     '',
     `    export AWS_ACCESS_KEY_ID=${accessKeyId}`,
@@ -72,4 +81,17 @@ export function describeCluster(summary: ClusterSummary, dataDir: string): strin
     '  Ctrl-C stops the cluster; `npm start` starts it again with everything it had.',
     '',
   ].join('\n')
+}
+
+function describeConsole({
+  url,
+  operator,
+  password,
+  passwordFile,
+}: NonNullable<ClusterSummary['console']>): readonly string[] {
+  const told =
+    password === undefined
+      ? `first password in ${passwordFile}`
+      : `password ${password}  (shown this once; kept in ${passwordFile})`
+  return [`  Console: ${url}  operator ${operator}, ${told}`, '']
 }

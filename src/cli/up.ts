@@ -7,7 +7,8 @@
 
 import { watch } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Fault } from '../base/index.ts'
+import { Fault, isFault } from '../base/index.ts'
+import { ensureFirstOperator, type FirstOperator } from './first-operator.ts'
 import {
   type Formation,
   formCluster,
@@ -19,6 +20,7 @@ import {
   nodeFileOf,
 } from './formation.ts'
 import { addSlot } from './grow.ts'
+import { findNodes } from './known-nodes.ts'
 import { type Lock, acquireLock, readHolder } from './lock.ts'
 import { hasIdentity, readNodeFile, writeNodeFile } from './node-dir.ts'
 import { defaultCode, type PortFlags } from './options.ts'
@@ -60,7 +62,7 @@ export async function up(options: UpOptions): Promise<number> {
       await supervisor.stopAll()
       return 0
     }
-    print(options, formation, supervisor)
+    print({ options, formation, supervisor, operator: await greetOperator(options) })
   } catch (error) {
     await supervisor.stopAll()
     unmarkNeverRun(options.dataDir, marked)
@@ -284,7 +286,30 @@ function unmarkNeverRun(dataDir: string, marked: ReadonlySet<number>): void {
   writeFormation(dataDir, { ...formation, slots })
 }
 
-function print(options: UpOptions, formation: Formation, supervisor: Supervisor): void {
+/** Undefined, and told why, when the cluster could not be asked: it serves all the same, and the next start asks again. */
+async function greetOperator({ dataDir, node }: UpOptions): Promise<FirstOperator | undefined> {
+  const [asked] = findNodes(dataDir, node)
+  if (asked === undefined) return undefined
+  try {
+    return await ensureFirstOperator(asked.endpoint, launcherPaths(dataDir).operatorPassword)
+  } catch (error) {
+    if (!isFault(error)) throw error
+    tell(`atoll: the console has no operator yet: ${error.message}`)
+    return undefined
+  }
+}
+
+function print({
+  options,
+  formation,
+  supervisor,
+  operator,
+}: {
+  readonly options: UpOptions
+  readonly formation: Formation
+  readonly supervisor: Supervisor
+  readonly operator: FirstOperator | undefined
+}): void {
   const { dataDir } = options
   const topology = requireTopology(dataDir)
   const summary = summarizeCluster(topology, {
@@ -293,6 +318,7 @@ function print(options: UpOptions, formation: Formation, supervisor: Supervisor)
       const nodeDir = launcherPaths(dataDir).node(slot.slot)
       return pid === undefined ? [] : [{ slot, pid, nodeDir }]
     }),
+    operator,
   })
   if (options.isJson) answer(JSON.stringify(summary))
   else answer(describeCluster(summary, dataDir))

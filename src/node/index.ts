@@ -12,3 +12,4 @@ export {
   shelvedSnapshots,
 } from '../raft/index.ts'
 export type { ClusterStatus } from './status.ts'
+export type { ConsoleAsset } from '../gateways/console/index.ts'

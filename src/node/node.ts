@@ -30,6 +30,7 @@ import {
   registryRoutes,
   trustRoutes,
 } from '../gateways/admin/index.ts'
+import { type ConsoleAsset, createConsole, servePages } from '../gateways/console/index.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
 import {
   type CoreKeyspaces,
@@ -83,6 +84,8 @@ export type StartOptions = {
   readonly signal?: AbortSignal
   /** Where raft keeps its snapshot files. Default: the host's own disk. */
   readonly snapshotDisk?: Disk
+  /** The console's pages. Default: none, and its place says so. */
+  readonly pages?: readonly ConsoleAsset[]
 }
 
 export async function startNode(
@@ -105,7 +108,7 @@ export async function startNode(
     const core = await openCore(config, host, { closers, snapshotDisk: options.snapshotDisk })
     const lane = loadLane(core)
     await join(core, options.signal)
-    return await openServers(core, lane)
+    return await openServers(core, lane, options.pages ?? [])
   } catch (error) {
     await closers.closeAll()
     throw error
@@ -293,7 +296,11 @@ function loadLane({ config, host, keyspaces, closers, raft }: Core): Promise<Lan
   return lane
 }
 
-async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningNode> {
+async function openServers(
+  core: Core,
+  loading: Promise<Lane>,
+  pages: readonly ConsoleAsset[],
+): Promise<RunningNode> {
   const { config, host, closers, rpc, raft, system, self } = core
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
   const cluster = await openCluster({ host, system, isReachable }, { self })
@@ -327,7 +334,7 @@ async function openServers(core: Core, loading: Promise<Lane>): Promise<RunningN
   })
   const status = (): Promise<ClusterStatus> => clusterStatus(core, { cluster, lane: core.lane })
   if (config.listen.admin !== undefined)
-    await serveAdmin(core, { status, lane, admin: config.listen.admin, namespaces, cluster })
+    await serveAdmin(core, { status, lane, admin: config.listen.admin, namespaces, cluster, pages })
   return { id: self, status, stop: () => closers.closeAll() }
 }
 
@@ -380,6 +387,7 @@ async function serveAdmin(
     readonly status: () => Promise<ClusterStatus>
     readonly lane: Lane
     readonly namespaces: UserNamespaces | undefined
+    readonly pages: readonly ConsoleAsset[]
   },
 ): Promise<void> {
   const { config, host, closers, system, keyspaces, shown, raft } = core
@@ -395,6 +403,8 @@ async function serveAdmin(
   closers.add(async () => rights.access.close())
   const ofTrust = core.trust === undefined ? [] : trustRoutes(core.trust.desk)
   const parts = { parts: core, cluster, system, keyspaces, lane: () => core.lane }
+  const { enter } = rights
+  const people = createConsole({ host, system, enter })
   const routes = [
     ...nodeRoutes(actions),
     ...registryRoutes(registry),
@@ -403,9 +413,11 @@ async function serveAdmin(
     ...ofTrust,
     ...routesOfEnrolment(core, cluster),
     ...rights.routes,
+    ...people.routes,
   ]
-  const { authorise, enter } = rights
-  const handler = createAdminHandler({ host, routes, authorise, enter })
+  const authorise = people.authority(rights.authorise)
+  const api = createAdminHandler({ host, routes, authorise, enter })
+  const handler = servePages(serving.pages, api)
   const listener = await host.http.serve(admin, {
     tls: config.serverTls,
     handler,

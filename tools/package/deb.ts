@@ -127,7 +127,14 @@ function ownFiles(): readonly string[] {
   if (listed.status !== 0) throw new Error(`git ls-files failed: ${listed.stderr}`)
   const isRun = (path: string): boolean =>
     path !== '' && !/\.test\.ts$|\/testing\/|\/testdata\/|\.md$/.test(path)
-  return [...listed.stdout.split('\0').filter(isRun), 'package-lock.json']
+  return [...listed.stdout.split('\0').filter(isRun), ...consolePages(), 'package-lock.json']
+}
+
+/** The bundle alone: the machine that it is installed on has nothing to make it with. */
+function consolePages(): readonly string[] {
+  const pages = globSync('console/dist/*', { cwd: root })
+  if (pages.length === 0) throw new Error('the pages of the console are not made: npm run console')
+  return pages
 }
 
 function packageFiles(): readonly string[] {

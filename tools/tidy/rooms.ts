@@ -62,6 +62,7 @@ export const extraDoors: readonly { readonly door: string; readonly from: readon
   { door: 'src/host/real/index.ts', from: ['cli', 'library', 'tools', 'test', 'bench', 'sim'] },
   { door: 'src/cluster/files.ts', from: ['cli'] },
   { door: 'src/gateways/admin/index.ts', from: ['node'] },
+  { door: 'src/gateways/console/index.ts', from: ['node'] },
   { door: 'src/keyspace/etcd/index.ts', from: ['node'] },
   { door: 'src/keyspace/etcd/wire.ts', from: ['gateways'] },
 ]

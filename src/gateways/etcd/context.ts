@@ -4,10 +4,11 @@
 import type { Message, MessageOf } from '../../base/index.ts'
 import type { Host } from '../../host/index.ts'
 import type { FullKeyspace, RequestOptions } from '../../keyspace/index.ts'
+import { Passwords } from '../passwords.ts'
 import { Counters } from './counters.ts'
 import type { AnySchema, Header } from '../../keyspace/etcd/wire.ts'
+import { EtcdRefusal, etcdErrors } from './core/errors.ts'
 import { Gate, type Permit } from './gate.ts'
-import { Passwords } from './password.ts'
 
 export type EtcdMember = {
   readonly id: number
@@ -85,7 +86,7 @@ export class Context {
     this.keyspace = keyspace
     this.cluster = cluster
     this.gate = new Gate(host, keyspace)
-    this.passwords = new Passwords(host)
+    this.passwords = new Passwords(host, () => new EtcdRefusal(etcdErrors.tooManyRequests))
   }
 
   header(revision: number): Header {

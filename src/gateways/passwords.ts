@@ -3,9 +3,8 @@
 //
 //   PasswordHash   version 1, cost 1, salt 16, hash 32
 
-import { concatBytes, equalSecret, Fault, utf8Encode } from '../../base/index.ts'
-import type { Host } from '../../host/index.ts'
-import { EtcdRefusal, etcdErrors } from './core/errors.ts'
+import { concatBytes, equalSecret, Fault, utf8Encode } from '../base/index.ts'
+import type { Host } from '../host/index.ts'
 
 const hashVersion = 1
 /** scrypt's N is 2^14: 16 MiB and some 40 ms of a core each. */
@@ -18,11 +17,14 @@ const waitingMax = 64
 
 export class Passwords {
   readonly #host: Host
+  readonly #overloaded: () => Fault
   readonly #waiting: (() => void)[] = []
   #running = 0
 
-  constructor(host: Host) {
+  /** `overloaded` is thrown when too many wait already. */
+  constructor(host: Host, overloaded: () => Fault) {
     this.#host = host
+    this.#overloaded = overloaded
   }
 
   async hash(password: string): Promise<Uint8Array> {
@@ -49,7 +51,7 @@ export class Passwords {
     password: string,
     options: { readonly salt: Uint8Array; readonly cost: number },
   ): Promise<Uint8Array> {
-    if (this.#waiting.length >= waitingMax) throw new EtcdRefusal(etcdErrors.tooManyRequests)
+    if (this.#waiting.length >= waitingMax) throw this.#overloaded()
     if (this.#running >= runningMax) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     } else this.#running++

@@ -1,0 +1,56 @@
+// Numbers and times as people read them.
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
+
+export function size(bytes: number): string {
+  let value = bytes
+  let at = 0
+  while (value >= 1024 && at < units.length - 1) {
+    value /= 1024
+    at++
+  }
+  const digits = at === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2
+  return `${value.toFixed(digits)} ${units[at]}`
+}
+
+/** Thin spaces between thousands. */
+export function count(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, '\u2009')
+}
+
+const steps = [
+  { name: 'd', ms: 86_400_000 },
+  { name: 'h', ms: 3_600_000 },
+  { name: 'min', ms: 60_000 },
+  { name: 's', ms: 1_000 },
+] as const
+
+/** The two largest units: '3 d 4 h'. */
+export function duration(ms: number): string {
+  const first = steps.findIndex((step) => ms >= step.ms)
+  const large = steps[first]
+  if (large === undefined) return '0 s'
+  const whole = Math.floor(ms / large.ms)
+  const small = steps[first + 1]
+  const rest = small === undefined ? 0 : Math.floor((ms % large.ms) / small.ms)
+  const tail = small === undefined || rest === 0 ? '' : ` ${rest} ${small.name}`
+  return `${whole} ${large.name}${tail}`
+}
+
+export function relative(atMs: number, nowMs: number): string {
+  const sinceMs = nowMs - atMs
+  if (Math.abs(sinceMs) < 5_000) return 'now'
+  return sinceMs > 0 ? `${duration(sinceMs)} ago` : `in ${duration(-sinceMs)}`
+}
+
+export function exact(atMs: number): string {
+  return new Date(atMs)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, ' UTC')
+}
+
+/** 'node-5f2c...' of a long id, readable and still telling. */
+export function shortId(id: string): string {
+  return id.length > 16 ? `${id.slice(0, 8)}…` : id
+}

@@ -1,0 +1,41 @@
+// The operator that a cluster begins with: name `admin`, a password drawn on this machine, told once and kept beside the
+// admin token, readable by its owner only.
+//
+// The file is written first and the cluster is asked at every start, so that a start that is cut short in between is
+// made good by the next one. The cluster makes this operator once in its life: one that was removed, or whose
+// password was changed, is not brought back by a file that was left lying about.
+
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { z } from 'zod'
+import { type AdminEndpoint, askAdmin } from './admin-client.ts'
+import { readText, writeText } from './files.ts'
+
+const askMs = 15_000
+
+export type FirstOperator = {
+  readonly operator: string
+  readonly passwordFile: string
+  /** Present only the time that he was made: to be told once. */
+  readonly password?: string
+}
+
+/** Faults as the admin API's. */
+export async function ensureFirstOperator(
+  endpoint: AdminEndpoint,
+  passwordFile: string,
+): Promise<FirstOperator> {
+  const kept = readText(passwordFile)?.trim()
+  const password = kept ?? randomBytes(15).toString('base64url')
+  if (kept === undefined) writeText(passwordFile, `${password}\n`, { isSecret: true })
+  const answer = await askAdmin(endpoint, {
+    method: 'POST',
+    path: '/v1/operators/first',
+    body: { password },
+    timeoutMs: askMs,
+  })
+  const { operator, made } = z.object({ operator: z.string(), made: z.boolean() }).parse(answer)
+  // Made by another launcher: this password was never anybody's.
+  if (!made && kept === undefined) rmSync(passwordFile, { force: true })
+  return { operator, passwordFile, ...(made ? { password } : {}) }
+}
