@@ -43,6 +43,9 @@ export function describeStatus(status: ClusterStatus): string {
     `objects     ${objects}`,
     `shards      ${size(status.liveBytes)} on ${nodes.length} nodes, ${size(status.freeBytes)} free`,
     `redundancy  ${redundancy}`,
+    ...(status.moves.shardsLeft === 0
+      ? []
+      : [`moves       ${status.moves.shardsLeft} shards, ${size(status.moves.bytesLeft)} to go`]),
     `damage      ${status.damagedShards} shards found damaged since the nodes started`,
     '',
   ].join('\n')

@@ -4,7 +4,7 @@
 import { crc32c, Fault, type NodeId } from '../base/index.ts'
 import { ChunkReader, type ReadableChunk } from './chunk-reader.ts'
 import type { Context } from './context.ts'
-import { stripeCount } from './core/layout.ts'
+import { shardBytes, stripeCount } from './core/layout.ts'
 import { namespaceTag, shardKey } from './core/records.ts'
 import { caught } from './faults.ts'
 import type { Slot } from './kernel/kernel.ts'
@@ -28,8 +28,11 @@ export async function rebuildShard(
   request: RebuildRequest,
 ): Promise<Fault | undefined> {
   let sink: ShardSink | undefined
+  const { clock } = context.host
+  const startMs = clock.monotonicMs()
+  const isMeasured = request.pace?.isMeasuring() === true
   const progress = { stripes: 0, seen: -1 }
-  const watch = context.host.clock.every(context.limits.stallMs, () => {
+  const watch = clock.every(context.limits.stallMs, () => {
     const isStalled = progress.stripes === progress.seen
     progress.seen = progress.stripes
     if (isStalled) sink?.abort(new Fault('deadline', `node ${request.holder} takes no shard`))
@@ -37,6 +40,8 @@ export async function rebuildShard(
   try {
     sink = await openRebuildSink(context, stored, request)
     await copyStripes(context, stored, request, { sink, progress })
+    const bytes = shardBytes(request.chunk.record)
+    if (isMeasured) request.pace?.measured(bytes, clock.monotonicMs() - startMs)
     return undefined
   } catch (error) {
     const fault = caught(error)

@@ -35,7 +35,12 @@ const lookSeldomMs = 5_000
 /** Answers a function that ends it. */
 export function followMembership(deps: Deps): () => void {
   const { host, raft, rpc, cluster, self } = deps
+  let wasRemoved = false
   const tellPeers = (): void => {
+    const own = cluster.allMembers().find(({ id }) => id === self)
+    // The others do not speak to it any more: whoever reads the journal shall know why.
+    if (own?.state === 'removed' && !wasRemoved) host.journal.event('warning', 'node.removed', {})
+    wasRemoved = own?.state === 'removed'
     const others = cluster.view.members().filter((member) => member.id !== self)
     rpc.setPeers(new Map(others.map((member) => [member.id, member.control])))
   }
