@@ -94,7 +94,7 @@ export async function startCluster(options: {
       line = await up(dataDir, args, launchers)
     },
     async addNodes(count) {
-      const withinMs = startedMsMax * (count + 1)
+      const withinMs = 2 * startedMsMax * count
       line = await up(dataDir, ['--add-nodes', String(count)], launchers, withinMs)
     },
     async until(what, holds, withinMs = 60_000) {

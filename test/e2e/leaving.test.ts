@@ -72,14 +72,14 @@ async function writeObjects(isOver: () => boolean): Promise<void> {
     const client = clients.get(position) ?? cluster.client(position, { attemptsMax: 6 })
     clients.set(position, client)
     const Key = `object-${i}`
-    const Body = randomFile([100, 9_000, 300_000, 2_000_000][i % 4] ?? 0)
+    const Body = randomFile([100, 9_000, 60_000, 1_000_000][i % 4] ?? 0)
     try {
       await client.send(new PutObjectCommand({ Bucket, Key, Body }))
       objects.set(Key, sha256(Body))
     } catch (error) {
       failures.push(`${Key} at ${position}: ${String(error)}`)
     }
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, 150))
   }
 }
 
@@ -92,7 +92,7 @@ async function writeKeys(isOver: () => boolean): Promise<void> {
       () => false,
     )
     if (isDone) keys.set(key, value)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
 
