@@ -87,6 +87,7 @@ function addJoin(admin: Command, finish: Finish): void {
     .option('--token <token>', 'as `atoll admin init` and `atoll admin token create` print it')
     .option('--token-file <file>', 'a file that holds the token')
     .option('--cluster <id>', 'without a token: wait until an operator of this cluster approves')
+    .option('--pin <digits>', "without a token: the pin of the cluster's authority, if it is known")
     .option('--no-wait', 'end at once when an operator has to decide')
     .addHelpText(
       'after',

@@ -63,6 +63,7 @@ export function readJoin(raw: RawFlags): JoinOptions {
     at: at === undefined ? undefined : parseEndpoint('--host', at, topologyDefaults.adminPort),
     token: textOf(raw, 'token') ?? (file === undefined ? undefined : requireText(file).trim()),
     cluster: textOf(raw, 'cluster'),
+    pin: parsePin(textOf(raw, 'pin')),
     isForced: raw.force === true,
     waits: raw.wait !== false,
     isJson: raw.json === true,
@@ -123,6 +124,14 @@ export function parseName(flag: string, text: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(text)) return text
   const what = `${flag} '${text.slice(0, 64)}': expected 1 to 63 letters, digits, dots and hyphens`
   throw new Fault('invalid', what)
+}
+
+/** Of an authority, in hexadecimal: its first 128 bits or all. */
+function parsePin(text: string | undefined): string | undefined {
+  if (text === undefined || /^[0-9a-f]{32,64}$/.test(text)) return text
+  throw new Fault('invalid', '--pin: expected 32 hexadecimal digits', {
+    next: 'atoll admin authority shows it on a member',
+  })
 }
 
 /** 'ebs,ec2,nats': in order, without repetition. */

@@ -361,7 +361,8 @@ async function untilOnline(
   }
   if (isJson) answer(JSON.stringify(shown))
   else {
-    const count = `${members.length} of ${targetSize}`
+    const count =
+      members.length < targetSize ? `${members.length} of ${targetSize}` : `${members.length}`
     answer(
       `Node ${shown.node} (number ${own.id}) is online in cluster ${shown.cluster}: ${count} members, settings ${epoch}`,
     )

@@ -124,7 +124,7 @@ function nodesText(answered: MembersAnswer): string {
   ])
   const head = ['id', 'node', 'state', 'address', 'caps', 'labels', 'version', 'settings']
   const lines = [
-    `cluster ${shortCluster(clusterId)} (${clusterId}) in ${region}: ${members.length} of ${targetSize}`,
+    `cluster ${shortCluster(clusterId)} (${clusterId}) in ${region}: ${memberCount(members.length, targetSize)}`,
     '',
     ...table(head, rows),
   ]
@@ -134,6 +134,11 @@ function nodesText(answered: MembersAnswer): string {
     )
   }
   return lines.join('\n')
+}
+
+function memberCount(count: number, targetSize: number): string {
+  const members = `${count} ${count === 1 ? 'member' : 'members'}`
+  return count < targetSize ? `${members} of ${targetSize}` : members
 }
 
 export async function decide(

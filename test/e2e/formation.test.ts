@@ -24,12 +24,18 @@ let formed: Line
 let token = ''
 
 test('init with a list, and a join from every other machine', async () => {
-  const init = machines.start(one, [
+  const command = [
     ...['admin', 'init', ...machines.flags(one)],
     ...['--nodes', '3', '--predastore-nodes', list, '--rs', '2+1'],
-  ])
+  ]
+  const stopped = machines.start(one, command)
+  token = String((await stopped.line('started')).token)
+  stopped.child.kill('SIGKILL')
+  await stopped.ended
+  // The same command goes on where the first was killed: the same cluster, the same token.
+  const init = machines.start(one, command)
   const started = await init.line('started')
-  token = String(started.token)
+  assert.equal(started.token, token)
   assert.match(token, /^at1\./)
   assert.match(String(started.joinCommand), /^atoll admin join --region eu .* --token at1\./)
   assert.match(String(started.cluster), /^c-[0-9a-f]{4}$/)
@@ -196,6 +202,26 @@ test('the setup page pairs by four words, and a command finds the cluster by its
   const seven = machines.add('rpi7', '127.0.0.27')
   const { token: found } = await machines.ask(six, 'admin', 'token', 'create')
   await machines.must(seven, ['admin', 'join', ...machines.flags(seven), '--token', String(found)])
+})
+
+test('two clusters on one network: none is chosen, unless it is named', async () => {
+  const other = machines.add('lone', '127.0.0.30')
+  await machines.must(other, ['admin', 'init', ...machines.flags(other)])
+  const nine = machines.add('rpi9', '127.0.0.31')
+  const args = ['admin', 'join', ...machines.flags(nine)]
+  const { token: given } = await machines.ask(other, 'admin', 'token', 'create')
+  const { status, stderr } = await machines.run(nine, [...args, '--token', String(given)])
+  assert.equal(status, 95, stderr)
+  assert.match(stderr, /2 clusters answer: c-/)
+  // A token of the one cluster shown to the other: nothing is sent.
+  const wrong = await machines.run(nine, [...args, '--host', at, '--token', String(given)])
+  assert.equal(wrong.status, 81, wrong.stderr)
+  const { clusterId } = await machines.ask(other, 'admin', 'nodes')
+  const named = ['--token', String(given), '--cluster', String(clusterId)]
+  await machines.must(nine, [...args, ...named])
+  const { members } = await machines.ask(other, 'admin', 'nodes')
+  const names = (members as readonly Line[]).map(({ id, name }) => `${id} ${name}`)
+  assert.deepEqual(names, ['1 lone', '2 rpi9'])
 })
 
 test('a bootstrap file joins without a person, and is gone afterwards', async () => {

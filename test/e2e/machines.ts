@@ -10,8 +10,9 @@ import { createInterface } from 'node:readline'
 import { S3Client } from '@aws-sdk/client-s3'
 import { type Ran, root } from './cluster.ts'
 
-const atoll = join(root, 'scripts/atoll.mjs')
-const untilMsMax = 60_000
+/** Not the script around it: a kill must reach the command itself. */
+const atoll = join(root, 'src/cli/main.ts')
+const untilMsMax = 120_000
 
 export type Machine = {
   readonly name: string
@@ -27,6 +28,8 @@ export type Command = {
   readonly child: ChildProcess
   /** Settles with the first line that has this event; rejects when the command ends before. */
   line(event: string): Promise<Line>
+  /** Its arguments and the end of its standard error. */
+  said(): string
   readonly ended: Promise<Ran>
 }
 
@@ -36,6 +39,7 @@ export class Machines {
   readonly #machines: Machine[] = []
   readonly #clients: S3Client[] = []
   readonly #children: ChildProcess[] = []
+  readonly #commands: Command[] = []
 
   constructor(offset: number) {
     this.#home = mkdtempSync(join(tmpdir(), 'atoll-machines-'))
@@ -69,7 +73,10 @@ export class Machines {
     ]
     const child = spawn(command, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#children.push(child)
-    return watch(child, args)
+    const started = watch(child, args)
+    this.#commands.push(started)
+    void started.ended.then(() => this.#commands.splice(this.#commands.indexOf(started), 1))
+    return started
   }
 
   run(machine: Machine, args: readonly string[]): Promise<Ran> {
@@ -108,6 +115,11 @@ export class Machines {
     })
     this.#clients.push(client)
     return client
+  }
+
+  /** What all commands that still run have said: told when something does not come about. */
+  said(): string {
+    return this.#commands.map((command) => command.said()).join('\n')
   }
 
   async stopAll(): Promise<void> {
@@ -162,7 +174,8 @@ function watch(child: ChildProcess, args: readonly string[]): Command {
       waiting.add(look)
       look()
     })
-  return { child, line, ended }
+  const said = (): string => `${args.join(' ')}: ${output.stderr.slice(-2_000)}`
+  return { child, line, ended, said }
 }
 
 export function pidOf(machine: Machine): number | undefined {

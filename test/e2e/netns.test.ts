@@ -18,6 +18,8 @@ import { type Line, type Machine, Machines, until } from './machines.ts'
 
 const insideMark = 'ATOLL_NETNS_INSIDE'
 const count = 5
+/** Between two writes of one writer: the machines share few processors. */
+const pauseMs = 100
 
 /** Writes keys and objects, and remembers what was acknowledged. */
 class Writer {
@@ -58,8 +60,8 @@ class Writer {
         }
       } catch {
         // Not acknowledged: it may have happened or not.
-        await new Promise((resolve) => setTimeout(resolve, 50))
       }
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }
 
@@ -189,7 +191,10 @@ function story(): void {
     mkdirSync(machine(3).dataDir, { recursive: true })
     writeFileSync(join(machine(3).dataDir, 'bootstrap.json'), JSON.stringify(file), { mode: 0o600 })
     machines.start(machine(3), ['start', '--data-dir', machine(3).dataDir])
-    await until('the fourth is online', () => online(machine(3), ['rpi4']))
+    await until('the fourth is online', async () => {
+      if (!(await online(machine(3), ['rpi4']))) throw new Error(machines.said())
+      return true
+    })
     const bind = machine(4).host
     machines.start(machine(4), ['start', '--data-dir', machine(4).dataDir, '--bind', bind])
     const { words } = await machines.ask(machine(2), 'admin', 'token', 'create', '--pairing')
@@ -209,7 +214,10 @@ function story(): void {
     }
     const form = new URLSearchParams({ ...fields, number, caps: '', labels: '' }).toString()
     assert.equal((await askPage(`https://${bind}:7777/join`, form)).status, 303)
-    await until('the fifth is online', () => online(machine(4), ['rpi4', 'rpi5']))
+    await until('the fifth is online', async () => {
+      if (!(await online(machine(4), ['rpi4', 'rpi5']))) throw new Error(machines.said())
+      return true
+    })
     for (const one of all.slice(3)) writer.start(one)
     await writer.progress('writes at five machines')
   })
@@ -263,7 +271,8 @@ if (process.env[insideMark] === undefined) {
   test('machines with networks of their own', { skip: whyNoNetworks() ?? false }, async () => {
     const inside = [process.execPath, '--test', '--test-reporter=spec', import.meta.filename]
     // Node tells its tests that they run inside others, which these do not.
-    const args = ['--net', '--mount', 'env', '-u', 'NODE_TEST_CONTEXT', ...inside]
+    const ends = ['--pid', '--fork', '--mount-proc', '--kill-child']
+    const args = ['--net', '--mount', ...ends, 'env', '-u', 'NODE_TEST_CONTEXT', ...inside]
     const ran = await run('unshare', args, { env: { [insideMark]: '1' } })
     console.log(ran.stdout.trim())
     assert.equal(ran.status, 0, ran.stdout + ran.stderr)
