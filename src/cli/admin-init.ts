@@ -13,7 +13,13 @@ import { clusterId, Fault, nodeId } from '../base/index.ts'
 import { planTopology, type Topology, topologyDefaults } from '../cluster/index.ts'
 import { askAdmin } from './admin-client.ts'
 import type { MachineFlags } from './admin-flags.ts'
-import { ensureStarted, runningPid, untilAnswers } from './background.ts'
+import {
+  type EarlyStart,
+  ensureStarted,
+  runningPid,
+  startEarly,
+  untilAnswers,
+} from './background.ts'
 import { readText, writeText } from './files.ts'
 import { drawAccessKey, drawSecret } from './formation.ts'
 import { openDisplay } from './live-display.ts'
@@ -48,8 +54,7 @@ export async function init(options: InitOptions): Promise<number> {
   becomeOwner(options.dataDir)
   const plan = planInit(options)
   const stopping = stopSignal()
-  const own = await takeDir(options, plan)
-  const pid = ensureStarted(options.dataDir, [])
+  const { own, pid } = await takeDir(options, plan)
   const ask = () => tryAsk(() => askMembers(own.endpoint))
   const first = await untilAnswers({ dataDir: options.dataDir, pid }, ask, stopping)
   const isAlone = plan.targetSize <= first.members.length
@@ -119,14 +124,20 @@ export function planInit(
 }
 
 /** The directory is this cluster's when it settles. */
-async function takeDir(options: InitOptions, plan: InitPlan): Promise<OwnNode> {
+async function takeDir(
+  options: InitOptions,
+  plan: InitPlan,
+): Promise<{ readonly own: OwnNode; readonly pid: number }> {
   const { dataDir, isForced } = options
+  let early: EarlyStart | undefined
   const lock = acquireLock(join(dataDir, 'enrol.lock'), dataDir)
   try {
     if (finishPlacing(dataDir)) {
       const own = findOwnNode(dataDir)
       const difference = own === undefined ? 'it cannot be read' : differenceOf(own, options, plan)
-      if (own !== undefined && difference === undefined) return own
+      if (own !== undefined && difference === undefined) {
+        return { own, pid: ensureStarted(dataDir) }
+      }
       if (!isForced) throw takenFault(dataDir, own, difference ?? '')
     } else if (!isForced) requireNoRemains(dataDir)
     if (isForced)
@@ -134,12 +145,16 @@ async function takeDir(options: InitOptions, plan: InitPlan): Promise<OwnNode> {
     if (runningPid(dataDir) === undefined) {
       await requireFreePorts(options.machine.bind, options.machine.ports)
     }
+    early = startEarly(dataDir)
     await placeNode(dataDir, (folder) => writeFounder(folder, options, plan))
+  } catch (error) {
+    early?.giveUp()
+    throw error
   } finally {
     lock.release()
   }
   const own = findOwnNode(dataDir)
-  if (own !== undefined) return own
+  if (own !== undefined) return { own, pid: early.pid }
   throw new Fault('internal', `${dataDir} is not a node's although it was written`)
 }
 

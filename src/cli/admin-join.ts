@@ -23,13 +23,21 @@ import type { Address, Host } from '../host/index.ts'
 import { createRealHost } from '../host/real/index.ts'
 import type { MachineFlags } from './admin-flags.ts'
 import { takenFault } from './admin-init.ts'
-import { ensureStarted, pause, runningPid, untilAnswers } from './background.ts'
+import {
+  type EarlyStart,
+  ensureStarted,
+  pause,
+  runningPid,
+  startEarly,
+  untilAnswers,
+} from './background.ts'
 import { readText, writeText } from './files.ts'
 import { joinStatusOf } from './join-status.ts'
 import { openDisplay } from './live-display.ts'
 import { acquireLock } from './lock.ts'
 import { askMembers, findOwnNode, type OwnNode, tryAsk } from './own-node.ts'
 import { becomeOwner } from './owner.ts'
+import { hasIdentity } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 import { archiveDir, finishPlacing, placeNode } from './placing.ts'
 import { faultOfAnswer, openPinned } from './pinned-server.ts'
@@ -59,13 +67,19 @@ export type JoinOptions = {
 export async function join(options: JoinOptions): Promise<number> {
   becomeOwner(options.dataDir)
   const stopping = stopSignal()
+  let early: EarlyStart | undefined
   try {
-    const own = await enrol(options, stopping)
-    const { dataDir } = options
-    const pid = ensureStarted(dataDir, [])
-    await untilOnline({ dataDir, own, pid, isJson: options.isJson }, stopping)
+    const { dataDir, isJson } = options
+    const own = await enrol(options, stopping, {
+      onClear() {
+        early = startEarly(dataDir)
+      },
+    })
+    const pid = early?.pid ?? ensureStarted(dataDir)
+    await untilOnline({ dataDir, own, pid, isJson }, stopping)
     return 0
   } catch (error) {
+    if (!hasIdentity(options.dataDir)) early?.giveUp()
     reportFailure(error)
     return joinStatusOf(toFault(error))
   }
@@ -74,6 +88,8 @@ export async function join(options: JoinOptions): Promise<number> {
 export type EnrolOptions = {
   /** This process, or one that waits to be paired, has the directory's ports. */
   readonly holdsPorts?: boolean
+  /** The directory is bare and the ports are free: the machine is about to ask. */
+  readonly onClear?: () => void
   /** Told instead of shown: an operator has to decide on the machine with this key. */
   readonly onPending?: (fingerprint: string) => void
 }
@@ -106,6 +122,7 @@ export async function enrol(
     }
     const isPaired = how.holdsPorts === true || runningPid(dataDir) !== undefined
     if (!isPaired) await requireFreePorts(machine.bind, machine.ports)
+    how.onClear?.()
     const host = quietHost(dataDir)
     const keys = await keepKeys(host, dataDir, machine.name)
     const at = options.at ?? (await (await import('./discovery.ts')).findCluster(options, signal))

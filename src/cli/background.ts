@@ -19,9 +19,28 @@ export function runningPid(dataDir: string): number | undefined {
 }
 
 /** Starts `atoll start` in the background unless one holds the directory already. Answers its process id. */
-export function ensureStarted(dataDir: string, args: readonly string[]): number {
+export function ensureStarted(dataDir: string): number {
+  return runningPid(dataDir) ?? spawnStart(dataDir, [])
+}
+
+/**
+ * The same, before the directory is a node's: the process loads its program while this command still asks, and becomes
+ * the node at once. It ends by itself when this command ends without having made one.
+ */
+export function startEarly(dataDir: string): EarlyStart {
   const running = runningPid(dataDir)
-  if (running !== undefined) return running
+  const pid = running ?? spawnStart(dataDir, ['--await', String(process.pid)])
+  return {
+    pid,
+    giveUp() {
+      if (running === undefined && isAlive(pid)) process.kill(pid, 'SIGTERM')
+    },
+  }
+}
+
+export type EarlyStart = { readonly pid: number; giveUp(): void }
+
+function spawnStart(dataDir: string, args: readonly string[]): number {
   const log = openSync(nodePaths(dataDir).journal, 'a', 0o644)
   const command = [...process.execArgv, mainPath, 'start', '--data-dir', dataDir, ...args]
   const child = spawn(process.execPath, command, {

@@ -2,7 +2,7 @@
 // code when it is chosen, so that starting a node costs no more than the node.
 
 import { resolve } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { Fault } from '../base/index.ts'
 import { addAdminCommands, addStop } from './admin-commands.ts'
 import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
@@ -117,6 +117,7 @@ program
     'join by this file, without a person (default: bootstrap.json in DIR)',
   )
   .option('--port-offset <n>', 'move all ports by n when the directory becomes a node')
+  .addOption(new Option('--await <pid>').hideHelp())
   .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
   .option('--log <format>', "to standard error: 'text', 'json' or 'journal' (systemd's)", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
@@ -144,6 +145,7 @@ Examples:
         ...readNode(flags),
         bootstrap: readPath(typeof flags.bootstrap === 'string' ? flags.bootstrap : undefined),
         portOffset: parseCount('--port-offset', offset, [0, 50_000]),
+        awaited: typeof flags.await === 'string' ? Number(flags.await) : undefined,
       }),
     )
   })

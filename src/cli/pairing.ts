@@ -29,7 +29,7 @@ import {
   shredBootstrap,
 } from './bootstrap-file.ts'
 import { readText, writeText } from './files.ts'
-import { acquireLock } from './lock.ts'
+import { acquireLock, isAlive } from './lock.ts'
 import { hasIdentity } from './node-dir.ts'
 import { isPairingCode, pairByWords } from './pair-by-words.ts'
 import { finishPlacing } from './placing.ts'
@@ -127,6 +127,22 @@ export async function becomeMember(options: StartOptions, signal: AbortSignal): 
   } finally {
     await setup.close()
   }
+}
+
+const commandLookMs = 5
+
+/** True once the command with this process id has made the directory a node's; false when it ended without. */
+export async function awaitCommand(
+  dataDir: string,
+  pid: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  while (!signal.aborted) {
+    if (isTakenOver(dataDir)) return true
+    if (!isAlive(pid)) return isTakenOver(dataDir)
+    await pause(commandLookMs)
+  }
+  return false
 }
 
 function take(dataDir: string, progress: Progress, target: JoinTarget): void {

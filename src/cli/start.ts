@@ -15,6 +15,8 @@ export type StartOptions = NodeCommandOptions & {
   /** A bootstrap file; D/bootstrap.json when there is one. */
   readonly bootstrap: string | undefined
   readonly portOffset: number
+  /** Process id of the command that is about to make the directory a node's: nothing else is waited for. */
+  readonly awaited?: number | undefined
 }
 
 /** Settles with the exit status once the node has stopped. */
@@ -27,8 +29,12 @@ export async function start(options: StartOptions): Promise<number> {
     mkdirSync(dataDir, { recursive: true })
     lock = acquireLock(nodePaths(dataDir).lock, dataDir)
     if (!finishPlacing(dataDir)) {
-      const { becomeMember } = await import('./pairing.ts')
-      const isMember = await becomeMember(options, stopping)
+      const { awaitCommand, becomeMember } = await import('./pairing.ts')
+      const { awaited } = options
+      const isMember =
+        awaited === undefined
+          ? await becomeMember(options, stopping)
+          : await awaitCommand(dataDir, awaited, stopping)
       if (!isMember) {
         lock.release()
         return 0
