@@ -15,11 +15,9 @@ import {
   type Heartbeats,
   openCluster,
   planFounders,
-  programVersion,
   readLocalMembers,
   replaceMember,
   systemNamespace,
-  updateMember,
 } from '../cluster/index.ts'
 import {
   adminMalformed,
@@ -43,6 +41,7 @@ import {
 import { createRaft, type Foreign, type Group, raftTable, supersededFault } from '../raft/index.ts'
 import { controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
+import { announceMember } from './announce.ts'
 import { Closers } from './closers.ts'
 import { followClusterFiles } from './cluster-files.ts'
 import { answerSearches, routesOfEnrolment } from './enrolling.ts'
@@ -77,7 +76,6 @@ const controlCallBytesMax = 2 * 1024 * 1024
 export const systemGroup = groupId(1)
 export const objectsGroup = groupId(2)
 export const etcdGroup = groupId(3)
-const capacityStep = 0.1
 const etcdQuotaBytes = 2 * 1024 * 1024 * 1024
 
 export type StartOptions = {
@@ -323,7 +321,7 @@ async function openServers(
   core.heartbeats?.start(cluster)
   closers.add(async () => core.heartbeats?.close())
   const namespaces = await openUserNamespaces(core, cluster)
-  await announceMember(config, host, system)
+  closers.add(announceMember(config, host, system))
   core.trust?.keepSettings(cluster)
   const lane = await loading
   core.shown.add((credentials) => lane.show(credentials))
@@ -349,34 +347,6 @@ async function openUserNamespaces(
   closers.add(async () => namespaces.close())
   await namespaces.start()
   return namespaces
-}
-
-/** Ports of the servers for people, disk and program may have changed since this member was recorded. */
-async function announceMember(config: NodeConfig, host: Host, system: Keyspace): Promise<void> {
-  const { admin, s3 } = config.listen
-  const { totalBytes: capacityBytes } = await host.disk.space()
-  const version = programVersion
-  await updateMember(system, config.self, (member) => {
-    const addresses = { admin: admin ?? member.admin, s3: s3 ?? member.s3 }
-    const isCapacity = isAlike(member.capacityBytes, capacityBytes)
-    const isSame =
-      sameAddress(addresses.admin, member.admin) &&
-      sameAddress(addresses.s3, member.s3) &&
-      member.version === version &&
-      isCapacity
-    if (isSame) return undefined
-    const described = isCapacity ? {} : { capacityBytes }
-    return { ...member, ...addresses, version, ...described }
-  })
-}
-
-/** Shards follow capacity: what file systems that grow and shrink with their contents say moves none. */
-function isAlike(known: number, now: number): boolean {
-  return Math.abs(now - known) <= known * capacityStep
-}
-
-function sameAddress(a: Address, b: Address): boolean {
-  return a.host === b.host && a.port === b.port
 }
 
 async function serveAdmin(
