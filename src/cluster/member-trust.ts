@@ -72,6 +72,8 @@ const tryAgainMsMax = 60_000
 const wakeMsMax = 86_400_000
 /** Share of a certificate's life between two renewals at least. */
 const restRatio = 0.02
+/** Share of a certificate's life after which a longer-lived one is renewed. */
+const patienceRatio = 0.04
 const shownKeysMax = 4
 
 export class MemberTrust {
@@ -83,6 +85,7 @@ export class MemberTrust {
   /** Of the certificate shown, without the time before it was made. */
   #lifeMs = 0
   #renewedAtMs = Number.NEGATIVE_INFINITY
+  #beganMs = 0
   /** Share of a certificate's life by which this member renews sooner than at half, so that not all do at once. */
   readonly #earlier: number
   #credentials: Credentials
@@ -172,6 +175,7 @@ export class MemberTrust {
    * certificate lives, and without one nobody would ever answer.
    */
   begin(): void {
+    this.#beganMs = this.#deps.host.clock.monotonicMs()
     this.#closers.push(this.#deps.system.onRevision(() => this.#lookSoon(lookAfterMs)))
     this.#lookSoon(0)
   }
@@ -397,14 +401,15 @@ export class MemberTrust {
   }
 
   /**
-   * At half of its life, or at once when it lives longer than certificates now shall. Not again soon after it was
-   * tried: a clock that is far off would make every certificate due.
+   * At half of its life; and when it lives longer than certificates now shall, which has time: a node that starts has
+   * better things to do. Not again soon after it was tried: a clock that is far off would make every certificate due.
    */
   #isDue(): boolean {
+    const nowMs = this.#deps.host.clock.monotonicMs()
+    if (nowMs - this.#renewedAtMs < this.#certificateMs * restRatio) return false
     const isLong = this.#lifeMs > this.#certificateMs * 1.02 + 1_000
-    const sinceMs = this.#deps.host.clock.monotonicMs() - this.#renewedAtMs
-    if (sinceMs < this.#certificateMs * restRatio) return false
-    return isLong || this.#msToRenewal() <= 0
+    if (isLong && nowMs - this.#beganMs >= this.#certificateMs * patienceRatio) return true
+    return this.#msToRenewal() <= 0
   }
 
   #msToRenewal(): number {
@@ -413,7 +418,12 @@ export class MemberTrust {
   }
 
   #nextLookMs(): number {
-    return Math.min(wakeMsMax, Math.max(this.#certificateMs * restRatio, this.#msToRenewal()))
+    const least = this.#certificateMs * restRatio
+    return Math.min(
+      wakeMsMax,
+      this.#certificateMs * patienceRatio,
+      Math.max(least, this.#msToRenewal()),
+    )
   }
 }
 
