@@ -76,7 +76,6 @@ export function Login({
         </button>
         <p className="faint">
           The first password is told when the cluster is formed, and kept beside its admin token.
-          Another one: <code>atoll admin operator password admin</code>
         </p>
       </form>
       <ThemeSwitch />

@@ -12,9 +12,11 @@ const hidden = '[removed]'
 const secretFiles = [
   'ca/*-key.pem',
   'ca/admin-token',
+  'ca/operator-password',
   'identity/*-key.pem',
   'identity/*-key',
   'identity/*-token',
+  'identity/*-password',
   'bootstrap.json',
 ]
 const settingsFiles = ['cluster.toml', 'predastore.toml']
