@@ -129,6 +129,7 @@ export async function becomeMember(options: StartOptions, signal: AbortSignal): 
   }
 }
 
+/** At first a join takes no longer than a blink; who waits for an operator may wait for hours. */
 const commandLookMs = 5
 
 /** True once the command with this process id has made the directory a node's; false when it ended without. */
@@ -137,10 +138,10 @@ export async function awaitCommand(
   pid: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  while (!signal.aborted) {
+  for (let waitMs = commandLookMs; !signal.aborted; waitMs = Math.min(lookMs, waitMs * 1.01)) {
     if (isTakenOver(dataDir)) return true
     if (!isAlive(pid)) return isTakenOver(dataDir)
-    await pause(commandLookMs)
+    await pause(waitMs)
   }
   return false
 }
