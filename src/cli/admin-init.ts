@@ -28,7 +28,7 @@ import { writeNodeDir } from './node-dir.ts'
 import { defaultCode } from './options.ts'
 import { askMembers, findOwnNode, type MembersAnswer, type OwnNode, tryAsk } from './own-node.ts'
 import { becomeOwner } from './owner.ts'
-import { archiveDir, finishPlacing, placeNode } from './placing.ts'
+import { archiveDir, enrolLockPath, finishPlacing, placeNode } from './placing.ts'
 import { requireFreePorts } from './ports.ts'
 import { shortCluster, shortNode } from './short-names.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -130,7 +130,7 @@ async function takeDir(
 ): Promise<{ readonly own: OwnNode; readonly pid: number }> {
   const { dataDir, isForced } = options
   let early: EarlyStart | undefined
-  const lock = acquireLock(join(dataDir, 'enrol.lock'), dataDir)
+  const lock = acquireLock(enrolLockPath(dataDir), dataDir)
   try {
     if (finishPlacing(dataDir)) {
       const own = findOwnNode(dataDir)

@@ -39,7 +39,7 @@ import { askMembers, findOwnNode, type OwnNode, tryAsk } from './own-node.ts'
 import { becomeOwner } from './owner.ts'
 import { hasIdentity } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
-import { archiveDir, finishPlacing, placeNode } from './placing.ts'
+import { archiveDir, enrolLockPath, finishPlacing, placeNode } from './placing.ts'
 import { faultOfAnswer, openPinned } from './pinned-server.ts'
 import { requireFreePorts } from './ports.ts'
 import { isCluster, shortCluster, shortNode } from './short-names.ts'
@@ -108,7 +108,7 @@ export async function enrol(
     })
   }
   mkdirSync(dataDir, { recursive: true })
-  const lock = acquireLock(joinPath(dataDir, 'enrol.lock'), dataDir)
+  const lock = acquireLock(enrolLockPath(dataDir), dataDir)
   try {
     if (finishPlacing(dataDir)) {
       const own = findOwnNode(dataDir)

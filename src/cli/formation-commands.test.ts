@@ -22,7 +22,14 @@ import { isComplete, joinCommand, planInit } from './admin-init.ts'
 import { readBootstrap, shredBootstrap } from './bootstrap-file.ts'
 import { joinStatuses } from './join-status.ts'
 import { openDisplay } from './live-display.ts'
-import { archiveDir, finishPlacing, placeNode } from './placing.ts'
+import { acquireLock } from './lock.ts'
+import {
+  archiveDir,
+  enrolLockPath,
+  finishPlacing,
+  finishUndisturbed,
+  placeNode,
+} from './placing.ts'
 import { isCluster, plainNode, shortCluster, shortNode } from './short-names.ts'
 
 let dir: string
@@ -283,4 +290,23 @@ test('a display adds lines where there is no terminal, and writes over them wher
     '\u001b[2A\r\u001b[2Kz\n\r\u001b[2K\n\u001b[1A',
     '\r\u001b[2Kw\n',
   ])
+})
+
+test('a process that finds a directory leaves it alone while a command writes it', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'atoll-undisturbed-'))
+  try {
+    assert.equal(finishUndisturbed(home), false)
+    const command = acquireLock(enrolLockPath(home), home)
+    await placeNode(home, async (folder) => {
+      mkdirSync(join(folder, 'identity'), { recursive: true })
+      for (const name of ['node.toml', 'identity/node.pem', 'identity/node-key.pem']) {
+        assert.equal(finishUndisturbed(home), false)
+        writeFileSync(join(folder, name), name)
+      }
+    })
+    command.release()
+    assert.equal(finishUndisturbed(home), true)
+  } finally {
+    rmSync(home, { recursive: true, force: true })
+  }
 })

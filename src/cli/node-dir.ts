@@ -1,9 +1,10 @@
 // One node's directory: writing it when the node gets its identity, reading it into a NodeConfig when
 // the node starts. `cluster.toml` may also be called predastore.toml; both at once is refused.
 
+import { X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { type ClusterId, clusterId, Fault, type NodeId } from '../base/index.ts'
+import { type ClusterId, clusterId, Fault, type NodeId, nodeId } from '../base/index.ts'
 import {
   type NodeFile,
   parseNodeFile,
@@ -89,6 +90,18 @@ export function hasIdentity(nodeDir: string): boolean {
   return [paths.node, paths.certificate, paths.privateKey].every((path) => existsSync(path))
 }
 
+/**
+ * Who the directory's own certificate says that this is. A node that was alone when its files were written has no id in
+ * node.toml, and cluster.toml lists others once they have joined.
+ */
+export function certifiedId(nodeDir: string): NodeId | undefined {
+  const pem = readText(nodePaths(nodeDir).certificate)
+  if (pem === undefined) return undefined
+  const { subjectAltName = '' } = new X509Certificate(pem)
+  const id = /URI:atoll:\/\/[^/,]+\/node\/(\d{1,10})(?:,|$)/.exec(subjectAltName)?.[1]
+  return id === undefined ? undefined : nodeId(Number(id))
+}
+
 export function readNodeFile(nodeDir: string): NodeFile {
   const topology = readTopology(nodeDir, { mayGrow: true })
   if (topology === undefined) throw new Fault('not-found', `${nodeDir} holds no cluster.toml`)
@@ -127,7 +140,7 @@ export function loadNodeConfig(
   const file = parseNodeFile(readText(paths.node) ?? '', topology)
   const self = resolveNodeId(topology, {
     environment: process.env,
-    file: file.id,
+    file: file.id ?? certifiedId(nodeDir),
     bindHost: options.bindHost,
   })
   return Object.freeze({

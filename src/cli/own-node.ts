@@ -6,7 +6,7 @@ import { type NodeFile, parseNodeFile, resolveNodeId } from '../cluster/files.ts
 import type { Topology } from '../cluster/index.ts'
 import { type AdminEndpoint, askAdmin } from './admin-client.ts'
 import { readText, requireText } from './files.ts'
-import { hasIdentity, readTopology } from './node-dir.ts'
+import { certifiedId, hasIdentity, readTopology } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 
 export type OwnNode = {
@@ -26,7 +26,10 @@ export function findOwnNode(dataDir: string): OwnNode | undefined {
   if (topology === undefined) return undefined
   const paths = nodePaths(dataDir)
   const file = parseNodeFile(readText(paths.node) ?? '', topology)
-  const id = resolveNodeId(topology, { environment: {}, file: file.id })
+  const id = resolveNodeId(topology, {
+    environment: {},
+    file: file.id ?? certifiedId(dataDir),
+  })
   const host = topology.db.find((db) => db.id === id)?.host ?? ''
   return {
     id,

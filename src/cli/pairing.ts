@@ -29,10 +29,10 @@ import {
   shredBootstrap,
 } from './bootstrap-file.ts'
 import { readText, writeText } from './files.ts'
-import { acquireLock, isAlive } from './lock.ts'
+import { isAlive } from './lock.ts'
 import { hasIdentity } from './node-dir.ts'
 import { isPairingCode, pairByWords } from './pair-by-words.ts'
-import { finishPlacing } from './placing.ts'
+import { finishUndisturbed } from './placing.ts'
 import { planPorts } from './ports.ts'
 import { type SetupForm, type SetupState, serveSetupPage } from './setup-page.ts'
 import type { StartOptions } from './start.ts'
@@ -265,17 +265,7 @@ async function idle(
 
 /** `atoll admin init` or `join` in another terminal have made the directory a node's, and are done with it. */
 function isTakenOver(dataDir: string): boolean {
-  if (!hasIdentity(dataDir)) return false
-  try {
-    const lock = acquireLock(join(dataDir, 'enrol.lock'), dataDir)
-    try {
-      return finishPlacing(dataDir)
-    } finally {
-      lock.release()
-    }
-  } catch {
-    return false
-  }
+  return hasIdentity(dataDir) && finishUndisturbed(dataDir)
 }
 
 /** The first controller that can be reached decides. */

@@ -16,9 +16,9 @@ import {
   rmSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { Fault } from '../base/index.ts'
+import { Fault, isFault } from '../base/index.ts'
 import { writeText } from './files.ts'
-import { readHolder } from './lock.ts'
+import { acquireLock, type Lock, readHolder } from './lock.ts'
 import { hasIdentity } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 
@@ -64,6 +64,30 @@ export function finishPlacing(dataDir: string): boolean {
   rmSync(paths.folder, { recursive: true, force: true })
   return hasIdentity(dataDir)
 }
+
+/**
+ * As finishPlacing, for a process that found the directory: one that a command is just writing is left alone, and is
+ * no node's yet. Otherwise: 1. the command writes the first file; 2. the process sees no mark and removes what it
+ * takes for left over; 3. the command writes the rest, the mark, and half a node is moved to its place.
+ */
+export function finishUndisturbed(dataDir: string): boolean {
+  if (hasIdentity(dataDir) && !existsSync(placingPaths(dataDir).folder)) return true
+  let lock: Lock
+  try {
+    lock = acquireLock(enrolLockPath(dataDir), dataDir)
+  } catch (error) {
+    if (isFault(error, 'exists')) return false
+    throw error
+  }
+  try {
+    return finishPlacing(dataDir)
+  } finally {
+    lock.release()
+  }
+}
+
+/** Held by the command, or the process, that makes the directory a node's. */
+export const enrolLockPath = (dataDir: string): string => join(dataDir, 'enrol.lock')
 
 /**
  * Moves all that a directory holds into a folder inside it, so that it is bare again and nothing is lost. Answers

@@ -7,7 +7,7 @@ import { acquireLock, type Lock } from './lock.ts'
 import { type NodeCommandOptions, runNode } from './node-command.ts'
 import { becomeOwner } from './owner.ts'
 import { nodePaths } from './paths.ts'
-import { finishPlacing } from './placing.ts'
+import { finishUndisturbed } from './placing.ts'
 import { stopSignal } from './stop-signal.ts'
 import { reportFailure } from './terminal.ts'
 
@@ -28,7 +28,7 @@ export async function start(options: StartOptions): Promise<number> {
   try {
     mkdirSync(dataDir, { recursive: true })
     lock = acquireLock(nodePaths(dataDir).lock, dataDir)
-    if (!finishPlacing(dataDir)) {
+    if (!finishUndisturbed(dataDir)) {
       const { awaitCommand, becomeMember } = await import('./pairing.ts')
       const { awaited } = options
       const isMember =
