@@ -87,8 +87,7 @@ export class Repairer {
     }
     const { number: stamp } = await table.freshSweepNumber(keyspace)
     const chunk = { keyspace, id, record: found.record }
-    const { pace } = this.#context
-    const request = { chunk, shard, holder: self, stamp, pace }
+    const request = { chunk, shard, holder: self, stamp }
     const fault = await rebuildShard(this.#context, this.#stored, request)
     if (fault === undefined) return 'repaired'
     this.#journalFailure(id, shard, fault)
@@ -130,13 +129,11 @@ export class Repairer {
     const { found, assignment, holder, facts } = move
     const { shard, previous } = assignment
     const chunk = { keyspace, id, record: found.record }
-    const { pace } = this.#context
     const isPreviousMember = facts.members.has(previous)
     const relocation = { found, shard, previous, isPreviousMember, holder }
     return await relocateShard(this.#context, chunk, {
       ...relocation,
-      bring: (stamp) =>
-        rebuildShard(this.#context, this.#stored, { chunk, shard, holder, stamp, pace }),
+      bring: (stamp) => rebuildShard(this.#context, this.#stored, { chunk, shard, holder, stamp }),
     })
   }
 
