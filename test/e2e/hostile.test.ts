@@ -124,7 +124,7 @@ test('names that look like paths, controls or other scripts are ordinary keys', 
 })
 
 test('what is not supported says so', async () => {
-  for (const query of ['acl', 'policy', 'lifecycle', 'tagging', 'object-lock']) {
+  for (const query of ['acl', 'policyStatus', 'lifecycle', 'tagging', 'object-lock']) {
     const response = await send(cluster.line, endpoint, {
       method: 'GET',
       target: `/${Bucket}?${query}=`,
