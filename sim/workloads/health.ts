@@ -10,10 +10,9 @@ import { WorldFailure } from '../failures.ts'
 import { Faults } from '../faults.ts'
 import type { World } from '../world.ts'
 import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
-import { S3Client } from './s3-client.ts'
-import { bucket, credential, region, S3Cluster, s3AddressOf } from './s3-cluster.ts'
-import { ObjectHistory } from './s3-history.ts'
-import { drawBody, getObject, type ObjectWorld, pick, putObject } from './s3-objects.ts'
+import { S3Cluster } from './s3-cluster.ts'
+import { type ObjectWorld, pick } from './s3-objects.ts'
+import { objectWorldOf, readEverywhere, readOrPut } from './s3-parts.ts'
 
 /** What a batch of seeds must have seen at least once. */
 export const healthPromises: readonly string[] = [
@@ -68,12 +67,7 @@ class HealthWorkload {
     this.#durationMs = options.durationMs
     this.#random = world.drawRandom()
     this.#cluster = new S3Cluster(world, options.nodes)
-    this.#at = {
-      world,
-      client: new S3Client(world, { bucket, key: credential, region, addressOf: s3AddressOf }),
-      history: new ObjectHistory(),
-      places: this.#cluster.places,
-    }
+    this.#at = objectWorldOf(world, this.#cluster)
   }
 
   async run(): Promise<void> {
@@ -99,7 +93,7 @@ class HealthWorkload {
     await this.#cluster.becomeWhole()
     await this.#staysCalm('after the heal', 0)
     await this.#checkEvents()
-    for (const key of this.#at.history.keys()) await this.#readEverywhere(key)
+    await readEverywhere(this.#at, this.#cluster, servesWithinMs)
     countJournals(this.#world)
     this.#at.history.check()
   }
@@ -192,20 +186,7 @@ class HealthWorkload {
     const random = this.#world.drawRandom()
     while (!this.#isOver) {
       await this.#world.sleep(random.integer(1_000))
-      const key = pick(objectKeys, random)
-      const place = pick(this.#at.places, random)
-      if (random.chance(0.5)) await getObject(this.#at, key, place)
-      else {
-        const condition = { kind: 'none' } as const
-        await putObject(this.#at, key, { body: drawBody(random), place, condition })
-      }
-    }
-  }
-
-  async #readEverywhere(key: string): Promise<void> {
-    for (const place of this.#cluster.places) {
-      const what = `node ${place} reads ${key} after the heal`
-      await this.#cluster.until(what, servesWithinMs, () => getObject(this.#at, key, place))
+      await readOrPut(this.#at, objectKeys, random)
     }
   }
 }

@@ -14,10 +14,9 @@ import type { World } from '../world.ts'
 import { LifeKeys } from './life-keys.ts'
 import { LifeOperator } from './life-operator.ts'
 import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
-import { S3Client } from './s3-client.ts'
-import { bucket, credential, region, S3Cluster, s3AddressOf } from './s3-cluster.ts'
-import { ObjectHistory } from './s3-history.ts'
-import { drawBody, getObject, type ObjectWorld, pick, putObject } from './s3-objects.ts'
+import { S3Cluster } from './s3-cluster.ts'
+import { type ObjectWorld, pick } from './s3-objects.ts'
+import { objectWorldOf, readEverywhere, readOrPut } from './s3-parts.ts'
 
 export const lifePromises: readonly string[] = [
   ...nodePromises,
@@ -67,12 +66,7 @@ class LifeWorkload {
     this.#cluster = new S3Cluster(world, Math.max(votersMin, options.nodes))
     this.#operator = new LifeOperator(world, this.#cluster)
     this.#keys = new LifeKeys(world, this.#cluster)
-    this.#at = {
-      world,
-      client: new S3Client(world, { bucket, key: credential, region, addressOf: s3AddressOf }),
-      history: new ObjectHistory(),
-      places: this.#cluster.places,
-    }
+    this.#at = objectWorldOf(world, this.#cluster)
   }
 
   async run(): Promise<void> {
@@ -88,7 +82,7 @@ class LifeWorkload {
     this.#isOver = true
     await Promise.all(work)
     await this.#cluster.becomeWhole()
-    for (const key of this.#at.history.keys()) await this.#readEverywhere(key)
+    await readEverywhere(this.#at, this.#cluster, servesWithinMs)
     await this.#keys.check()
     this.#checkJournals()
     countJournals(this.#world)
@@ -152,24 +146,11 @@ class LifeWorkload {
     const random = this.#world.drawRandom()
     while (!this.#isOver) {
       await this.#world.sleep(random.integer(this.#isCalm ? calmThinkMs : thinkMs))
-      const key = pick(objectKeys, random)
-      const place = pick(this.#at.places, random)
-      if (random.chance(0.5)) await getObject(this.#at, key, place)
-      else {
-        const condition = { kind: 'none' } as const
-        await putObject(this.#at, key, { body: drawBody(random), place, condition })
-      }
+      await readOrPut(this.#at, objectKeys, random)
     }
   }
 
   async #allServe(what: string): Promise<void> {
     await this.#cluster.until(what, servesWithinMs, () => this.#cluster.allServe())
-  }
-
-  async #readEverywhere(key: string): Promise<void> {
-    for (const place of this.#cluster.places) {
-      const what = `node ${place} reads ${key} after the heal`
-      await this.#cluster.until(what, servesWithinMs, () => getObject(this.#at, key, place))
-    }
   }
 }

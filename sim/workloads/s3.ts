@@ -12,9 +12,7 @@ import type { Random } from '../../src/base/index.ts'
 import { Faults, type FaultKind } from '../faults.ts'
 import type { World } from '../world.ts'
 import { countJournals, nodeFaultKinds, nodePromises } from './promises.ts'
-import { S3Client } from './s3-client.ts'
-import { bucket, credential, isShardSegment, region, S3Cluster, s3AddressOf } from './s3-cluster.ts'
-import { ObjectHistory } from './s3-history.ts'
+import { isShardSegment, S3Cluster } from './s3-cluster.ts'
 import {
   copyObject,
   deleteObject,
@@ -29,6 +27,7 @@ import {
   putObject,
   race,
 } from './s3-objects.ts'
+import { objectWorldOf, readEverywhere } from './s3-parts.ts'
 import { uploadInParts } from './s3-uploads.ts'
 
 /** What a batch of seeds must have seen at least once. */
@@ -93,12 +92,7 @@ class S3Workload {
     this.#durationMs = options.durationMs
     this.#random = world.drawRandom()
     this.#cluster = new S3Cluster(world, options.nodes)
-    this.#at = {
-      world,
-      client: new S3Client(world, { bucket, key: credential, region, addressOf: s3AddressOf }),
-      history: new ObjectHistory(),
-      places: this.#cluster.places,
-    }
+    this.#at = objectWorldOf(world, this.#cluster)
   }
 
   async run(): Promise<void> {
@@ -116,7 +110,7 @@ class S3Workload {
     await Promise.all([...clients, watch])
     await this.#cluster.becomeWhole()
     await this.#maybeScrub()
-    for (const key of this.#at.history.keys()) await this.#readEverywhere(key)
+    await readEverywhere(this.#at, this.#cluster, servesWithinMs)
     countJournals(this.#world)
     this.#at.history.check()
   }
@@ -199,12 +193,5 @@ class S3Workload {
   #several(random: Random): readonly string[] {
     const raced = Array.from({ length: this.#races }, (_, i) => `race/${i}`)
     return Array.from({ length: 4 }, () => pick([...objectKeys, ...raced], random))
-  }
-
-  async #readEverywhere(key: string): Promise<void> {
-    for (const place of this.#cluster.places) {
-      const what = `node ${place} reads ${key} after the heal`
-      await this.#cluster.until(what, servesWithinMs, () => getObject(this.#at, key, place))
-    }
   }
 }
