@@ -6,7 +6,7 @@ import { presets } from '../founding/index.ts'
 import type { Host, Timer, Transport } from '../host/index.ts'
 import { type CoreKeyspaces, createKeyspaces, keyspaceTables } from '../keyspace/index.ts'
 import { createRaft, type Raft, type RaftOptions, raftTable } from '../raft/index.ts'
-import { createRpc, type Rpc } from '../rpc/index.ts'
+import { createRpc, meshCallers, type Rpc } from '../rpc/index.ts'
 import {
   type Log,
   openLog,
@@ -92,6 +92,7 @@ async function openParts(host: Host, options: MeshOptions): Promise<Parts> {
       listen,
       limits: { callBytesMax },
       isExpected: () => true,
+      methods: meshCallers,
     })
     const onFatal = (fault: Fault): void => host.journal.fatal('mesh.state_untrusted', fault)
     const raft = createRaft(

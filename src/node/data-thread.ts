@@ -19,7 +19,7 @@ import { createS3Handler, s3Malformed } from '../gateways/index.ts'
 import type { Host, Port } from '../host/index.ts'
 import { createLaneKeyspaces, type FullKeyspaces } from '../keyspace/index.ts'
 import { createObjects } from '../objects/index.ts'
-import { createRpc, type Rpc } from '../rpc/index.ts'
+import { bulkCallers, createRpc, type Rpc } from '../rpc/index.ts'
 import { openSegments } from '../storage/index.ts'
 import { Closers } from './closers.ts'
 import { decodeConfig, type NodeConfig, pathsOf, planFileBytes, planReserves } from './config.ts'
@@ -110,6 +110,7 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
   const rpc = createRpc(host, {
     transport,
     listen: config.listen.bulk,
+    methods: bulkCallers,
   })
   closers.add(() => rpc.close())
   const system = await keyspaces.open(systemNamespace)

@@ -38,8 +38,8 @@ import {
   type Keyspaces,
   keyspaceTables,
 } from '../keyspace/index.ts'
-import { createRaft, type Foreign, type Group, raftTable, supersededFault } from '../raft/index.ts'
-import { controlMethod, createRpc } from '../rpc/index.ts'
+import { createRaft, type Foreign, raftTable, supersededFault } from '../raft/index.ts'
+import { controlCallers, controlMethod, createRpc } from '../rpc/index.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { announceMember } from './announce.ts'
 import { Closers } from './closers.ts'
@@ -47,6 +47,7 @@ import { followClusterFiles } from './cluster-files.ts'
 import { answerSearches, routesOfEnrolment } from './enrolling.ts'
 import { type NodeConfig, pathsOf, planReserves, snapshotsPathOf } from './config.ts'
 import { firstPeers } from './first-peers.ts'
+import { Guests } from './guests.ts'
 import { createHeartbeats } from './health.ts'
 import { etcdNamespace } from './namespaces.ts'
 import { UserNamespaces } from './user-namespaces.ts'
@@ -124,6 +125,7 @@ type Core = StatusParts & {
   readonly own: CoreKeyspaces | undefined
   readonly system: Keyspace
   readonly shown: ShownCredentials
+  readonly guests: Guests
   readonly trust: MemberTrust | undefined
   readonly heartbeats: Heartbeats | undefined
   /** Set once the data thread serves. */
@@ -143,12 +145,14 @@ async function openCore(
   const { log, store, values } = await openState(config, host, closers)
   const transport = transportOf(config, host)
   const shown = new ShownCredentials()
+  const guests = new Guests()
   shown.add(({ identity }) => transport.replace?.(identity))
   const rpc = createRpc(host, {
     transport,
     listen: config.listen.control,
     limits: { callBytesMax: controlCallBytesMax },
-    isExpected: (id) => raft.groups().some((group) => isInGroup(group, id)),
+    methods: controlCallers,
+    isExpected: (id) => guests.isExpected(id, raft.groups()),
   })
   closers.add(() => rpc.close())
   const onFatal = (fault: Fault): void => host.journal.fatal('node.state_untrusted', fault)
@@ -172,7 +176,7 @@ async function openCore(
   closers.add(async () => trust?.close())
   const lane = undefined
   const heartbeats = createHeartbeats({ host, raft, rpc, system, systemGroup, self })
-  const opened = { keyspaces, own, system, heartbeats, lane, shown, trust }
+  const opened = { keyspaces, own, system, heartbeats, lane, shown, trust, guests }
   return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
 }
 
@@ -202,16 +206,6 @@ async function openKeyspaces(
   const session = { number: drawSession(host) }
   const own = await createKeyspaces({ ...parts, self, session }, { namespaces })
   return { keyspaces: own, own }
-}
-
-/**
- * A member of a group may speak to this node although the replicated list here does not name it yet: that list
- * may be older than the group's configuration (after a loss of power the store starts behind the log), and
- * the unknown member may be the leader who would bring it up to date.
- */
-function isInGroup(group: Group, id: NodeId): boolean {
-  const { voters, learners, votersOutgoing } = group.status()
-  return [voters, learners, votersOutgoing].some((ids) => ids.includes(id))
 }
 
 /** etcd's own default quota, and history for as long as nobody compacts it, as clients of etcd expect. */
@@ -256,12 +250,13 @@ function drawSession(host: Host): number {
 
 /** Becomes part of the cluster: settles once its first state is committed and read here. */
 async function join(core: Core, signal: AbortSignal | undefined): Promise<void> {
-  const { config, host, rpc, system, trust } = core
+  const { config, host, rpc, system, trust, guests } = core
   // A cluster of etcd may not answer yet; founding waits for it.
   const local = await readLocalMembers(system).catch((error: unknown) => {
     if (config.control === undefined || !isFault(error)) throw error
     return undefined
   })
+  guests.note(local?.members ?? [])
   rpc.setPeers(firstPeers(config, local?.members ?? []))
   rpc.serve(controlMethod.nodeStatus, async () => {
     return nodeStatusCodec.encode(await ownStatus(core, core.lane))
@@ -303,6 +298,9 @@ async function openServers(
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
   const cluster = await openCluster({ host, system, isReachable }, { self })
   closers.add(async () => cluster.close())
+  const note = (): void => core.guests.note(cluster.allMembers())
+  cluster.view.onChange(note)
+  note()
   const unfollow = followMembership({
     host,
     raft,

@@ -15,6 +15,7 @@ import type { Connection, Listener, PeerIdentity, Transport } from '../host/inde
 import { settled } from '../host/testing/index.ts'
 import { type Frame, frameType, headerBytes, writeHeader } from './core/frame.ts'
 import { createHello, helloCodec } from './core/hello.ts'
+import type { MethodTable } from './methods.ts'
 import { createRpc, defaultLimits } from './rpc-node.ts'
 import type { Rpc, RpcLimits } from './rpc.ts'
 import { createMemoryNetwork } from './testing/memory-network.ts'
@@ -22,6 +23,8 @@ import { connected, createWorld } from './testing/world.ts'
 
 const one = nodeId(1)
 const two = nodeId(2)
+/** Method 1 is also for guests. */
+const forGuests: MethodTable = new Map([[1, 'replica']])
 const soon = { deadlineMs: 10_000 }
 const serve = (rpc: Rpc): void => rpc.serve(1, async ({ from }) => utf8Encode(`hello ${from}`))
 
@@ -112,6 +115,7 @@ test('a guest that is expected may talk and be talked to, until it is expected n
     serve,
     peers: new Map(),
     isExpected: (id) => isExpected && id === one,
+    methods: forGuests,
   })
   await connected(a, b)
   const request = new Uint8Array(0)

@@ -1,6 +1,14 @@
 export { Gatherer, type SendParts } from './gatherer.ts'
 export { identify } from './identify.ts'
-export { bulkMethod, controlMethod } from './methods.ts'
+export {
+  bulkCallers,
+  bulkMethod,
+  type Callers,
+  controlCallers,
+  controlMethod,
+  meshCallers,
+  type MethodTable,
+} from './methods.ts'
 export type {
   CallOptions,
   IncomingCall,

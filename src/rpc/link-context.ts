@@ -5,7 +5,7 @@ import type { Host } from '../host/index.ts'
 import type { Hello } from './core/hello.ts'
 import type { Handlers } from './handlers.ts'
 import type { OutQueue } from './out-queue.ts'
-import type { RpcLimits } from './rpc.ts'
+import type { MethodNumber, RpcLimits } from './rpc.ts'
 
 export type LinkContext = {
   readonly host: Host
@@ -16,6 +16,8 @@ export type LinkContext = {
   readonly limits: RpcLimits
   /** What the peer accepts; set before any call or stream exists. */
   peerLimits: Hello
+  /** Whether the peer may use the method, being who it is now. */
+  mayUse(method: MethodNumber): boolean
   /** A fresh id of this side's parity. */
   nextId(): number
 }

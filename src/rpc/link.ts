@@ -28,6 +28,9 @@ export type LinkOptions = {
   readonly hello: Hello
   /** Decides the parity of our ids. */
   readonly isDialled: boolean
+  /** The peer is not among the members, now. */
+  readonly isGuest: () => boolean
+  readonly mayGuestUse: (method: MethodNumber) => boolean
   readonly onOpen: (link: Link) => void
   readonly onClosed: (link: Link, fault: Fault) => void
 }
@@ -69,6 +72,7 @@ export class Link implements FrameSink {
       limits: options.limits,
       peerLimits: options.hello,
       nextId: () => this.#takeId(),
+      mayUse: (method) => !options.isGuest() || options.mayGuestUse(method),
     }
     this.#parser = new FrameParser(this, options.limits)
     this.#calls = new Calls(this.#context)
@@ -224,7 +228,7 @@ export class Link implements FrameSink {
 
   #onMessage(method: MethodNumber, message: Uint8Array): void {
     const receive = this.#options.handlers.messages.get(method)
-    if (receive !== undefined) receive(this.peer, message)
+    if (receive !== undefined && this.#context.mayUse(method)) receive(this.peer, message)
   }
 
   /** The peer's ids have the other parity than ours. */

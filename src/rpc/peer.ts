@@ -25,7 +25,7 @@ export type PeerOptions = {
   /** A guest has no connection left. */
   readonly onGuestGone: (peer: Peer) => void
 }
-export type LinkEvents = Pick<LinkOptions, 'isDialled' | 'onOpen' | 'onClosed'>
+export type LinkEvents = Pick<LinkOptions, 'isDialled' | 'isGuest' | 'onOpen' | 'onClosed'>
 export type DialOptions = {
   readonly expected: NodeId
   readonly timeoutMs: number
@@ -117,6 +117,7 @@ export class Peer {
   #createLink(connection: Connection, isDialled: boolean): Link {
     return this.#options.createLink(connection, {
       isDialled,
+      isGuest: () => this.isGuest,
       onOpen: (link) => this.#onOpen(link),
       onClosed: (link) => this.#onClosed(link),
     })

@@ -62,6 +62,7 @@ class RpcNode implements Rpc {
   }
 
   serve(method: MethodNumber, handler: (call: IncomingCall) => Promise<Uint8Array>): void {
+    this.#checkListed(method)
     assert(!this.#handlers.calls.has(method), `method ${method} is served once`)
     this.#handlers.calls.set(method, handler)
   }
@@ -70,11 +71,13 @@ class RpcNode implements Rpc {
     method: MethodNumber,
     handler: (stream: RpcStream, call: IncomingCall) => Promise<void>,
   ): void {
+    this.#checkListed(method)
     assert(!this.#handlers.streams.has(method), `method ${method} is served once`)
     this.#handlers.streams.set(method, handler)
   }
 
   onMessage(method: MethodNumber, receive: (from: NodeId, message: Uint8Array) => void): void {
+    this.#checkListed(method)
     assert(!this.#handlers.messages.has(method), `method ${method} is received once`)
     this.#handlers.messages.set(method, receive)
   }
@@ -148,6 +151,12 @@ class RpcNode implements Rpc {
     await this.#listener?.close()
   }
 
+  #checkListed(method: MethodNumber): void {
+    const { methods } = this.#options
+    const isListed = methods === undefined || (methods.get(method) ?? 'nobody') !== 'nobody'
+    assert(isListed, `the table says who may use method ${method}`)
+  }
+
   #isExpected(id: NodeId): boolean {
     return this.#options.isExpected?.(id) === true
   }
@@ -184,6 +193,7 @@ class RpcNode implements Rpc {
       limits: this.#limits,
       pool: this.#pool,
       hello: this.#hello,
+      mayGuestUse: (method) => this.#options.methods?.get(method) === 'replica',
       ...events,
     })
   }

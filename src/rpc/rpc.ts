@@ -8,6 +8,7 @@
 
 import type { Fault, NodeId } from '../base/index.ts'
 import type { Address, PortSharing, Transport } from '../host/index.ts'
+import type { MethodTable } from './methods.ts'
 
 /** Unique per port; the table of numbers is src/rpc/methods.ts. Numbers are never reused. */
 export type MethodNumber = number
@@ -103,6 +104,11 @@ export type RpcOptions = {
    * is never dialled, until setPeers() names it or finds it expected no longer.
    */
   readonly isExpected?: (id: NodeId) => boolean
+  /**
+   * Who may use which method; a number that it lacks, or that is nobody's, cannot be served. Absent: members may use
+   * whatever is served, and guests nothing.
+   */
+  readonly methods?: MethodTable
   /** Dial again after a break: 50 ms doubling to 2 s, drawn around. */
   readonly limits?: Partial<RpcLimits>
 }

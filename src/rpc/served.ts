@@ -1,7 +1,7 @@
 // Calls the peer makes on one link: each runs its handler once; the answer is dropped when nobody waits
 // for it any more. A handler that throws anything but a Fault has a broken invariant and stops the node.
 
-import { Fault, isFault } from '../base/index.ts'
+import { Fault, isFault, type NodeId } from '../base/index.ts'
 import { type FrameHeader, frameType } from './core/frame.ts'
 import { encodeFault } from './fault-bytes.ts'
 import { ServedCall } from './handlers.ts'
@@ -20,7 +20,7 @@ export class Served {
 
   /** `request` belongs to the handler. Throws Fault 'invalid' when the peer uses an id twice. */
   onRequest(header: FrameHeader, request: Uint8Array): void {
-    const { host, peer, handlers, limits } = this.#context
+    const { host, peer, handlers, limits, mayUse } = this.#context
     const { id, method, argument } = header
     if (this.#calls.has(id)) throw new Fault('invalid', `node ${peer} uses call id ${id} twice`)
     if (this.#running >= limits.callsInFlightMax) {
@@ -30,6 +30,10 @@ export class Served {
     const handler = handlers.calls.get(method)
     if (handler === undefined) {
       this.#refuse(id, unknownMethod(method))
+      return
+    }
+    if (!mayUse(method)) {
+      this.#refuse(id, noMember(peer, method))
       return
     }
     const call = new ServedCall(host.clock, { from: peer, request, deadlineMs: argument })
@@ -86,6 +90,14 @@ export class Served {
   #refuse(id: number, fault: Fault): void {
     this.#context.out.push({ type: frameType.fault, id }, encodeFault(fault))
   }
+}
+
+/** Not for ever: the list here may lag behind. */
+export function noMember(peer: NodeId, method: number): Fault {
+  return new Fault(
+    'unavailable',
+    `node ${peer} is not in the member list as it is here: method ${method} is for members`,
+  )
 }
 
 export function unknownMethod(method: number): Fault {

@@ -8,7 +8,7 @@ import { decodeFault, encodeFault } from './fault-bytes.ts'
 import { deadlineFault, ServedCall } from './handlers.ts'
 import { deadlineOnWire, type LinkContext } from './link-context.ts'
 import type { CallOptions, MethodNumber, RpcStream } from './rpc.ts'
-import { unknownMethod } from './served.ts'
+import { noMember, unknownMethod } from './served.ts'
 import { Stream } from './stream.ts'
 
 type OpenStream = {
@@ -64,7 +64,7 @@ export class Streams {
 
   /** `request` belongs to the handler. Throws Fault 'invalid' when the peer uses an id twice. */
   onOpen(header: FrameHeader, request: Uint8Array): void {
-    const { host, peer, handlers, limits } = this.#context
+    const { host, peer, handlers, limits, mayUse } = this.#context
     const { id, method, argument } = header
     if (this.#open.has(id)) throw new Fault('invalid', `node ${peer} uses stream id ${id} twice`)
     if (this.#openedByPeer >= limits.callsInFlightMax) {
@@ -74,6 +74,10 @@ export class Streams {
     const handler = handlers.streams.get(method)
     if (handler === undefined) {
       this.#refuse(id, unknownMethod(method))
+      return
+    }
+    if (!mayUse(method)) {
+      this.#refuse(id, noMember(peer, method))
       return
     }
     const call = new ServedCall(host.clock, { from: peer, request, deadlineMs: argument })

@@ -8,6 +8,7 @@ import { type NodeId, nodeId, utf8Encode } from '../../base/index.ts'
 import type { Address, Host, Network, NodeIdentity, Transport } from '../../host/index.ts'
 import { createRealHost } from '../../host/real/index.ts'
 import { createTestAuthority, settled, type TestAuthority } from '../../host/testing/index.ts'
+import type { MethodTable } from '../methods.ts'
 import { createRpc } from '../rpc-node.ts'
 import type { Rpc, RpcLimits } from '../rpc.ts'
 import { createKeyTransport } from '../shared-key/key-transport.ts'
@@ -35,6 +36,7 @@ type NodeOptions = {
   /** Default: both nodes. */
   readonly peers?: ReadonlyMap<NodeId, Address>
   readonly isExpected?: (id: NodeId) => boolean
+  readonly methods?: MethodTable
   /** Called before the node listens. */
   readonly serve?: (rpc: Rpc) => void
 }
