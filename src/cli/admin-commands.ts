@@ -3,6 +3,7 @@
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { addTrustCommands } from './admin-trust-commands.ts'
 import { joinStatusHelp } from './join-status.ts'
 import { parseCount } from './options.ts'
 
@@ -17,6 +18,7 @@ export function addAdminCommands(program: Command, finish: Finish): void {
   addJoin(admin, finish)
   addTokens(admin, finish)
   addNodes(admin, finish)
+  addTrustCommands(admin, { finish, flags: askFlags })
 }
 
 /** Flags of every command that makes a machine a node. */

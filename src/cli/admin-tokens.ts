@@ -52,7 +52,7 @@ export async function createToken(
   const body = Object.fromEntries(
     Object.entries(options.flags).filter(([, value]) => value !== undefined),
   )
-  const made = madeToken.parse(await ask(options, { method: 'POST', path: '/v1/tokens', body }))
+  const made = madeToken.parse(await askNode(options, { method: 'POST', path: '/v1/tokens', body }))
   if (options.isJson) answer(JSON.stringify(made))
   else {
     const { view, token } = made
@@ -67,7 +67,7 @@ export async function createToken(
 
 /** Four words that buy a token on the setup page of a machine. */
 export async function createPairing(options: AskOptions): Promise<number> {
-  const given = await ask(options, { method: 'POST', path: '/v1/pairings', body: {} })
+  const given = await askNode(options, { method: 'POST', path: '/v1/pairings', body: {} })
   const made = z.object({ words: z.string(), expiresMs: z.number() }).parse(given)
   const left = duration(Math.max(0, made.expiresMs - Date.now()))
   if (options.isJson) answer(JSON.stringify(made))
@@ -76,7 +76,7 @@ export async function createPairing(options: AskOptions): Promise<number> {
 }
 
 export async function listTokens(options: AskOptions): Promise<number> {
-  const given = await ask(options, { method: 'GET', path: '/v1/tokens' })
+  const given = await askNode(options, { method: 'GET', path: '/v1/tokens' })
   const { tokens } = z.object({ tokens: z.array(tokenView) }).parse(given)
   if (options.isJson) answer(JSON.stringify({ tokens }))
   else {
@@ -95,7 +95,7 @@ export async function listTokens(options: AskOptions): Promise<number> {
 
 export async function revokeToken(options: AskOptions & { readonly id: string }): Promise<number> {
   const path = `/v1/tokens/${encodeURIComponent(options.id)}`
-  const given = await ask(options, { method: 'DELETE', path })
+  const given = await askNode(options, { method: 'DELETE', path })
   const { token } = z.object({ token: tokenView }).parse(given)
   answer(options.isJson ? JSON.stringify({ token }) : `Token ${token.id} is ${token.state}.`)
   return 0
@@ -146,7 +146,7 @@ export async function decide(
 ): Promise<number> {
   const fingerprint = await findWaiting(options, options.node)
   const path = `/v1/enrolments/${encodeURIComponent(fingerprint)}/${options.verdict}`
-  const given = await ask(options, { method: 'POST', path, body: {} })
+  const given = await askNode(options, { method: 'POST', path, body: {} })
   const { enrolment } = z.object({ enrolment: enrolmentView }).parse(given)
   const done =
     options.verdict === 'approve' ? 'is approved and joins when it asks next' : 'is rejected'
@@ -156,7 +156,7 @@ export async function decide(
 
 /** By name, with or without 'n-', or by fingerprint; two of one name are told apart by their keys only. */
 async function findWaiting(options: AskOptions, node: string): Promise<string> {
-  const given = await ask(options, { method: 'GET', path: '/v1/enrolments' })
+  const given = await askNode(options, { method: 'GET', path: '/v1/enrolments' })
   const { enrolments } = z.object({ enrolments: z.array(enrolmentView) }).parse(given)
   const waiting = enrolments.filter(({ state }) => state === 'pending')
   const digits = (text: string): string => text.toLowerCase().replaceAll(/[^0-9a-f]/g, '')
@@ -182,12 +182,13 @@ async function findWaiting(options: AskOptions, node: string): Promise<string> {
 }
 
 type Call = {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly path: string
   readonly body?: unknown
 }
 
-function ask(options: AskOptions, call: Call): Promise<unknown> {
+/** What a node of the directory answers. */
+export function askNode(options: AskOptions, call: Call): Promise<unknown> {
   return askAny(options.dataDir, (endpoint) => askAdmin(endpoint, { ...call, timeoutMs: askMs }))
 }
 

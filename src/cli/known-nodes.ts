@@ -3,7 +3,9 @@
 import { Fault } from '../base/index.ts'
 import type { AdminEndpoint } from './admin-client.ts'
 import { readAdminToken, readAuthority, readFormation } from './formation.ts'
+import { readText } from './files.ts'
 import { findOwnNode } from './own-node.ts'
+import { launcherPaths, nodePaths } from './paths.ts'
 
 export type KnownNode = { readonly id: number; readonly endpoint: AdminEndpoint }
 
@@ -21,10 +23,12 @@ export function findNodes(dataDir: string, node: number | undefined): readonly K
     (slot) => node === undefined || slot.id === node || slot.slot === node,
   )
   if (chosen.length === 0) throw new Fault('not-found', `no node ${node} in ${dataDir}`)
-  const authorityPem = readAuthority(dataDir).certificatePem
+  const first = readAuthority(dataDir).certificatePem
   const token = readAdminToken(dataDir)
-  return chosen.map(({ id, host, ports }) => ({
-    id,
-    endpoint: { host, port: ports.admin, authorityPem, token },
-  }))
+  return chosen.map(({ id, slot, host, ports }) => {
+    // The node's own, which follows rotations.
+    const own = nodePaths(launcherPaths(dataDir).node(slot)).authorityCertificate
+    const authorityPem = readText(own) ?? first
+    return { id, endpoint: { host, port: ports.admin, authorityPem, token } }
+  })
 }
