@@ -262,6 +262,7 @@ test('a token for a place replaces its member in the same step', () => {
     [decision.member.id, decision.member.replaces, decision.member.name],
     [2, 1, 'node1'],
   )
+  assert.equal(decision.member.place, 1)
   assert.deepEqual([decision.removed?.id, decision.removed?.state], [1, 'removed'])
   assert.match(refusal(ask(), forPlace), /denied: the token is for the place of node 1/)
   const gone = { ...forPlace, members: [member(1, { state: 'removed' })] }

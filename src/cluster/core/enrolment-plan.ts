@@ -91,7 +91,7 @@ export function planEnrolment(request: JoinRequest, given: EnrolmentFacts): Enro
   return {
     kind: 'admit',
     record: { ...record, state: 'joined', member: id, decidedMs: facts.nowMs },
-    member: memberOf(request.fields, { id, replaces: leaving?.id }),
+    member: memberOf(request.fields, id, leaving),
     removed: leaving === undefined ? undefined : { ...leaving, state: 'removed' },
     token,
     lastId,
@@ -324,10 +324,7 @@ function chooseId(
   return { id: nodeId(most + 1), lastId: most + 1 }
 }
 
-function memberOf(
-  fields: JoinFields,
-  { id, replaces }: { readonly id: NodeId; readonly replaces: NodeId | undefined },
-): Member {
+function memberOf(fields: JoinFields, id: NodeId, leaving: Member | undefined): Member {
   const { name, control, bulk, admin, s3, caps, version, capacityBytes, region, zone } = fields
   return {
     id,
@@ -341,7 +338,8 @@ function memberOf(
     caps,
     version,
     capacityBytes,
-    replaces,
+    replaces: leaving?.id,
+    ...(leaving === undefined ? {} : { place: leaving.place ?? leaving.id }),
   }
 }
 
