@@ -125,7 +125,7 @@ test('a taken port is named with the flag that moves it', async () => {
 
 test('a formed cluster: the same file everywhere, secrets for their owner only, readable configs', async () => {
   const dataDir = join(dir, 'formed')
-  const ports = planPorts(31_000, {})
+  const ports = planPorts(11_000, {})
   const rs = { data: 2, parity: 1 }
   const formation = await formCluster(dataDir, { nodes: 3, rs, ports })
   assert.deepEqual(readFormation(dataDir), formation)
@@ -136,8 +136,8 @@ test('a formed cluster: the same file everywhere, secrets for their owner only, 
     assert.equal(statSync(join(nodeDir, 'identity', 'node-key.pem')).mode & 0o777, 0o600)
     const config = loadNodeConfig(nodeDir, { dataThreads: 1 })
     assert.equal(config.self, id)
-    assert.deepEqual(config.listen.s3, { host, port: 40_000 })
-    assert.deepEqual(config.listen.s3Tls, { host, port: 39_443 })
+    assert.deepEqual(config.listen.s3, { host, port: 20_000 })
+    assert.deepEqual(config.listen.s3Tls, { host, port: 19_443 })
     assert.deepEqual(config.founders, [1, 2, 3])
   }
   const [first] = formation.slots
@@ -149,7 +149,7 @@ test('a formed cluster: the same file everywhere, secrets for their owner only, 
 
 test('a single node writes no id, and a given cluster.toml is the plan', async () => {
   const single = join(dir, 'single')
-  const ports = planPorts(32_000, {})
+  const ports = planPorts(12_000, {})
   await formCluster(single, { nodes: 1, rs: { data: 1, parity: 0 }, ports })
   assert.doesNotMatch(readFileSync(join(single, 'node-1', 'node.toml'), 'utf8'), /node_id/)
   assert.equal(loadNodeConfig(join(single, 'node-1'), { dataThreads: 0 }).self, 1)
@@ -167,7 +167,7 @@ test('a single node writes no id, and a given cluster.toml is the plan', async (
 test('forming never overwrites a node that holds data', async () => {
   const kept = join(dir, 'kept')
   mkdirSync(join(kept, 'node-2', 'distributed'), { recursive: true })
-  const plan = { nodes: 3, rs: { data: 2, parity: 1 }, ports: planPorts(32_000, {}) }
+  const plan = { nodes: 3, rs: { data: 2, parity: 1 }, ports: planPorts(12_000, {}) }
   await assert.rejects(formCluster(kept, plan), (error) => isFault(error, 'exists'))
 })
 
