@@ -108,6 +108,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map<
     },
   ],
   [
+    'rights',
+    async () => {
+      const { rightsPromises, runRightsWorkload } = await import('./workloads/rights.ts')
+      return { run: runRightsWorkload, promises: rightsPromises }
+    },
+  ],
+  [
     'life',
     async () => {
       const { lifePromises, runLifeWorkload } = await import('./workloads/life.ts')

@@ -11,7 +11,8 @@ const batches = [
   { workload: 'recipes', seeds: 4 },
   { workload: 'keyspace', seeds: 20 },
   { workload: 'mesh', seeds: 4 },
-  { workload: 'raft', seeds: 37 },
+  { workload: 'rights', seeds: 3 },
+  { workload: 'raft', seeds: 34 },
   { workload: 'founding', seeds: 20 },
   { workload: 'core', seeds: 110 },
 ] as const

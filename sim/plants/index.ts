@@ -10,6 +10,7 @@
 import { corePlants } from './core.ts'
 import { keyspacePlants } from './keyspace.ts'
 import { lifePlants } from './life.ts'
+import { accessPlants } from './access.ts'
 import { meshPlants } from './mesh.ts'
 import type { Plant } from './plant.ts'
 import { raftPlants } from './raft.ts'
@@ -25,5 +26,6 @@ export const plants: readonly Plant[] = [
   ...keyspacePlants,
   ...lifePlants,
   ...meshPlants,
+  ...accessPlants,
   ...recipePlants,
 ]

@@ -45,6 +45,13 @@ const pageSize = 500
 const textMax = 512
 const pruneEvery = 32
 const prunedMax = 256
+/** Nobody refused the act: the cluster could not be asked. */
+const undecided: ReadonlySet<string> = new Set([
+  'unavailable',
+  'not-leader',
+  'deadline',
+  'cancelled',
+])
 /** Refused acts entered per minute and thread; of more only the number is journaled. */
 const refusalsMax = 120
 
@@ -64,7 +71,7 @@ export class Acts {
     try {
       return await this.#commit(act, plan)
     } catch (error) {
-      if (isFault(error) && error.outcome === 'failed') {
+      if (isFault(error) && error.outcome === 'failed' && !undecided.has(error.code)) {
         await this.record(act, error.code)
       }
       throw error

@@ -105,7 +105,7 @@ describe('rights', () => {
       ['acme-files'],
     )
     const taken = () => acme.send(new CreateBucketCommand({ Bucket: 'photos' }))
-    assert.equal(await outcome(taken), '403 AccessDenied')
+    assert.equal(await outcome(taken), '409 BucketAlreadyExists')
     assert.equal(await get(acme, 'photos', 'k'), '403 AccessDenied')
     const operator = cluster.client(2)
     const own = await operator.send(new ListBucketsCommand({}))

@@ -2,17 +2,36 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Access, firstTenant, openAccess, type TokenScope } from '../../access/index.ts'
 import { seededRandom, utf8Decode, utf8Encode } from '../../base/index.ts'
+import type { EnrolmentDesk } from '../../cluster/index.ts'
 import { MemoryKeyspace } from '../../cluster/testing/memory-keyspace.ts'
 import type { Host, HttpHandler } from '../../host/index.ts'
 import { accessRoutes } from './access-routes.ts'
 import { createAuthority, scopeOf } from './authority.ts'
+import { type EnrolDependencies, enrolRoutes } from './enrol-routes.ts'
 import { createAdminHandler } from './handler.ts'
-import { nodeRoutes } from './node-routes.ts'
+import { type LeavingRoutesActions, leavingRoutes } from './leaving-routes.ts'
+import { type NodeActions, nodeRoutes } from './node-routes.ts'
 import { raftRoutes } from './raft-api.ts'
-import type { AdminRoute } from './routes.ts'
+import { type RegistryActions, registryRoutes } from './registry-routes.ts'
+import { type AdminRoute, answerJson } from './routes.ts'
+import { trustRoutes } from './trust-routes.ts'
 
 const by = { name: 'test', source: '' }
 const main = `/v1/access/tenants/${firstTenant}`
+
+/** The other parts' routes, which answer nothing: who is let through is what counts here. */
+function othersRoutes(): readonly AdminRoute[] {
+  const nothing = {} as unknown
+  const all = [
+    ...enrolRoutes(nothing as EnrolDependencies),
+    ...trustRoutes(nothing as EnrolmentDesk),
+    ...leavingRoutes(nothing as LeavingRoutesActions),
+    ...registryRoutes(nothing as RegistryActions),
+    ...nodeRoutes(nothing as NodeActions),
+    ...raftRoutes(undefined),
+  ]
+  return all.map((route) => ({ ...route, answer: async () => answerJson(200, {}) }))
+}
 
 type World = {
   readonly access: Access
@@ -35,17 +54,8 @@ function world(): World {
   } as unknown as Host
   const access = openAccess({ host, system: new MemoryKeyspace() })
   const owning = new Set<string>()
-  const actions = {
-    status: async () => ({}),
-    scrub: async () => ({ verified: 0, damaged: 0 }),
-    replaceMember: async () => assert.fail('not asked'),
-  }
   const hasBuckets = async (tenant: string): Promise<boolean> => owning.has(tenant)
-  const routes = [
-    ...nodeRoutes(actions),
-    ...raftRoutes(undefined),
-    ...accessRoutes({ access, hasBuckets }),
-  ]
+  const routes = [...othersRoutes(), ...accessRoutes({ access, hasBuckets })]
   const authorise = createAuthority({ token: 'root', access })
   const handler = createAdminHandler({ host, routes, authorise, enter: access.admin.recordAct })
   return { access, handler, routes, owning }
@@ -187,6 +197,12 @@ test('every route, every kind of caller: no more than the scope opens', async ()
     tenantReader: await tokenOf(w, ['metadata', 'replication'], acme),
   }
   const seen = { metadata: 0, replication: 0, admin: 0 }
+  const open = w.routes.filter(({ needs }) => typeof needs !== 'string')
+  assert.deepEqual(open.map(({ method, path }) => `${method} ${path}`).sort(), [
+    'GET /health',
+    'POST /join',
+    'POST /pair',
+  ])
   for (const { method, path, needs } of w.routes) {
     if (typeof needs !== 'string') continue
     const scope = scopeOf(needs)

@@ -22,13 +22,14 @@ const closed: ReadonlySet<string> = new Set([
   'admin:ListTokens',
 ])
 const metadataPattern = /^admin:(?:Read|List|Explain|Explore)/
-const replicationPattern = /^admin:(?:Scrub|Audit|Repair|Plan)/
+const replicationPattern =
+  /^admin:(?:Scrub|Audit|Repair|Plan|ReadReplication)|^admin:ReportHeartbeat$/
 
 /** The least scope that an action needs. */
 export function scopeOf(action: AdminAction): TokenScope {
   if (closed.has(action)) return 'admin'
-  if (metadataPattern.test(action)) return 'metadata'
-  return replicationPattern.test(action) ? 'replication' : 'admin'
+  if (replicationPattern.test(action)) return 'replication'
+  return metadataPattern.test(action) ? 'metadata' : 'admin'
 }
 
 const tenantPath = (tenant: string): string => `/v1/access/tenants/${tenant}/`

@@ -59,7 +59,7 @@ export async function passGate(
   const { wire, place, operation, principal } = request
   const right: Right = rights[operation]
   if (principal.kind === 'operator') return passOperator(request, right, deps)
-  const target = await targetOf(place.bucket, request, deps)
+  const target = await targetOf(right.isNew === true ? undefined : place.bucket, request, deps)
   const isVersioned = queryValue(wire, 'versionId') !== undefined
   const { bucket } = place
   const permits = (action: string, key: string | undefined): boolean =>

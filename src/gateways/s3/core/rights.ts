@@ -16,6 +16,8 @@ export type Right = {
   readonly readsSource?: true
   /** Condition keys s3:prefix, s3:delimiter and s3:max-keys come from the query. */
   readonly lists?: true
+  /** The bucket is to be made: it is the caller's own, whoever has one of the name. */
+  readonly isNew?: true
   /** The answer says whose it is. */
   readonly showsOwner?: true
 }
@@ -28,7 +30,7 @@ const read = { ...sourceRight, on: 'object' } as const
 
 export const rights: Readonly<Record<Operation, Right>> = {
   ListBuckets: { action: 's3:ListAllMyBuckets', on: 'service' },
-  CreateBucket: { action: 's3:CreateBucket', on: 'bucket' },
+  CreateBucket: { action: 's3:CreateBucket', on: 'bucket', isNew: true },
   HeadBucket: { action: 's3:ListBucket', on: 'bucket' },
   DeleteBucket: { action: 's3:DeleteBucket', on: 'bucket' },
   GetBucketLocation: { action: 's3:GetBucketLocation', on: 'bucket' },
