@@ -35,9 +35,7 @@ const noticedWithinMs = 5_000
 const electedWithinMs = 3_000
 const objectKeys = Array.from({ length: 8 }, (_, i) => `object-${i}`)
 
-type Nodes = {
-  readonly nodes: readonly { readonly node_id: number; readonly status: string }[]
-}
+type Nodes = readonly { readonly node_id: number; readonly status: string }[]
 type Status = { readonly leader_node_id: number | null }
 type Events = {
   readonly events: readonly {
@@ -140,7 +138,7 @@ class HealthWorkload {
 
   async #stateOf(witness: number, node: number): Promise<string | undefined> {
     const told = await this.#ask<Nodes>(witness, '/cluster/nodes')
-    return told?.nodes.find(({ node_id }) => node_id === node)?.status
+    return told?.find(({ node_id }) => node_id === node)?.status
   }
 
   async #ask<T>(place: number, target: string): Promise<T | undefined> {
@@ -156,7 +154,7 @@ class HealthWorkload {
     for (const place of this.#cluster.places) {
       await this.#cluster.until(`all are online for ${place}`, onlineWithinMs, async () => {
         const told = await this.#ask<Nodes>(place, '/cluster/nodes')
-        return told?.nodes.every(({ status }) => status === 'online') ?? false
+        return told?.every(({ status }) => status === 'online') ?? false
       })
     }
   }

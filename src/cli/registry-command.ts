@@ -91,9 +91,10 @@ async function callOf(command: RegistryCommand, ask: Ask): Promise<Call> {
 /** By number or by name. */
 async function findId(node: string, ask: Ask): Promise<number> {
   if (/^[1-9][0-9]{0,8}$/.test(node)) return Number(node)
-  const { nodes } = (await ask({ method: 'GET', path: '/cluster/nodes' })) as {
-    readonly nodes: readonly { readonly node_id: number; readonly name: string }[]
-  }
+  const nodes = (await ask({ method: 'GET', path: '/cluster/nodes' })) as readonly {
+    readonly node_id: number
+    readonly name: string
+  }[]
   const found = nodes.find(({ name }) => name === node)
   if (found !== undefined) return found.node_id
   throw new Fault('not-found', `no node is called '${node}'`, {

@@ -41,7 +41,7 @@ export function createRegistryActions(parts: Parts): RegistryActions {
     status: () => clusterPicture(parts),
     nodes: async () => {
       const beats = await heardOf(heartbeats)
-      return { nodes: shownMembers(cluster).map((member) => descriptor(member, beats, nowMs())) }
+      return shownMembers(cluster).map((member) => descriptor(member, beats, nowMs()))
     },
     async describe(id, { freeBytes, ...told }) {
       const member = await describeMember(system, id, told)
@@ -66,7 +66,10 @@ export function createRegistryActions(parts: Parts): RegistryActions {
       return shownRule(parts, await changePlacementRule(system, decide, nowMs()))
     },
     plan: (page) => replicationPlan(parts, page),
-    audit: () => lane.ask({ name: 'audit' }),
+    async audit() {
+      const { repaired, missing } = (await lane.ask({ name: 'audit' })) as Audited
+      return { ...(await replicationPlan(parts, {})), repaired, missing }
+    },
     events: async (page) => ({
       events: await listEvents(system, { ...page, isSerializable: true }),
     }),
@@ -131,6 +134,7 @@ async function clusterPicture(parts: Parts): Promise<unknown> {
     leader_node_id: parts.leader() ?? null,
     total_nodes: shownMembers(cluster).length,
     online_nodes: states.online ?? 0,
+    offline_nodes: states.offline ?? 0,
     states,
     replication_factor: settings.dataShards + settings.parityShards,
     rule: shownRule(parts, ruleOf(settings)),
@@ -157,6 +161,7 @@ type Item = {
   readonly extra: readonly NodeId[]
   readonly shards: number
 }
+type Audited = { readonly repaired: number; readonly missing: number }
 type Plan = {
   readonly chunks: number
   readonly items: readonly Item[]
@@ -167,7 +172,7 @@ type Plan = {
 async function replicationPlan(
   { host, lane, heartbeats }: Parts,
   page: { readonly after?: string; readonly limit?: number },
-): Promise<unknown> {
+): Promise<object> {
   const { chunks, items, next } = (await lane.ask({ name: 'plan', ...page })) as Plan
   const beats = await heardOf(heartbeats)
   const freeOf = (id: NodeId): number => beats.get(id)?.freeBytes ?? 0

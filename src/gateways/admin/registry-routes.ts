@@ -1,7 +1,7 @@
 // Routes of the registry: members as they describe themselves, their health, placement and repair.
 //
 //   GET  /cluster/status                  counts of members by state, the leader, settings, rule, newest events
-//   GET  /cluster/nodes                   descriptors: node_id, public_url, labels, capacity_bytes, free_bytes,
+//   GET  /cluster/nodes                   a list of descriptors: node_id, public_url, labels, capacity_bytes, free_bytes,
 //                                         last_heartbeat_unix (null: none since there is a leader), status, and ours
 //   PUT  /cluster/nodes/{id}              {"public_url"?, "labels"?, "capacity_bytes"?, "free_bytes"?}: 204; members only
 //   POST /cluster/nodes/{id}/heartbeat    the same, or nothing: 204
@@ -9,7 +9,7 @@
 //   GET  /cluster/placement/{key...}      who should hold bucket/key, who does, and why
 //   GET  /cluster/placement-rule          the rule; PUT changes the fields given
 //   GET  /cluster/replication/plan        what repair would do: ?after=, ?limit=
-//   POST /cluster/replication/audit       {"repaired", "missing"}: audits and repairs what falls to this node now
+//   POST /cluster/replication/audit       audits and repairs what falls to this node now; the plan after it, "repaired", "missing"
 //   GET  /cluster/events                  newest first: ?limit=, ?before=
 
 import { Fault, type NodeId, nodeId } from '../../base/index.ts'
