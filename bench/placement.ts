@@ -27,7 +27,7 @@ export async function run(args: readonly string[]): Promise<void> {
     `${placements} placements on ${members.length} members: ${seconds.toFixed(1)} s of CPU, ${Math.round(placements / seconds)} per second (aim: 200000)`,
   )
   console.log(`shards against the share of capacity: ${spread(members, held, placements)}`)
-  const sample = Math.min(placements, 500_000)
+  const sample = Math.min(placements, 200_000)
   const came = { ...(members[0] as Member), id: nodeId(members.length + 1) }
   const grown = countMoved(table, new PlacementTable([...members, came], rule), sample)
   const taken = grown.to.get(came.id) ?? 0
