@@ -8,13 +8,14 @@ import { root } from './steps.ts'
 /** The costly ones first, so that both lanes end together. */
 const batches = [
   { workload: 's3', seeds: 5 },
+  { workload: 'life', seeds: 2 },
   { workload: 'recipes', seeds: 4 },
   { workload: 'keyspace', seeds: 20 },
   { workload: 'mesh', seeds: 4 },
   { workload: 'rights', seeds: 3 },
   { workload: 'raft', seeds: 34 },
   { workload: 'founding', seeds: 20 },
-  { workload: 'core', seeds: 110 },
+  { workload: 'core', seeds: 108 },
 ] as const
 const firstSeed = 1
 const lanes = 2
