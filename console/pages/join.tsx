@@ -134,7 +134,7 @@ function ShownToken({
         <div>
           <h3>Token</h3>
           <p className="copied">
-            <code data-test="token">{token}</code> <Copy text={token} what="the token" />
+            <code data-testid="token">{token}</code> <Copy text={token} what="the token" />
           </p>
           <h3>On the machine</h3>
           <p className="faint">

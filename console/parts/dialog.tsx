@@ -1,7 +1,7 @@
 // A question that must be answered before anything else: the browser's own modal dialog, which keeps the focus within,
 // closes by Escape, and gives the focus back to where it was.
 
-import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import { type ReactNode, useId, useLayoutEffect, useRef, useState } from 'react'
 import { ApiFault } from '../api.ts'
 import { Failure } from './notices.tsx'
 
@@ -26,7 +26,8 @@ export function Dialog({
   const heading = useId()
   const [isBusy, setIsBusy] = useState(false)
   const [fault, setFault] = useState<ApiFault>()
-  useEffect(() => {
+  // A layout effect, because it is undone while the dialog is still in the page: closed later, it gives no focus back.
+  useLayoutEffect(() => {
     const shown = dialog.current
     if (shown !== null && !shown.open) shown.showModal()
     return () => shown?.close()

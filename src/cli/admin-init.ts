@@ -20,6 +20,7 @@ import {
   startEarly,
   untilAnswers,
 } from './background.ts'
+import { describeOperator, type FirstOperator, greetOperator } from './first-operator.ts'
 import { readText, writeText } from './files.ts'
 import { drawAccessKey, drawSecret } from './formation.ts'
 import { openDisplay } from './live-display.ts'
@@ -28,6 +29,7 @@ import { writeNodeDir } from './node-dir.ts'
 import { defaultCode } from './options.ts'
 import { askMembers, findOwnNode, type MembersAnswer, type OwnNode, tryAsk } from './own-node.ts'
 import { becomeOwner } from './owner.ts'
+import { nodePaths } from './paths.ts'
 import { archiveDir, enrolLockPath, finishPlacing, placeNode } from './placing.ts'
 import { requireFreePorts } from './ports.ts'
 import { shortCluster, shortNode } from './short-names.ts'
@@ -58,8 +60,11 @@ export async function init(options: InitOptions): Promise<number> {
   const ask = () => tryAsk(() => askMembers(own.endpoint))
   const first = await untilAnswers({ dataDir: options.dataDir, pid }, ask, stopping)
   const isAlone = plan.targetSize <= first.members.length
-  const token = isAlone ? undefined : await openToken(options.dataDir, own, plan.targetSize)
-  const told = describeStart({ options, own, token, targetSize: plan.targetSize })
+  const [token, operator] = await Promise.all([
+    isAlone ? undefined : openToken(options.dataDir, own, plan.targetSize),
+    greetOperator(own.endpoint, nodePaths(options.dataDir).operatorPassword),
+  ])
+  const told = describeStart({ options, own, token, operator, targetSize: plan.targetSize })
   if (options.isJson) answer(JSON.stringify(told))
   else for (const line of startLines(told)) tell(line)
   if (options.waits && !isAlone) {
@@ -325,28 +330,33 @@ type Told = {
   readonly token: string | null
   readonly tokenExpiresMs: number | null
   readonly joinCommand: string | null
+  /** Null when the cluster could not be asked. */
+  readonly console: (FirstOperator & { readonly url: string }) | null
 }
 
 function describeStart(given: {
   readonly options: InitOptions
   readonly own: OwnNode
   readonly token: OpenToken | undefined
+  readonly operator: FirstOperator | undefined
   readonly targetSize: number
 }): Told {
-  const { own, token, options, targetSize } = given
+  const { own, token, operator, options, targetSize } = given
   const at = { host: own.host, port: own.file.adminPort }
+  const admin = `https://${hostText(at.host)}:${at.port}`
   return {
     event: 'started',
     clusterId: own.clusterId,
     cluster: shortCluster(own.clusterId),
     nodeId: own.id,
     node: shortNode(own.name),
-    admin: `https://${hostText(at.host)}:${at.port}`,
+    admin,
     targetSize,
     token: token?.token ?? null,
     tokenExpiresMs: token?.view.expiresMs ?? null,
     joinCommand:
       token === undefined ? null : joinCommand(options.machine, { at, token: token.token }),
+    console: operator === undefined ? null : { url: `${admin}/console/`, ...operator },
   }
 }
 
@@ -373,10 +383,13 @@ function hostText(host: string): string {
 
 function startLines(told: Told): readonly string[] {
   const head = `Cluster ${told.cluster}, node ${told.node} (number ${told.nodeId}) at ${told.admin}`
-  if (told.token === null || told.joinCommand === null) return [head]
+  const people = told.console
+  const console = people === null ? [] : ['', describeOperator(people.url, people)]
+  if (told.token === null || told.joinCommand === null) return [head, ...console]
   const minutes = Math.round(((told.tokenExpiresMs ?? 0) - Date.now()) / 60_000)
   return [
     head,
+    ...console,
     '',
     `  Join token, good for ${minutes} minutes: ${told.token}`,
     '',

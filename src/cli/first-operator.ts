@@ -8,8 +8,10 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { z } from 'zod'
+import { isFault } from '../base/index.ts'
 import { type AdminEndpoint, askAdmin } from './admin-client.ts'
 import { readText, writeText } from './files.ts'
+import { tell } from './terminal.ts'
 
 const askMs = 15_000
 
@@ -20,8 +22,30 @@ export type FirstOperator = {
   readonly password?: string
 }
 
-/** Faults as the admin API's. */
-export async function ensureFirstOperator(
+/** Undefined, and told why, when the cluster cannot be asked: it serves all the same, and the next start asks again. */
+export async function greetOperator(
+  endpoint: AdminEndpoint,
+  passwordFile: string,
+): Promise<FirstOperator | undefined> {
+  try {
+    return await ensureFirstOperator(endpoint, passwordFile)
+  } catch (error) {
+    if (!isFault(error)) throw error
+    tell(`atoll: the console has no operator yet: ${error.message}`)
+    return undefined
+  }
+}
+
+export function describeOperator(url: string, first: FirstOperator): string {
+  const { operator, password, passwordFile } = first
+  const told =
+    password === undefined
+      ? `first password in ${passwordFile}`
+      : `password ${password}  (shown this once; kept in ${passwordFile})`
+  return `  Console: ${url}  operator ${operator}, ${told}`
+}
+
+async function ensureFirstOperator(
   endpoint: AdminEndpoint,
   passwordFile: string,
 ): Promise<FirstOperator> {
@@ -30,7 +54,7 @@ export async function ensureFirstOperator(
   if (kept === undefined) writeText(passwordFile, `${password}\n`, { isSecret: true })
   const answer = await askAdmin(endpoint, {
     method: 'POST',
-    path: '/v1/operators/first',
+    path: '/v1/access/operators/first',
     body: { password },
     timeoutMs: askMs,
   })

@@ -8,6 +8,7 @@ import { addAdminCommands, addStop } from './admin-commands.ts'
 import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { addLeavingCommands } from './leaving-commands.ts'
 import { addAccessCommands } from './access-commands.ts'
+import { addOperatorCommands } from './operator-commands.ts'
 import { addNamespaceCommands } from './raft-commands.ts'
 import { addUnitCommands } from './systemd-commands.ts'
 import { addSupportCommands } from './support-command.ts'
@@ -283,6 +284,7 @@ addLeavingCommands(program, { defaultDataDir, finish })
 addRegistryCommands(program, { defaultDataDir, finish, readId })
 
 addAccessCommands(program, { defaultDataDir, finish, readId })
+addOperatorCommands(program, { defaultDataDir, finish, readId })
 
 type RecoverFlags = {
   readonly dataDir: string

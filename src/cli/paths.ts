@@ -35,5 +35,6 @@ export const nodePaths = (nodeDir: string) => ({
   serverCertificate: join(nodeDir, 'identity', 'server.pem'),
   serverKey: join(nodeDir, 'identity', 'server-key.pem'),
   adminToken: join(nodeDir, 'identity', 'admin-token'),
+  operatorPassword: join(nodeDir, 'identity', 'operator-password'),
   bundle: join(nodeDir, 'cluster.json'),
 })

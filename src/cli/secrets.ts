@@ -12,7 +12,7 @@ const hidden = '[removed]'
 const secretFiles = [
   'ca/*-key.pem',
   'ca/admin-token',
-  'ca/operator-password',
+  'ca/*-password',
   'identity/*-key.pem',
   'identity/*-key',
   'identity/*-token',

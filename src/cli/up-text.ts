@@ -1,7 +1,7 @@
 // What `atoll up` answers: one line of JSON for programs, endpoints and ready-to-paste lines for people.
 
 import type { Topology } from '../cluster/index.ts'
-import type { FirstOperator } from './first-operator.ts'
+import { describeOperator, type FirstOperator } from './first-operator.ts'
 import type { Slot } from './formation.ts'
 
 export type ClusterSummary = {
@@ -64,7 +64,7 @@ export function describeCluster(summary: ClusterSummary, dataDir: string): strin
     `  ${''.padEnd(8)} ${'S3'.padEnd(24)} admin`,
     ...rows,
     '',
-    ...(people === undefined ? [] : describeConsole(people)),
+    ...(people === undefined ? [] : [describeOperator(people.url, people), '']),
     '  With the AWS CLI:',
     '',
     `    export AWS_ACCESS_KEY_ID=${accessKeyId}`,
@@ -81,17 +81,4 @@ export function describeCluster(summary: ClusterSummary, dataDir: string): strin
     '  Ctrl-C stops the cluster; `npm start` starts it again with everything it had.',
     '',
   ].join('\n')
-}
-
-function describeConsole({
-  url,
-  operator,
-  password,
-  passwordFile,
-}: NonNullable<ClusterSummary['console']>): readonly string[] {
-  const told =
-    password === undefined
-      ? `first password in ${passwordFile}`
-      : `password ${password}  (shown this once; kept in ${passwordFile})`
-  return [`  Console: ${url}  operator ${operator}, ${told}`, '']
 }

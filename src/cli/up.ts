@@ -7,8 +7,8 @@
 
 import { watch } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Fault, isFault } from '../base/index.ts'
-import { ensureFirstOperator, type FirstOperator } from './first-operator.ts'
+import { Fault } from '../base/index.ts'
+import { type FirstOperator, greetOperator } from './first-operator.ts'
 import {
   type Formation,
   formCluster,
@@ -62,7 +62,13 @@ export async function up(options: UpOptions): Promise<number> {
       await supervisor.stopAll()
       return 0
     }
-    print({ options, formation, supervisor, operator: await greetOperator(options) })
+    const { dataDir } = options
+    const [asked] = findNodes(dataDir, options.node)
+    const operator =
+      asked === undefined
+        ? undefined
+        : await greetOperator(asked.endpoint, launcherPaths(dataDir).operatorPassword)
+    print({ options, formation, supervisor, operator })
   } catch (error) {
     await supervisor.stopAll()
     unmarkNeverRun(options.dataDir, marked)
@@ -284,19 +290,6 @@ function unmarkNeverRun(dataDir: string, marked: ReadonlySet<number>): void {
   if (!formation.slots.some(isWrong)) return
   const slots = formation.slots.map((slot) => (isWrong(slot) ? { ...slot, hasRun: false } : slot))
   writeFormation(dataDir, { ...formation, slots })
-}
-
-/** Undefined, and told why, when the cluster could not be asked: it serves all the same, and the next start asks again. */
-async function greetOperator({ dataDir, node }: UpOptions): Promise<FirstOperator | undefined> {
-  const [asked] = findNodes(dataDir, node)
-  if (asked === undefined) return undefined
-  try {
-    return await ensureFirstOperator(asked.endpoint, launcherPaths(dataDir).operatorPassword)
-  } catch (error) {
-    if (!isFault(error)) throw error
-    tell(`atoll: the console has no operator yet: ${error.message}`)
-    return undefined
-  }
 }
 
 function print({

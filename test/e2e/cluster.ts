@@ -24,6 +24,8 @@ export type ClusterLine = {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly nodes: readonly NodeLine[]
+  /** The password is told by the first start only. */
+  readonly console?: { readonly url: string; readonly operator: string; readonly password?: string }
 }
 export type Status = {
   readonly nodes: readonly { readonly id: number; readonly state: string }[]

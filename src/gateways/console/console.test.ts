@@ -114,7 +114,7 @@ const token = ['authorization', 'Bearer right'] as const
 
 async function withOperator(asks: Ask, name = 'ann', scopes = ['admin']) {
   const body = { name, password: rightPassword, scopes }
-  const made = await asks('POST', '/v1/operators', { body, headers: [token] })
+  const made = await asks('POST', '/v1/access/operators', { body, headers: [token] })
   assert.equal(made.status, 200, JSON.stringify(made.json))
 }
 
@@ -182,9 +182,9 @@ test('scopes hold for sessions as for tokens', async () => {
   const { session, proof } = await login(asks, 'eve')
   assert.equal((await asks('GET', '/v1/status', { headers: session })).status, 200)
   assert.equal((await asks('POST', '/v1/members/drain', { headers: proof })).status, 403)
-  assert.equal((await asks('GET', '/v1/operators', { headers: session })).status, 403)
+  assert.equal((await asks('GET', '/v1/access/operators', { headers: session })).status, 403)
   const promotes = { name: 'eve2', password: rightPassword }
-  const made = await asks('POST', '/v1/operators', { headers: proof, body: promotes })
+  const made = await asks('POST', '/v1/access/operators', { headers: proof, body: promotes })
   assert.equal(made.status, 403)
 })
 
@@ -260,18 +260,18 @@ test('a new password, and a name that was made anew, end the sessions of before'
   const asks = node()
   await withOperator(asks)
   const before = await login(asks)
-  const path = '/v1/operators/ann/password'
+  const path = '/v1/access/operators/ann/password'
   const drawn = await asks('POST', path, { headers: [token] })
   assert.equal(String(drawn.json.password).length, 20)
   assert.equal((await asks('GET', '/v1/status', { headers: before.session })).status, 403)
   assert.equal((await login(asks)).status, 403)
   const now = await login(asks, 'ann', String(drawn.json.password))
   assert.equal((await asks('GET', '/v1/status', { headers: now.session })).status, 200)
-  assert.equal((await asks('DELETE', '/v1/operators/ann', { headers: [token] })).status, 200)
+  assert.equal((await asks('DELETE', '/v1/access/operators/ann', { headers: [token] })).status, 200)
   assert.equal((await asks('GET', '/v1/status', { headers: now.session })).status, 403)
   await withOperator(asks)
   assert.equal((await asks('GET', '/v1/status', { headers: now.session })).status, 403)
-  assert.equal((await asks('DELETE', '/v1/operators/bob', { headers: [token] })).status, 404)
+  assert.equal((await asks('DELETE', '/v1/access/operators/bob', { headers: [token] })).status, 404)
 })
 
 test('use prolongs a session by few writes, and never beyond a week', async () => {
@@ -343,11 +343,11 @@ test('the first operator is made once in the life of a cluster', async () => {
   const { node } = world()
   const asks = node()
   const first = (password: string) =>
-    asks('POST', '/v1/operators/first', { headers: [token], body: { password } })
+    asks('POST', '/v1/access/operators/first', { headers: [token], body: { password } })
   assert.deepEqual((await first(rightPassword)).json, { operator: 'admin', made: true })
   assert.deepEqual((await first('another password')).json, { operator: 'admin', made: false })
   assert.equal((await login(asks, 'admin')).status, 200)
-  await asks('DELETE', '/v1/operators/admin', { headers: [token] })
+  await asks('DELETE', '/v1/access/operators/admin', { headers: [token] })
   assert.deepEqual((await first(rightPassword)).json, { operator: 'admin', made: false })
   assert.equal((await login(asks, 'admin')).status, 403)
 })

@@ -74,7 +74,7 @@ export class Operators {
     })
     if (succeeded) return shown(operator)
     throw new Fault('exists', `there is an operator ${operator.name} already`, {
-      next: `give another password: POST /v1/operators/${operator.name}/password`,
+      next: `give another password: atoll admin operator password ${operator.name}`,
     })
   }
 
@@ -194,7 +194,7 @@ function checkName(name: string): void {
 
 function noOperator(name: string): Fault {
   return new Fault('not-found', `there is no operator ${name.slice(0, 63)}`, {
-    next: 'list them: GET /v1/operators',
+    next: 'list them: atoll admin operator list',
   })
 }
 

@@ -3,11 +3,11 @@
 //   POST   /v1/console/login            {"operator", "password"} -> the session, and its cookie
 //   GET    /v1/console/session          {"operator", "scopes", "createdMs", "expiresMs", "csrf"}
 //   POST   /v1/console/logout           ends the session of the cookie, on every node
-//   GET    /v1/operators                {"operators": [{"name", "scopes", "createdMs", "changedMs"}]}
-//   POST   /v1/operators                {"name", "password"?, "scopes"?} -> the operator; with the password if it was drawn here
-//   POST   /v1/operators/first          {"password"} -> {"operator", "made"}: once in the life of the cluster
-//   POST   /v1/operators/{name}/password  {"password"?} -> the same; ends his sessions
-//   DELETE /v1/operators/{name}         {}; ends his sessions
+//   GET    /v1/access/operators         {"operators": [{"name", "scopes", "createdMs", "changedMs"}]}
+//   POST   /v1/access/operators         {"name", "password"?, "scopes"?} -> the operator; with the password if it was drawn here
+//   POST   /v1/access/operators/first   {"password"} -> {"operator", "made"}: once in the life of the cluster
+//   POST   /v1/access/operators/{name}/password  {"password"?} -> the same; ends his sessions
+//   DELETE /v1/access/operators/{name}  {}; ends his sessions
 //
 // Login answers a wrong name and a wrong password alike, as slowly, and within limits (core/login-limits.ts). A login is entered in the
 // audit log; one that failed is in the journal only, or strangers could fill the log.
@@ -128,13 +128,13 @@ function operatorRoutes({ operators }: Parts): readonly AdminRoute[] {
   return [
     {
       method: 'GET',
-      path: '/v1/operators',
+      path: '/v1/access/operators',
       needs: 'admin:ReadRights',
       answer: async () => answerJson(200, { operators: await operators.list() }),
     },
     {
       method: 'POST',
-      path: '/v1/operators',
+      path: '/v1/access/operators',
       needs: 'admin:CreateOperator',
       async answer(call) {
         const body = fieldsOf(await call.body())
@@ -147,7 +147,7 @@ function operatorRoutes({ operators }: Parts): readonly AdminRoute[] {
     },
     {
       method: 'POST',
-      path: '/v1/operators/first',
+      path: '/v1/access/operators/first',
       needs: 'admin:CreateOperator',
       async answer(call) {
         const { password } = fieldsOf(await call.body())
@@ -158,7 +158,7 @@ function operatorRoutes({ operators }: Parts): readonly AdminRoute[] {
     },
     {
       method: 'POST',
-      path: '/v1/operators/{name}/password',
+      path: '/v1/access/operators/{name}/password',
       needs: 'admin:SetOperatorPassword',
       async answer(call) {
         const { password, drawn } = passwordOf(fieldsOf(await call.body()), operators)
@@ -168,7 +168,7 @@ function operatorRoutes({ operators }: Parts): readonly AdminRoute[] {
     },
     {
       method: 'DELETE',
-      path: '/v1/operators/{name}',
+      path: '/v1/access/operators/{name}',
       needs: 'admin:DeleteOperator',
       async answer({ params }) {
         await operators.remove(params.name ?? '')
