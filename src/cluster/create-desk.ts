@@ -17,6 +17,7 @@ import {
   certificateCodec,
   certificateKey,
   configKey,
+  type CertificateRecord,
   enrolmentCodec,
   enrolmentKey,
   enrolmentPrefix,
@@ -34,6 +35,7 @@ import { ConfigDesk } from './desk-config.ts'
 import { attemptsMax, requireSealKeyOf } from './desk-limits.ts'
 import { proofPurpose, TokenDesk } from './desk-tokens.ts'
 import type {
+  CertificateView,
   EnrolmentDesk,
   EnrolmentView,
   JoinAnswer,
@@ -41,6 +43,7 @@ import type {
   RenewRequest,
 } from './enrolment.ts'
 import { type Issued, issueCertificates } from './issuing.ts'
+import { type EventText, planEvent } from './registry.ts'
 import { listBelow, readSystem, type SystemSight } from './system-sight.ts'
 import type { TrustReport } from './trust-report.ts'
 import {
@@ -91,8 +94,8 @@ export function createDesk(deps: DeskDeps, options: DeskOptions): EnrolmentDesk 
     authorities: () => authority.list(),
     rotateAuthority: (step) => authority.rotate(step),
     certificates: async () => {
-      const { certificates } = await readSystem(deps.system)
-      return certificates.map(({ member, serial, notAfterMs }) => ({ member, serial, notAfterMs }))
+      const { certificates, members } = await readSystem(deps.system)
+      return await shownCertificates(deps, certificates, members)
     },
     config: () => config.read(),
     changeConfig: (change, by) => config.change(change, by),
@@ -101,6 +104,33 @@ export function createDesk(deps: DeskDeps, options: DeskOptions): EnrolmentDesk 
     bundle: async () => (await readSystem(deps.system)).bundle,
     acknowledgements: () => acknowledgements(deps),
   }
+}
+
+/** What was recorded, and what members tell themselves whose first certificates came with their directory. */
+async function shownCertificates(
+  { askMember }: DeskDeps,
+  recorded: readonly CertificateRecord[],
+  members: readonly Member[],
+): Promise<readonly CertificateView[]> {
+  const isRecorded = new Set(recorded.map(({ member }) => member))
+  const others = members.filter(({ id, state }) => state !== 'removed' && !isRecorded.has(id))
+  const told = await Promise.all(
+    others.map(({ id }) =>
+      askMember(id).then(
+        ({ serial, notAfterMs }) => [{ member: id, serial, issuedMs: 0, notAfterMs }],
+        nothingOfSilent,
+      ),
+    ),
+  )
+  const known = recorded.map(({ member, serial, issuedMs, notAfterMs }) => {
+    return { member, serial, issuedMs, notAfterMs }
+  })
+  return [...known, ...told.flat()].sort((a, b) => a.member - b.member)
+}
+
+function nothingOfSilent(error: unknown): readonly CertificateView[] {
+  if (isFault(error)) return []
+  throw error
 }
 
 async function acknowledgements(deps: DeskDeps): Promise<ReadonlyMap<NodeId, number>> {
@@ -182,6 +212,11 @@ class Desk {
     }
     if (decision.kind === 'wait') {
       operations.push(put(ownKey, enrolmentCodec.encode(decision.record)))
+      const { name, address } = decision.record
+      const text = `${name} at ${address} waits to be let in`
+      const noted = await planEvent(system, this.#eventOf('machine-waiting', 0, text))
+      compares.push(...noted.compares)
+      operations.push(...noted.operations)
       const answer = await system.txn({ compares, success: operations, failure: [] })
       if (!answer.succeeded) return undefined
       this.#tell('cluster.machine_waits', decision.record)
@@ -260,9 +295,12 @@ class Desk {
       removed === undefined
         ? []
         : [unchanged(memberKey(removed.id), sight.memberKvs.get(removed.id))]
+    const text = `${member.name} was let in as node ${member.id}`
+    const noted = await planEvent(system, this.#eventOf('member-joined', member.id, text))
     const answer = await system.txn({
       compares: [
         ...asked.compares,
+        ...noted.compares,
         ...leaving,
         ...bundle.compares,
         absent(memberKey(member.id)),
@@ -273,6 +311,7 @@ class Desk {
       ],
       success: [
         ...asked.operations,
+        ...noted.operations,
         ...[...changed.values()].map((one) => put(memberKey(one.id), memberCodec.encode(one))),
         put(nodeCounterKey, counterCodec.encode({ value: lastId })),
         put(enrolmentKey(record.keyHash), enrolmentCodec.encode(record)),
@@ -285,6 +324,10 @@ class Desk {
     this.#tell('cluster.machine_admitted', record)
     const now = { ...sight, members, bundle: { text: bundle.text, epoch: bundle.epoch } }
     return this.#answerOf(now, member, record)
+  }
+
+  #eventOf(kind: string, node: number, text: string): EventText {
+    return { atMs: Math.floor(this.#deps.host.clock.wallMs()), kind, node, text }
   }
 
   #answerOf(sight: SystemSight, member: Member, record: EnrolmentRecord): JoinAnswer {

@@ -205,6 +205,8 @@ export type AuthorityView = {
 export type CertificateView = {
   readonly member: NodeId
   readonly serial: string
+  /** 0: not known. */
+  readonly issuedMs: number
   readonly notAfterMs: number
 }
 

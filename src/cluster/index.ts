@@ -143,6 +143,7 @@ export {
   eventsMax,
   labelMember,
   listEvents,
+  listEventsAfter,
   planEvent,
   readPlacementRule,
 } from './registry.ts'

@@ -17,6 +17,7 @@ import {
   removeMember,
   setMovesShare,
 } from './leaving.ts'
+import { listEventsAfter } from './registry.ts'
 import { MemoryKeyspace } from './testing/memory-keyspace.ts'
 
 const topology = planTopology({
@@ -50,6 +51,7 @@ const asked = (held: { shards: number; bytes: number; lastCopies: number } | und
   isUp: () => true,
   held,
   isForced: false,
+  atMs: 1_000,
 })
 const nothing = { shards: 0, bytes: 0, lastCopies: 0 }
 async function stateOf(system: MemoryKeyspace, id: number): Promise<string | undefined> {
@@ -77,12 +79,21 @@ test('a member joins, drains, says that it is empty and is removed; its id is no
   assert.equal(await stateOf(system, 4), 'draining')
   await assert.rejects(removeMember(system, member.id, unknown), { code: 'precondition' })
   const seen = await readDrain(system, member.id)
-  assert.ok(seen !== undefined && (await declareDrained(system, member.id, seen)))
+  assert.ok(seen !== undefined && (await declareDrained(system, member, { seen, atMs: 2_000 })))
   assert.equal(await isDrained(system, member.id), true)
   await removeMember(system, member.id, unknown)
   assert.equal(await stateOf(system, 4), 'removed')
   await removeMember(system, member.id, unknown)
   assert.equal((await addMember(system, newcomer('d'))).member.id, 5)
+  const events = await listEventsAfter(system, { after: 0, limit: 10 })
+  assert.deepEqual(
+    events.map(({ kind, node, text }) => [kind, node, text]),
+    [
+      ['member-draining', 4, 'node-4 is being drained'],
+      ['member-drained', 4, 'node-4 is empty: it can be removed'],
+      ['member-removed', 4, 'node-4 was removed'],
+    ],
+  )
 })
 
 test('the word of an earlier drain is worth nothing in a later one', async () => {
@@ -92,13 +103,16 @@ test('the word of an earlier drain is worth nothing in a later one', async () =>
   await makeOnline(system, id)
   await drainMember(system, id, asked(nothing))
   const first = await readDrain(system, id)
-  assert.ok(first !== undefined && (await declareDrained(system, id, first)))
-  await cancelDrain(system, id)
+  assert.ok(
+    first !== undefined &&
+      (await declareDrained(system, { id, name: 'd' }, { seen: first, atMs: 2_000 })),
+  )
+  await cancelDrain(system, id, { atMs: 1_000 })
   assert.equal(await stateOf(system, 4), 'online')
   assert.equal(await readDrain(system, id), undefined)
   await drainMember(system, id, asked(nothing))
   assert.equal(await isDrained(system, id), false)
-  assert.equal(await declareDrained(system, id, first), false)
+  assert.equal(await declareDrained(system, { id, name: 'd' }, { seen: first, atMs: 2_000 }), false)
   await assert.rejects(removeMember(system, id, asked(undefined)), { code: 'precondition' })
 })
 
@@ -118,6 +132,8 @@ test('force removes what is not empty, but two of the same do not both pass unse
   const holding = { shards: 7, bytes: 70, lastCopies: 1 }
   const plan = await removeMember(system, nodeId(3), { ...asked(holding), isForced: true })
   assert.equal(plan.objections.length, 2)
+  const [event] = await listEventsAfter(system, { after: 0, limit: 10 })
+  assert.match(event?.text ?? '', /^node-3 was removed, by force: .*7 shards/)
   assert.equal(await stateOf(system, 3), 'removed')
 })
 

@@ -4,6 +4,8 @@
 //
 // 'drained/<id>' holds the mod revision of the member's record under which the member found itself empty. A drain
 // that was cancelled and begun again is another revision, so an old word is worth nothing.
+//
+// Drains, their ends and removals are noted in the list of events, in the same transaction.
 
 import { Fault, type NodeId, nodeId, prefixEnd, revision, type Revision } from '../base/index.ts'
 import type { Compare, Keyspace, KeyValue, Operation } from '../keyspace/index.ts'
@@ -30,12 +32,15 @@ import {
   memberPrefix,
   nodeCounterKey,
 } from './core/records.ts'
+import { type EventText, planEvent } from './registry.ts'
 
 const attemptsMax = 16
 const membersMax = 4_096
 
 /** Facts that the member list does not have: what the caller asked of the nodes just before. */
 export type AskedFacts = Pick<LeavingFacts, 'groups' | 'isUp' | 'held'>
+
+type Asked = AskedFacts & { readonly isForced: boolean; readonly atMs: number }
 
 export type Added = {
   readonly member: Member
@@ -83,28 +88,26 @@ export function additionParts(
 }
 
 /** Answers the plan as it was carried out. Faults of planDrain, 'precondition' with what it would cost. */
-export function drainMember(
-  system: Keyspace,
-  id: NodeId,
-  asked: AskedFacts & { readonly isForced: boolean },
-): Promise<LeavingPlan> {
-  return leave(system, id, { ...asked, plan: planDrain, verb: 'drained' })
+export function drainMember(system: Keyspace, id: NodeId, asked: Asked): Promise<LeavingPlan> {
+  return leave(system, id, { ...asked, plan: planDrain, verb: 'drained', kind: 'member-draining' })
 }
 
 /** Answers the plan as it was carried out. Faults of planRemoval, 'precondition' with what would be lost. */
-export function removeMember(
-  system: Keyspace,
-  id: NodeId,
-  asked: AskedFacts & { readonly isForced: boolean },
-): Promise<LeavingPlan> {
-  return leave(system, id, { ...asked, plan: planRemoval, verb: 'removed' })
+export function removeMember(system: Keyspace, id: NodeId, asked: Asked): Promise<LeavingPlan> {
+  return leave(system, id, { ...asked, plan: planRemoval, verb: 'removed', kind: 'member-removed' })
 }
 
 /** It takes shards, votes and leads again. Faults of planDrainCancel. */
-export async function cancelDrain(system: Keyspace, id: NodeId): Promise<void> {
+export async function cancelDrain(
+  system: Keyspace,
+  id: NodeId,
+  { atMs }: { readonly atMs: number },
+): Promise<void> {
   await decide(system, `cancelling the drain of node ${id}`, async (list) => {
     const next = planDrainCancel(list.members, id)
-    return { ...changeOf(list, next), answer: undefined }
+    const text = `${next?.name}: the drain was called off`
+    const noted = next === undefined ? undefined : { atMs, kind: 'member-kept', node: id, text }
+    return { ...changeOf(list, next), event: noted, answer: undefined }
   })
 }
 
@@ -132,15 +135,26 @@ export async function readDrain(system: Keyspace, id: NodeId): Promise<Revision 
   return kv.modRevision
 }
 
-/** Says that the member holds nothing and can be given nothing. False when it does not drain under `seen` any more. */
+/**
+ * Says that the member holds nothing and can be given nothing. False when it does not drain under `seen` any more, or when
+ * something else happened at the same time: look again.
+ */
 export async function declareDrained(
   system: Keyspace,
-  id: NodeId,
-  seen: Revision,
+  { id, name }: Pick<Member, 'id' | 'name'>,
+  { seen, atMs }: { readonly seen: Revision; readonly atMs: number },
 ): Promise<boolean> {
+  const text = `${name} is empty: it can be removed`
+  const noted = await planEvent(system, { atMs, kind: 'member-drained', node: id, text })
   const { succeeded } = await system.txn({
-    compares: [{ key: memberKey(id), target: 'mod', result: 'equal', operand: seen }],
-    success: [{ kind: 'put', key: drainedKey(id), value: counterCodec.encode({ value: seen }) }],
+    compares: [
+      { key: memberKey(id), target: 'mod', result: 'equal', operand: seen },
+      ...noted.compares,
+    ],
+    success: [
+      { kind: 'put', key: drainedKey(id), value: counterCodec.encode({ value: seen }) },
+      ...noted.operations,
+    ],
     failure: [],
   })
   return succeeded
@@ -174,13 +188,14 @@ export async function setMovesShare(system: Keyspace, share: number): Promise<vo
 function leave(
   system: Keyspace,
   id: NodeId,
-  asked: AskedFacts & {
-    readonly isForced: boolean
+  asked: Asked & {
     readonly plan: (facts: LeavingFacts, id: NodeId) => LeavingPlan
     readonly verb: string
+    /** Of the event. */
+    readonly kind: string
   },
 ): Promise<LeavingPlan> {
-  const { groups, isUp, held, verb, isForced } = asked
+  const { groups, isUp, held, verb, isForced, kind, atMs } = asked
   return decide(system, `node ${id} being ${verb}`, async (list) => {
     const record = (await system.range({ key: clusterKey })).kvs[0]
     if (record === undefined) throw new Fault('unavailable', 'the cluster has no state yet')
@@ -198,7 +213,10 @@ function leave(
       id,
     )
     requireUnopposed(plan, { verb, isForced })
-    return { ...changeOf(list, plan.next), answer: plan }
+    const cost = plan.objections.length === 0 ? '' : `, by force: ${plan.objections.join('; ')}`
+    const text = `${plan.member.name} ${kind === 'member-removed' ? 'was removed' : 'is being drained'}${cost}`
+    const event = plan.next === undefined ? undefined : { atMs, kind, node: id, text }
+    return { ...changeOf(list, plan.next), event, answer: plan }
   })
 }
 
@@ -218,11 +236,16 @@ type Change<T> = {
   readonly compares: readonly Compare[]
   /** Empty: it is so already. */
   readonly operations: readonly Operation[]
+  /** Noted with it. */
+  readonly event?: EventText | undefined
   readonly answer: T
 }
 
 /** The member is as it was decided on, and so is the list; undefined: nothing to write. */
-function changeOf(list: MemberList, next: Member | undefined): Omit<Change<unknown>, 'answer'> {
+function changeOf(
+  list: MemberList,
+  next: Member | undefined,
+): Pick<Change<unknown>, 'compares' | 'operations'> {
   if (next === undefined) return { compares: [], operations: [] }
   const key = memberKey(next.id)
   const row = list.rows.get(next.id)
@@ -260,9 +283,14 @@ async function decide<T>(
     for (const kv of listed.kvs) rows.set(memberCodec.decode(kv.value).id, kv)
     const members = listed.kvs.map((kv) => memberCodec.decode(kv.value))
     const lastId = counter === undefined ? 0 : counterCodec.decode(counter.value).value
-    const { compares, operations, answer } = await plan({ members, rows, counter, lastId })
+    const { compares, operations, event, answer } = await plan({ members, rows, counter, lastId })
     if (operations.length === 0) return answer
-    const { succeeded } = await system.txn({ compares, success: operations, failure: [] })
+    const noted = await planEvent(system, event)
+    const { succeeded } = await system.txn({
+      compares: [...compares, ...noted.compares],
+      success: [...operations, ...noted.operations],
+      failure: [],
+    })
     if (succeeded) return answer
   }
   throw new Fault('conflict', `too many changes at once: ${what}`, { next: 'try again' })

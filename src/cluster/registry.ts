@@ -155,6 +155,20 @@ export async function listEvents(
   return kvs.map((kv) => eventCodec.decode(kv.value))
 }
 
+/** Oldest first, `limit` at most, those after `after` only, as this node's replica has them. */
+export async function listEventsAfter(
+  system: Keyspace,
+  page: { readonly after: number; readonly limit: number },
+): Promise<readonly ClusterEvent[]> {
+  const { kvs } = await system.range({
+    key: eventKey(page.after + 1),
+    rangeEnd: prefixEnd(eventPrefix),
+    limit: page.limit,
+    isSerializable: true,
+  })
+  return kvs.map((kv) => eventCodec.decode(kv.value))
+}
+
 type Noted = { readonly compares: readonly Compare[]; readonly operations: readonly Operation[] }
 
 /** What a transaction needs so that it notes an event: the one that it pushes out goes. */

@@ -80,11 +80,14 @@ export function createLeavingActions(deps: Deps): LeavingActions {
     return hearAll(deps.parts, { cluster, lane: deps.lane() })
   }
   const ask = async (id: NodeId): Promise<AskedFacts> => factsOf(deps, id, await hear())
+  const nowMs = (): number => Math.floor(deps.parts.host.clock.wallMs())
   return {
     add: (newcomer) => addMember(system, newcomer),
-    drain: async (id, { isForced }) => drainMember(system, id, { ...(await ask(id)), isForced }),
-    cancelDrain: (id) => cancelDrain(system, id),
-    remove: async (id, { isForced }) => removeMember(system, id, { ...(await ask(id)), isForced }),
+    drain: async (id, { isForced }) =>
+      drainMember(system, id, { ...(await ask(id)), isForced, atMs: nowMs() }),
+    cancelDrain: (id) => cancelDrain(system, id, { atMs: nowMs() }),
+    remove: async (id, { isForced }) =>
+      removeMember(system, id, { ...(await ask(id)), isForced, atMs: nowMs() }),
     readdress: (id, addresses) => readdressMember(system, id, addresses),
     moves: async () => progressOf(deps, await hear()),
     setMovesShare: (share) => setMovesShare(system, share),

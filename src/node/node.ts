@@ -11,6 +11,8 @@ import {
   type Cluster,
   firstObjectsNamespace,
   foundCluster,
+  listEvents,
+  listEventsAfter,
   type MemberTrust,
   type Heartbeats,
   openCluster,
@@ -22,6 +24,7 @@ import {
 import {
   adminMalformed,
   createAdminHandler,
+  EventStreams,
   leavingRoutes,
   nodeRoutes,
   raftRoutes,
@@ -373,6 +376,7 @@ async function serveAdmin(
   const parts = { parts: core, cluster, system, keyspaces, lane: () => core.lane }
   const { enter } = rights
   const people = createConsole({ host, system, enter })
+  const streams = eventStreams(host, system)
   const routes = [
     ...nodeRoutes(actions),
     ...registryRoutes(registry),
@@ -382,6 +386,7 @@ async function serveAdmin(
     ...routesOfEnrolment(core, cluster),
     ...rights.routes,
     ...people.routes,
+    ...streams.routes(),
   ]
   const authorise = people.authority(rights.authorise)
   const api = createAdminHandler({ host, routes, authorise, enter })
@@ -392,6 +397,18 @@ async function serveAdmin(
     onMalformed: adminMalformed,
   })
   shown.add(({ serverTls }) => listener.replaceTls(serverTls))
-  closers.add(() => listener.close())
+  closers.add(async () => {
+    streams.close()
+    await listener.close()
+  })
   await answerSearches(core, { admin, closers, cluster })
+}
+
+function eventStreams({ clock }: Host, system: Keyspace): EventStreams {
+  return new EventStreams(clock, {
+    eventsAfter: (after, limit) => listEventsAfter(system, { after, limit }),
+    newestEvents: async (limit) =>
+      (await listEvents(system, { limit, isSerializable: true })).toReversed(),
+    onChange: (changed) => system.onRevision(changed),
+  })
 }

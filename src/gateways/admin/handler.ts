@@ -36,10 +36,11 @@ export function createAdminHandler(deps: {
     const path = request.target.split('?')[0] ?? ''
     const found = find(request.method, path)
     const needs = found === undefined ? 'admin:Explore' : found.route.needs
-    const caller =
+    const identify = async (): Promise<AdminCaller> =>
       typeof needs === 'string'
         ? await authorise(request, { action: needs, resource: path })
         : nobody
+    const caller = await identify()
     if (found === undefined) {
       throw new Fault('not-found', `the admin API has no ${request.method} ${path}`)
     }
@@ -57,6 +58,7 @@ export function createAdminHandler(deps: {
         query: parseQuery(request.target),
         caller,
         body: (bytesMax) => readJson(request, bytesMax),
+        recheck: async () => void (await identify()),
         isNoAct: () => {
           isAct = false
         },

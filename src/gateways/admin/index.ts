@@ -1,5 +1,6 @@
 // The admin gateway's own door: it runs on the core's thread, which needs nothing of S3.
 export { type EnrolDependencies, enrolRoutes } from './enrol-routes.ts'
+export { EventStreams } from './event-stream.ts'
 export { type LeavingRoutesActions, leavingRoutes } from './leaving-routes.ts'
 export { type AccessRouteDeps, accessRoutes } from './access-routes.ts'
 export { createAuthority, scopeOf } from './authority.ts'

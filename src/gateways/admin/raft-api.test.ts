@@ -56,6 +56,7 @@ async function ask(method: string, path: string, body: unknown = {}): Promise<un
     query: new Map(),
     caller: { name: '', tenant: '' },
     body: async () => body,
+    recheck: async () => undefined,
     isNoAct: () => {
       noActs++
     },

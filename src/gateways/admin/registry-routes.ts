@@ -10,7 +10,7 @@
 //   GET  /cluster/placement-rule          the rule; PUT changes the fields given
 //   GET  /cluster/replication/plan        what repair would do: ?after=, ?limit=
 //   POST /cluster/replication/audit       audits and repairs what falls to this node now; the plan after it, "repaired", "missing"
-//   GET  /cluster/events                  newest first: ?limit=, ?before=
+//   GET  /cluster/events                  newest first: ?limit=, ?before=; event-stream.ts tells them as they happen
 
 import { Fault, type NodeId, nodeId } from '../../base/index.ts'
 import type { HttpResponse } from '../../host/index.ts'

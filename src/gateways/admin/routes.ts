@@ -31,6 +31,8 @@ export type AdminCall = {
   readonly caller: AdminCaller
   /** The JSON of the body: at most 64 KiB, or `bytesMax`. Faults 'invalid', 'too-large'. */
   body(bytesMax?: number): Promise<unknown>
+  /** Asks again whether the caller may, for answers that go on. Faults as authorisation's. */
+  recheck(): Promise<void>
   /** What was asked turned out to be no administrative act: it is not entered in the audit log. */
   isNoAct(): void
 }

@@ -8,7 +8,7 @@
 //   GET  /v1/settings             {"epoch", "text", "held": {member: epoch}}: cluster.json, and who has it
 //   GET  /v1/authorities          {"authorities": [{"pin", "state", "notAfterMs"}]}
 //   POST /v1/authorities/{step}   add, issue, drop
-//   GET  /v1/certificates         {"certificates": [{"member", "serial", "notAfterMs"}]}
+//   GET  /v1/certificates         {"certificates": [{"member", "serial", "issuedMs", "notAfterMs"}]}
 
 import { Fault } from '../../base/index.ts'
 import {

@@ -255,6 +255,27 @@ test('a login by a page of elsewhere, or as a form, is refused', async () => {
   }
 })
 
+test('a login takes over no session that it came with: it draws a new one and ends that', async () => {
+  const { node } = world()
+  const asks = node()
+  await withOperator(asks)
+  await withOperator(asks, 'eve', ['metadata'])
+  const planted = await login(asks, 'eve')
+  const invented = ['cookie', `__Host-atoll=${'A'.repeat(43)}`] as const
+  for (const [cookie] of [planted.session, [invented]]) {
+    const body = { operator: 'ann', password: rightPassword }
+    const headers = [cookie ?? invented]
+    const { status, cookie: set } = await asks('POST', '/v1/console/login', { body, headers })
+    assert.equal(status, 200)
+    assert.notEqual(set?.split(';')[0], cookie?.[1])
+    assert.equal((await asks('GET', '/v1/status', { headers })).status, 403)
+  }
+  const wrong = await login(asks, 'eve')
+  const body = { operator: 'ann', password: 'wrong password' }
+  await asks('POST', '/v1/console/login', { body, headers: wrong.session })
+  assert.equal((await asks('GET', '/v1/status', { headers: wrong.session })).status, 200)
+})
+
 test('a new password, and a name that was made anew, end the sessions of before', async () => {
   const { node } = world()
   const asks = node()

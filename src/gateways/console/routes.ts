@@ -9,7 +9,8 @@
 //   POST   /v1/access/operators/{name}/password  {"password"?} -> the same; ends his sessions
 //   DELETE /v1/access/operators/{name}  {}; ends his sessions
 //
-// Login answers a wrong name and a wrong password alike, as slowly, and within limits (core/login-limits.ts). A login is entered in the
+// Login draws a new secret whatever cookie comes with it, and ends the session of that cookie: nobody who planted or knew it
+// is logged in by it. It answers a wrong name and a wrong password alike, as slowly, and within limits (core/login-limits.ts). A login is entered in the
 // audit log; one that failed is in the journal only, or strangers could fill the log.
 
 import { type TokenScope, tokenScopes } from '../../access/index.ts'
@@ -118,6 +119,8 @@ async function login(parts: Parts, call: AdminCall): Promise<HttpResponse> {
   })
   if (operator === undefined) throw new Fault('unauthenticated', 'wrong name or password')
   limits.giveBack(counted, remoteAddress, host.clock.monotonicMs())
+  const before = secretOf(request)
+  if (before !== undefined) await sessions.end(before)
   const { secret, session } = await sessions.open(operator, remoteAddress)
   const by = { name: callerOf(session), source: remoteAddress }
   await enter(by, { action: 'admin:LogIn', resource: '/v1/console/login', outcome: 'ok' })
