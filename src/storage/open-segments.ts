@@ -42,9 +42,9 @@ export async function openSegments(host: Host, options: SegmentsOptions): Promis
   const files = new Map(found.map(({ file }) => [file.number, file]))
   const index = new ObjectIndex<SegmentFile>(files)
   const highest = replay(index, found)
-  const last = found.at(-1)?.file
-  const active =
-    last !== undefined && !last.isClosed && last.end < fileBytesMax / 2 ? last : undefined
+  const last = found.at(-1)
+  const canGrow = last !== undefined && !last.isShort && !last.file.isClosed
+  const active = canGrow && last.file.end < fileBytesMax / 2 ? last.file : undefined
   const { path, reserveBytes } = options
   const appender = new SegmentAppender(
     host,

@@ -21,6 +21,8 @@ import {
   writeRecordHeader,
 } from './core/segment-format.ts'
 import { stopNode } from './disk-errors.ts'
+import { writeSegmentEnds } from './segment-ends.ts'
+import type { SegmentEnd } from './core/segment-ends.ts'
 import { type OpenFiles, type SegmentFile, segmentFilePath } from './segment-files.ts'
 
 export type AppenderOptions = {
@@ -144,6 +146,11 @@ export class SegmentAppender {
       await this.#syncing
     }
     this.#isClosing = true
+    try {
+      await this.#proveEnds()
+    } catch (error) {
+      await this.#die(error)
+    }
   }
 
   #kick(): void {
@@ -278,6 +285,7 @@ export class SegmentAppender {
       live: 0,
       pins: 0,
       isClosed: false,
+      hasFooter: false,
       doomed: undefined,
       isDamaged: false,
       events: new EventList(),
@@ -330,6 +338,17 @@ export class SegmentAppender {
     file.durable = Math.max(file.durable, end)
   }
 
+  /** A mark may have come after the last sync, so that each file is synced once more. */
+  async #proveEnds(): Promise<void> {
+    const ends: SegmentEnd[] = []
+    for (const file of this.#files.values()) {
+      if (file.doomed !== undefined || file.hasFooter) continue
+      await (await this.#open.get(file)).sync()
+      ends.push({ number: file.number, salt: file.salt, durable: file.end })
+    }
+    if (ends.length > 0) await writeSegmentEnds(this.#host, this.#options.path, ends)
+  }
+
   /** Writes the footer of a file that takes no more records. Without space it goes without one. */
   async #endFile(file: SegmentFile): Promise<void> {
     const events = file.events
@@ -340,6 +359,7 @@ export class SegmentAppender {
     const opened = await this.#open.get(file)
     try {
       await writeFooter(opened, file, events)
+      file.hasFooter = true
     } catch (error) {
       if (!isFault(error, 'no-space')) throw error
       await opened.truncate(file.end)

@@ -18,6 +18,8 @@ export type SegmentFile = {
   pins: number
   /** No further record: it has a footer, or could not get one. */
   isClosed: boolean
+  /** Has its footer, durably. */
+  hasFooter: boolean
   /** Set once nothing in it is live: it goes when the last pin does. Its events, to settle accounts. */
   doomed: readonly SegmentEvent[] | undefined
   /** Holds a live object that is damaged: compaction leaves it alone. */

@@ -5,9 +5,10 @@
 // the highest proof, a crash may have left anything: there, units are read and checked, and the file is
 // cut at the first record that is not whole. Before it, an unreadable record is damage: it is skipped to
 // the next intact header, and what needs it will be found damaged when it is read. So nothing that was
-// acknowledged is lost with a neighbour, and nothing that was not is ever half there.
+// acknowledged is lost with a neighbour, and nothing that was not is ever half there. A clean close proves
+// the whole file (segment-ends.ts); one that is shorter than was proved takes no more records.
 
-import { crc32c, isFault } from '../base/index.ts'
+import { crc32c, equalBytes, isFault } from '../base/index.ts'
 import type { DiskFile, Host } from '../host/index.ts'
 import {
   claimedSalt,
@@ -24,6 +25,8 @@ import {
   type SegmentEvent,
   trailerBytes,
 } from './core/segment-format.ts'
+import type { SegmentEnd } from './core/segment-ends.ts'
+import { readSegmentEnds } from './segment-ends.ts'
 import { type OpenFiles, type SegmentFile, segmentFilePath } from './segment-files.ts'
 
 export type FoundFile = {
@@ -31,6 +34,8 @@ export type FoundFile = {
   readonly events: readonly SegmentEvent[]
   /** Everything before this offset is known to have been durable. */
   readonly proven: number
+  /** Durable bytes at its end are gone: no record may take their place, for they count as proven. */
+  readonly isShort: boolean
 }
 
 export type FoundSegments = {
@@ -50,12 +55,14 @@ export async function recoverSegments(
   open: OpenFiles,
 ): Promise<FoundSegments> {
   const found: FoundFile[] = []
-  let lastNumber = 0
+  const ends = await readSegmentEnds(host, directory)
+  let lastNumber = Math.max(0, ...ends.keys())
   for (const name of await host.disk.list(directory)) {
     const match = /^seg-(\d{8})\.bin$/.exec(name)
     if (match === null) continue
-    lastNumber = Number(match[1])
-    const one = await recoverFile(host, { directory, number: lastNumber })
+    const number = Number(match[1])
+    lastNumber = Math.max(lastNumber, number)
+    const one = await recoverFile(host, { directory, number, proof: ends.get(number) })
     if (one === undefined) continue
     open.adopt(one.file, one.opened)
     if (one.file.isClosed) await open.close(one.file)
@@ -66,7 +73,7 @@ export async function recoverSegments(
 
 /** Cuts a file that has no footer: what follows `end` was never durable. */
 export async function cutFile(found: FoundFile, end: number, open: OpenFiles): Promise<FoundFile> {
-  const { file, proven } = found
+  const { file, proven, isShort } = found
   const opened = await open.get(file)
   await opened.truncate(end)
   await opened.sync()
@@ -75,7 +82,7 @@ export async function cutFile(found: FoundFile, end: number, open: OpenFiles): P
   file.durable = end
   file.events = new EventList()
   for (const event of events) file.events.add(event)
-  return { file, events, proven }
+  return { file, events, proven, isShort }
 }
 
 /** The events of a file that is closed already. */
@@ -85,10 +92,17 @@ export async function readEvents(
 ): Promise<readonly SegmentEvent[]> {
   const size = await opened.size()
   const footer = await readFooter(opened, size, file.salt)
-  return footer?.events ?? (await walkFile(opened, file.end, file.salt)).events
+  if (footer !== undefined) return footer.events
+  const { end, salt, durable } = file
+  return (await walkFile(opened, { size: end, salt, proven: durable })).events
 }
 
-type Place = { readonly directory: string; readonly number: number }
+type Place = {
+  readonly directory: string
+  readonly number: number
+  /** Of a file of that number. */
+  readonly proof: SegmentEnd | undefined
+}
 
 async function recoverFile(
   host: Host,
@@ -97,10 +111,10 @@ async function recoverFile(
   const path = segmentFilePath(place.directory, place.number)
   const opened = await host.disk.open(path)
   const size = await opened.size()
-  const salt = await readSalt(opened, place.number, size)
+  const salt = await readSalt(opened, place, size)
   if (salt === undefined) {
     await opened.close()
-    if (size > fileHeaderBytes) {
+    if (size > fileHeaderBytes || place.proof !== undefined) {
       host.journal.event('error', 'storage.segment_damaged', { path, why: 'header' })
     } else await host.disk.remove(path)
     return undefined
@@ -116,35 +130,52 @@ async function recoverFile(
   }
   const footer = await readFooter(opened, size, salt)
   if (footer !== undefined) {
-    const file = { ...base, end: footer.at, durable: footer.at, isClosed: true, events: undefined }
-    return { file, opened, events: footer.events, proven: size }
+    const file = {
+      ...base,
+      end: footer.at,
+      durable: footer.at,
+      isClosed: true,
+      hasFooter: true,
+      events: undefined,
+    }
+    return { file, opened, events: footer.events, proven: size, isShort: false }
   }
-  const walked = await walkFile(opened, size, salt)
-  if (walked.damagedAt.length > 0) {
-    const at = walked.damagedAt.join(' ')
+  const proof =
+    place.proof !== undefined && equalBytes(place.proof.salt, salt) ? place.proof : undefined
+  const proven = proof?.durable ?? fileHeaderBytes
+  const walked = await walkFile(opened, { size, salt, proven })
+  const isShort = size < proven
+  if (walked.damagedAt.length > 0 || isShort) {
+    const at = [...walked.damagedAt, ...(isShort ? [size] : [])].join(' ')
     host.journal.event('error', 'storage.segment_damaged', { path, at })
   }
   if (walked.end < size) await opened.truncate(walked.end)
   await opened.sync()
   const list = new EventList()
   for (const event of walked.events) list.add(event)
-  const file = { ...base, end: walked.end, durable: walked.end, isClosed: false, events: list }
-  return { file, opened, events: walked.events, proven: walked.durable }
+  const file = {
+    ...base,
+    end: walked.end,
+    durable: walked.end,
+    isClosed: false,
+    hasFooter: false,
+    events: list,
+  }
+  return { file, opened, events: walked.events, proven: walked.durable, isShort }
 }
 
-/** From the header, or, when that is damaged, from a first record that is intact under its own salt. */
+/** From the header, or, when that is damaged, from a first record that is intact under its own salt, or the proven one. */
 async function readSalt(
   opened: DiskFile,
-  number: number,
+  { number, proof }: Place,
   size: number,
 ): Promise<Uint8Array | undefined> {
   const start = await opened.read(0, Math.min(size, farBytes))
   const salt = decodeFileHeader(start, number)
-  if (salt !== undefined || start.length < fileHeaderBytes + recordBytes) return salt
+  if (salt !== undefined || size <= fileHeaderBytes) return salt
   const claimed = claimedSalt(start, fileHeaderBytes)
-  return readRecordHeader(start, fileHeaderBytes, { salt: claimed }) === undefined
-    ? undefined
-    : claimed
+  const first = readRecordHeader(start, fileHeaderBytes, { salt: claimed })
+  return first === undefined ? proof?.salt : claimed
 }
 
 async function readFooter(
@@ -175,12 +206,24 @@ type Step = {
   readonly event: SegmentEvent | undefined
 }
 
-async function walkFile(opened: DiskFile, size: number, salt: Uint8Array): Promise<Walked> {
+async function walkFile(
+  opened: DiskFile,
+  {
+    size,
+    salt,
+    proven,
+  }: {
+    readonly size: number
+    readonly salt: Uint8Array
+    /** So much is known to have been durable, whatever the records say. */
+    readonly proven: number
+  },
+): Promise<Walked> {
   const window = new Window(opened, size)
   const steps: Step[] = []
   const gaps: number[] = []
   let at = fileHeaderBytes
-  let durable = fileHeaderBytes
+  let durable = Math.max(fileHeaderBytes, proven)
   while (at + recordBytes <= size) {
     const header = await readHeader(window, at, salt)
     if (header === undefined || at + recordLength(header.length) > size) {
@@ -220,6 +263,7 @@ async function findEnd(
   const last = steps.at(-1)
   if (last !== undefined) end = Math.min(end, last.at + recordLength(last.header.length))
   else end = Math.min(end, fileHeaderBytes)
+  end = Math.max(end, Math.min(durable, size - (size % 8)))
   for (const { at, header } of steps) {
     if (at < durable || at >= end || header.kind !== 'unit') continue
     if (at + recordBytes + header.length > size) return at
