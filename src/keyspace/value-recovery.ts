@@ -40,7 +40,11 @@ export function decodeVersionAt(encoded: Uint8Array): VersionAt {
   throw new Fault('invalid', 'a version has no such revision')
 }
 
-/** Asks the other members, one after the other. */
+/**
+ * Asks the other members, one after the other; also voters that are leaving. Without these: 1. a value is on the leader
+ * and on a voter that two new ones are to replace; 2. it rots on the leader; 3. the new ones, without whom the change
+ * cannot end, need a snapshot, which needs the value: nobody who is asked has it, for ever.
+ */
 export function recoverFrom(dependencies: {
   readonly store: Store
   readonly rpc: Rpc
@@ -58,7 +62,8 @@ export function recoverFrom(dependencies: {
     const { digest } = readLongTail(tail)
     const body = encodeVersionAt(readVersionKey(key))
     const request = encodeCall({ group: id, kind: 'value', isSerializable: true, body })
-    for (const member of [...status.voters, ...status.learners]) {
+    const { voters, votersOutgoing, learners } = status
+    for (const member of new Set([...voters, ...votersOutgoing, ...learners])) {
       if (member === self) continue
       const value = await ask(rpc, member, request)
       if (value !== undefined && equalBytes(sha256(value), digest)) return value

@@ -86,14 +86,15 @@ export class Attendance {
 
   /** True when nothing is wanted. */
   async #attend(): Promise<boolean> {
-    const { group, self, wantsVote, join } = this.#ends
-    const { voters, learners, leader, applied } = group.status()
-    const isListed = voters.includes(self) || learners.includes(self)
-    if (isListed && leader !== undefined) {
-      this.#mayAskBack = false
-      this.#isRemoved = false
-      if (voters.includes(self) || !wantsVote) return true
-      return await join()
+    const { group, wantsVote, join } = this.#ends
+    const { applied, leader } = group.status()
+    if (this.#isListed() && leader !== undefined) {
+      if (this.#mayAskBack || this.#isRemoved) {
+        if (!(await this.#isMember())) return false
+        this.#mayAskBack = false
+        this.#isRemoved = false
+      }
+      return this.#isVoter() || !wantsVote ? true : await join()
     }
     if (applied === 0) {
       await join()
@@ -101,6 +102,30 @@ export class Attendance {
     }
     await this.#lookForLeader()
     return false
+  }
+
+  /**
+   * Listed also once everything is applied that is committed now. Without the barrier: 1. the leader commits a
+   * node's removal and fails before it told anybody; 2. the node is opened again, to ask back; 3. the next leader
+   * does not know yet that the removal is committed, and counts the node; 4. the node takes itself for a member, and
+   * then for one that was removed while it ran, which stays out.
+   */
+  async #isMember(): Promise<boolean> {
+    try {
+      await this.#ends.group.readBarrier()
+    } catch (error) {
+      if (!isFault(error)) throw error
+      return false
+    }
+    return this.#isListed()
+  }
+
+  #isVoter(): boolean {
+    return this.#ends.group.status().voters.includes(this.#ends.self)
+  }
+
+  #isListed(): boolean {
+    return this.#isVoter() || this.#ends.group.status().learners.includes(this.#ends.self)
   }
 
   async #lookForLeader(): Promise<void> {
