@@ -226,7 +226,7 @@ export class Router implements Transport {
       if (feed instanceof RemoteFeed === isStranded) continue
       this.#feeds.delete(feed)
       feed.close()
-      const what = isStranded ? 'hears no leader' : 'is back'
+      const what = isStranded ? 'is no member or hears no leader' : 'is back'
       receiver.ended(new Fault('unavailable', `the replica of this node ${what}`))
     }
   }
@@ -330,13 +330,15 @@ export class Router implements Transport {
   }
 
   /**
-   * The replica has heard no leader for long. It may have been removed from the group, and nobody will tell it:
-   * others are asked then, as on a node without a replica.
+   * The replica has been removed from its group, as its own configuration says. Or it has heard no leader for long:
+   * it may have been removed, and nobody will tell it. Others are asked then, as on a node without a replica.
    */
   #isStranded(forMs: number): boolean {
     if (this.#replica === undefined) return false
-    const { role, heardMs } = this.#replica.group.status()
-    return role !== 'leader' && this.#host.clock.monotonicMs() - heardMs > forMs
+    const { role, heardMs, voters, votersOutgoing, learners } = this.#replica.group.status()
+    if (role === 'leader') return false
+    const isMember = [voters, votersOutgoing, learners].some((ids) => ids.includes(this.#self))
+    return !isMember || this.#host.clock.monotonicMs() - heardMs > forMs
   }
 
   /** Another target is known: no need to pause, unless nodes only point at one another. */

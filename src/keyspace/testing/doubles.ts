@@ -125,6 +125,7 @@ export class TestConsensus {
   proposals = 0
 
   readonly #cutOff = new Set<NodeId>()
+  readonly #removed = new Set<NodeId>()
 
   /** Read barriers at this node never settle from now on, and it hears nobody: no quorum answers it. */
   refuseBarriers(id: number): void {
@@ -137,6 +138,15 @@ export class TestConsensus {
 
   isCutOff(id: NodeId): boolean {
     return this.#cutOff.has(id)
+  }
+
+  /** The last entry that the node is given says that it is no member. */
+  remove(id: number): void {
+    this.#removed.add(nodeId(id))
+  }
+
+  members(): readonly NodeId[] {
+    return [...this.replicas.keys()].filter((id) => !this.#removed.has(id))
   }
 
   /** Everybody hears of it. */
@@ -169,6 +179,7 @@ export class TestConsensus {
     const index = logIndex(++this.index)
     let answer: Uint8Array | undefined
     for (const [id, { machine, store }] of this.replicas) {
+      if (this.#removed.has(id)) continue
       let answers: readonly Uint8Array[] = []
       while (answers.length === 0) {
         answers = store.transaction(() => machine.apply([{ index, term: term(1), payload }]))
@@ -230,7 +241,7 @@ class TestGroup implements Group {
       applied: logIndex(index),
       firstIndex: logIndex(1),
       lastIndex: logIndex(index),
-      voters: [...this.#consensus.replicas.keys()],
+      voters: this.#consensus.members(),
       learners: [],
       votersOutgoing: [],
       match: new Map(),
