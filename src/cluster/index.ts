@@ -112,6 +112,7 @@ export {
   drainMember,
   isDrained,
   readDrain,
+  readDraining,
   readdressMember,
   removeMember,
   setMovesShare,

@@ -14,6 +14,7 @@ import {
   isDrained,
   readdressMember,
   readDrain,
+  readDraining,
   removeMember,
   setMovesShare,
 } from './leaving.ts'
@@ -102,6 +103,10 @@ test('the word of an earlier drain is worth nothing in a later one', async () =>
   const id = nodeId(4)
   await makeOnline(system, id)
   await drainMember(system, id, asked(nothing))
+  assert.deepEqual(
+    (await readDraining(system)).map((member) => member.id),
+    [4],
+  )
   const first = await readDrain(system, id)
   assert.ok(
     first !== undefined &&
@@ -110,6 +115,7 @@ test('the word of an earlier drain is worth nothing in a later one', async () =>
   await cancelDrain(system, id, { atMs: 1_000 })
   assert.equal(await stateOf(system, 4), 'online')
   assert.equal(await readDrain(system, id), undefined)
+  assert.deepEqual(await readDraining(system), [])
   await drainMember(system, id, asked(nothing))
   assert.equal(await isDrained(system, id), false)
   assert.equal(await declareDrained(system, { id, name: 'd' }, { seen: first, atMs: 2_000 }), false)

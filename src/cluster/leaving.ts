@@ -128,6 +128,16 @@ export function readdressMember(
 const nowhere = { host: '', port: 0 }
 const noAddresses: Addresses = { control: nowhere, bulk: nowhere, admin: nowhere, s3: nowhere }
 
+/** Who drains now, as the leader knows it: a node's own copy of the list may be older than its answer to a drain. */
+export async function readDraining(system: Keyspace): Promise<readonly Member[]> {
+  const { kvs } = await system.range({
+    key: memberPrefix,
+    rangeEnd: prefixEnd(memberPrefix),
+    limit: membersMax,
+  })
+  return kvs.map((kv) => memberCodec.decode(kv.value)).filter(({ state }) => state === 'draining')
+}
+
 /** The revision under which a member drains, read from the leader; undefined when it does not. */
 export async function readDrain(system: Keyspace, id: NodeId): Promise<Revision | undefined> {
   const kv = (await system.range({ key: memberKey(id) })).kvs[0]

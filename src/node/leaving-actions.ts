@@ -18,6 +18,7 @@ import {
   type LeavingPlan,
   type Member,
   type Newcomer,
+  readDraining,
   readdressMember,
   removeMember,
   setMovesShare,
@@ -148,10 +149,10 @@ async function progressOf(deps: Deps, heard: readonly Heard[]): Promise<MovesPro
   const bytesPerSecond = sum((one) => one.bytesPerSecond)
   const bytesLeft = sum((one) => one.bytesLeft)
   const objects = await keyspaces.open(firstObjectsNamespace)
-  const leaving = heard.filter(({ member }) => member.state === 'draining')
   const groups = groupsOf(heard)
-  const draining = leaving.map(async ({ member, isReachable, status }): Promise<DrainProgress> => {
-    const { id, name } = member
+  const leaving = await readDraining(system)
+  const draining = leaving.map(async ({ id, name }): Promise<DrainProgress> => {
+    const { isReachable = false, status } = heard.find(({ member }) => member.id === id) ?? {}
     // Before the rows are counted: who says that it is empty has none at any later time.
     const hasDeclared = await isDrained(system, id).catch((error: unknown) => {
       if (isFault(error)) return false
