@@ -72,6 +72,10 @@ Examples:
     usage: 'readdress <node>',
     text: 'Tell the cluster that a node, which is stopped, will be found at another address.',
     after: `
+Of a cluster that \`atoll up\` keeps, this is all. A machine of its own is told twice, in any order: the cluster, by
+asking another member, and the machine, with its own data directory. Once it runs it gets certificates that name the
+new address.
+
 Examples:
   atoll admin readdress 2 --bind 10.0.0.7`,
     read: (node, { bind = '' }) => ({ kind: 'readdress', node, host: bind }),

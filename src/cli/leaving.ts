@@ -1,12 +1,15 @@
 // `atoll admin drain|remove|replace|readdress|moves`: asks the admin API, shows what is left while a drain runs, and
 // does the part that concerns this machine: the directories of a launcher's nodes.
 
-import { Fault } from '../base/index.ts'
+import { Fault, nodeId } from '../base/index.ts'
+import { readdressInTopology } from '../cluster/index.ts'
 import { askAdmin } from './admin-client.ts'
 import { type Formation, readFormation, type Slot } from './formation.ts'
 import { dropSlot, readdressSlot } from './grow.ts'
 import { findNodes } from './known-nodes.ts'
 import { acquireLock, readHolder } from './lock.ts'
+import { writeTopology } from './node-dir.ts'
+import { findOwnNode, type OwnNode } from './own-node.ts'
 import { launcherPaths, nodePaths } from './paths.ts'
 import { replaceLostSlot } from './replace.ts'
 import { plainNode } from './short-names.ts'
@@ -199,6 +202,8 @@ async function readdress(
   options: LeavingOptions,
 ): Promise<number> {
   const { dataDir } = options
+  const own = findStopped(dataDir, node)
+  if (own !== undefined) return readdressOwn(own, host, options)
   const id = await findId(node, options)
   const found = findSlot(dataDir, id)
   if (found !== undefined) requireStopped(dataDir, found.slot)
@@ -214,9 +219,39 @@ async function readdress(
   }
   const next =
     found === undefined
-      ? `atoll node --bind ${host}, there`
+      ? `there, once it is stopped: atoll admin readdress ${id} --bind ${host} --data-dir DIR, then start it`
       : `atoll up --node ${id} --data-dir ${dataDir}`
   print(options, done, `node ${id} is at ${host} now\n  next: ${next}`)
+  return 0
+}
+
+/** The node whose directory this is, if it is the one that is meant and does not run. */
+function findStopped(dataDir: string, node: string): OwnNode | undefined {
+  if (readFormation(dataDir) !== undefined) return undefined
+  const own = findOwnNode(dataDir)
+  const isMeant = own !== undefined && (String(own.id) === node || own.name === plainNode(node))
+  return isMeant && readHolder(nodePaths(dataDir).lock) === undefined ? own : undefined
+}
+
+/** On the machine itself: where the node will listen. The others are told by asking one of them. */
+function readdressOwn(
+  { id, topology, host: before }: OwnNode,
+  host: string,
+  options: LeavingOptions,
+): number {
+  const { dataDir } = options
+  const other = topology.db.find((db) => db.host === host && db.id !== id)
+  if (other !== undefined) throw new Fault('conflict', `node ${other.id} is at ${host}`)
+  const lock = acquireLock(nodePaths(dataDir).lock, dataDir)
+  try {
+    writeTopology(dataDir, readdressInTopology(topology, nodeId(id), host))
+  } finally {
+    lock.release()
+  }
+  const told = `tell the others, if that is not done: atoll admin readdress ${id} --bind ${host}, on one of them`
+  const next = `atoll start --data-dir ${dataDir}`
+  const text = `node ${id} will listen at ${host}\n  ${told}\n  next: ${next}`
+  print(options, { id, changed: host !== before }, text)
   return 0
 }
 

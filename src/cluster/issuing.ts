@@ -42,7 +42,7 @@ export async function issueCertificates(
   const own = await pki.issue(authority, {
     subjectName: `node-${id}`,
     uris: [nodeUri(clusterId, id)],
-    hosts: distinct([control.host, bulk.host]),
+    hosts: hostsOf({ control, bulk }),
     usage: 'node',
     requestPem: requests.nodeRequestPem,
     ...validity,
@@ -64,6 +64,11 @@ export async function issueCertificates(
     serverCertificatePem: `${server}${authority.certificatePem}`,
     record: { member: id, serial, serverSerial, authorityPin, issuedMs: nowMs, notAfterMs },
   }
+}
+
+/** Where its peers find it, as its certificate says it. */
+export function hostsOf({ control, bulk }: Pick<Member, 'control' | 'bulk'>): readonly string[] {
+  return distinct([control.host, bulk.host])
 }
 
 /** Addresses that every machine has name nobody. */

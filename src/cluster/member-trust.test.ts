@@ -142,7 +142,8 @@ class TestCluster {
       keyHash,
       notAfterMs,
     } as const
-    const issued = await issueCertificates(host, memberAt(id), {
+    const control = this.addresses.get(nodeId(id)) ?? memberAt(id).control
+    const issued = await issueCertificates(host, memberAt(id, { control }), {
       clusterId: ownCluster,
       authority: this.authority,
       entry,
@@ -272,6 +273,30 @@ test('a removed member is cut off, refused renewal, and refused with the certifi
     await until(async () => !((await desk.bundle())?.text ?? '').includes('"id":2'))
     const gone = (await desk.certificates()).find(({ member }) => member === 2)
     assert.ok((await desk.bundle())?.text.includes(`"${gone?.serial}"`))
+  })
+})
+
+test('a member that was given another address gets a certificate that names it, once', async () => {
+  await withCluster(async (cluster) => {
+    const first = await cluster.add(1)
+    const second = await cluster.add(2)
+    await until(() => second.trust.report().authorities.length === 1)
+    assert.equal(second.shown.length, 0)
+    const moved = memberAt(2, {
+      control: { host: '127.0.0.77', port: 1 },
+      bulk: { host: 'FD00:0::7', port: 2 },
+    })
+    await cluster.system.put(memberKey(2), memberCodec.encode(moved))
+    await until(() => second.shown.length > 0)
+    const shown = second.shown[0] ?? assert.fail()
+    const { hosts } = await realPki.readCertificate(shown.identity.certificatePem)
+    assert.equal(hosts[0], '127.0.0.77')
+    // The same record again, and whatever else changes, is no reason for another.
+    await cluster.system.put(memberKey(2), memberCodec.encode({ ...moved, labels: { rack: 'r' } }))
+    await first.trust.desk.changeConfig((now) => ({ ...now, targetSize: 4 }), 'x')
+    const epoch = (await first.trust.desk.bundle())?.epoch
+    await until(() => second.trust.report().epoch === epoch)
+    assert.equal(second.shown.length, 1)
   })
 })
 

@@ -2,7 +2,7 @@
 // cluster.json kept as the namespace says, the seal key fetched when it may have it, and the desk.
 //
 // Everything follows the replicated state: a change of the namespace's revision is looked at soon after, a certificate at
-// half of its life, what failed again after a while. Work runs one piece at a time, so that no two renewals cross.
+// half of its life or when this member was given another address, what failed again after a while. Work runs one piece at a time, so that no two renewals cross.
 
 import {
   Fault,
@@ -18,6 +18,7 @@ import type { Keyspace } from '../keyspace/index.ts'
 import type { Rpc } from '../rpc/index.ts'
 import type { Member } from './cluster.ts'
 import { configDefaults } from './core/cluster-config.ts'
+import { isWithinPrefix } from './core/address-prefix.ts'
 import { put, unchanged } from './core/compares.ts'
 import {
   authorityCodec,
@@ -35,7 +36,7 @@ import { createDesk, type DeskDeps } from './create-desk.ts'
 import { certifyOneself, type Credentials, renewCredentials } from './credentials.ts'
 import { keepBundle } from './bundle-keeper.ts'
 import type { EnrolmentDesk, EnrolmentSettings } from './enrolment.ts'
-import { backdatedMs } from './issuing.ts'
+import { backdatedMs, hostsOf } from './issuing.ts'
 import type { Cluster } from './open-cluster.ts'
 import { sealAuthority } from './seal-authority.ts'
 import { SettingsFollower } from './settings-follower.ts'
@@ -84,6 +85,10 @@ export class MemberTrust {
   #certificateMs = configDefaults.certificateSeconds * 1000
   /** Of the certificate shown, without the time before it was made. */
   #lifeMs = 0
+  /** Of the certificate shown. */
+  #namedHosts: readonly string[] = []
+  /** Addresses that it was last renewed for. */
+  #renewedFor = ''
   #renewedAtMs = Number.NEGATIVE_INFINITY
   #beganMs = 0
   /** Share of a certificate's life by which this member renews sooner than at half, so that not all do at once. */
@@ -252,7 +257,9 @@ export class MemberTrust {
     await this.#followAuthorities(authority)
     await this.#followSealKey(authority)
     const isForeign = this.#own.issuer !== pinOf(signingEntry(authority))
-    if (isForeign || this.#isDue()) await this.#renew()
+    const moved = await this.#movedTo()
+    if (isForeign || moved !== undefined || this.#isDue()) await this.#renew()
+    this.#renewedFor = moved ?? this.#renewedFor
     await this.#announce()
   }
 
@@ -308,6 +315,22 @@ export class MemberTrust {
 
   // ---- certificates ----
 
+  /**
+   * Its addresses, if this member's record has one that its certificate does not name; once for each, because how a
+   * certificate writes an address is not ours to say.
+   */
+  async #movedTo(): Promise<string | undefined> {
+    const value = await this.#read(memberKey(this.#options.self))
+    if (value === undefined) return undefined
+    const member = memberCodec.decode(value)
+    const hosts = hostsOf(member)
+    const isNamed = (host: string): boolean =>
+      this.#namedHosts.some((named) => isWithinPrefix(host, named))
+    if (member.state === 'removed' || hosts.every(isNamed)) return undefined
+    const moved = hosts.join(' ')
+    return moved === this.#renewedFor ? undefined : moved
+  }
+
   async #renew(): Promise<void> {
     const { host, rpc } = this.#deps
     this.#renewedAtMs = host.clock.monotonicMs()
@@ -352,6 +375,7 @@ export class MemberTrust {
     const { identity, serverTls } = this.#credentials
     const own = await pki.readCertificate(identity.certificatePem)
     const { serial, notAfterMs } = own
+    this.#namedHosts = own.hosts
     this.#lifeMs = notAfterMs - own.notBeforeMs - backdatedMs
     const { keyHash } = await pki.readCertificate(serverTls.certificatePem)
     if (!this.#serverKeyHashes.includes(keyHash)) {
