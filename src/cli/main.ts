@@ -14,6 +14,7 @@ import { addUnitCommands } from './systemd-commands.ts'
 import { addSupportCommands } from './support-command.ts'
 import { addRegistryCommands } from './registry-commands.ts'
 import { reportFailure } from './terminal.ts'
+import { addUpgradeCommands } from './upgrade-commands.ts'
 
 const defaultDataDir = '.atoll'
 const usageStatus = 64
@@ -282,6 +283,7 @@ addUnitCommands(program, finish)
 addSupportCommands(program, { defaultDataDir, finish })
 addLeavingCommands(program, { defaultDataDir, finish })
 addRegistryCommands(program, { defaultDataDir, finish, readId })
+addUpgradeCommands(program, { defaultDataDir, finish })
 
 addAccessCommands(program, { defaultDataDir, finish, readId })
 addOperatorCommands(program, { defaultDataDir, finish, readId })

@@ -93,6 +93,8 @@ export type Settings = {
   readonly movesShare?: number
   /** Undefined: none was set; weights by capacity, no labels asked for. */
   readonly placement?: PlacementRule
+  /** The active feature level: ask `levelOf(settings).supports(...)`. Absent: the first. */
+  readonly level?: number
 }
 
 /** What every room above needs to know, from the local replica: no hop. */

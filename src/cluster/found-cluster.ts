@@ -6,7 +6,15 @@ import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Member } from './cluster.ts'
 import { type FounderFacts, planGenesis } from './core/genesis.ts'
-import { clusterCodec, clusterKey, memberCodec, memberPrefix } from './core/records.ts'
+import { firstLevel } from './core/feature-levels.ts'
+import {
+  clusterCodec,
+  clusterKey,
+  levelCodec,
+  levelKey,
+  memberCodec,
+  memberPrefix,
+} from './core/records.ts'
 import type { Topology } from './core/topology.ts'
 
 export type FoundingOptions = {
@@ -65,10 +73,13 @@ function checkCluster(value: Uint8Array, expected: ClusterId): void {
 }
 
 /** What this node's own replica says, asking nobody; undefined while it holds nothing. */
-export async function readLocalMembers(
-  system: Keyspace,
-): Promise<
-  | { readonly members: readonly Member[]; readonly founders: readonly ReturnType<typeof nodeId>[] }
+export async function readLocalMembers(system: Keyspace): Promise<
+  | {
+      readonly members: readonly Member[]
+      readonly founders: readonly ReturnType<typeof nodeId>[]
+      /** The active feature level. */
+      readonly level: number
+    }
   | undefined
 > {
   const found = await system.range({ key: clusterKey, isSerializable: true })
@@ -79,7 +90,9 @@ export async function readLocalMembers(
     rangeEnd: prefixEnd(memberPrefix),
     isSerializable: true,
   })
+  const [level] = (await system.range({ key: levelKey, isSerializable: true })).kvs
   return {
+    level: level === undefined ? firstLevel : levelCodec.decode(level.value).level,
     members: listed.kvs.map((kv) => memberCodec.decode(kv.value)).sort((a, b) => a.id - b.id),
     founders: clusterCodec.decode(record.value).founders.map(nodeId),
   }

@@ -84,7 +84,8 @@ class World {
     const handlers: Handlers = { messages: new Map(), calls: new Map() }
     const rpc = this.#rpc(self, handlers)
     const { system } = this
-    const facts = async () => ({ freeBytes: self * 10, capacityBytes: 100, version: '0.1.0' })
+    const told = { freeBytes: self * 10, capacityBytes: 100, version: '0.1.0', level: 2 }
+    const facts = async () => told
     const leader = (): NodeId | undefined => (this.down.has(self) ? undefined : this.leader)
     const beats = new Heartbeats({ host, rpc, system, self, leader, facts })
     const isReachable = (): boolean => true

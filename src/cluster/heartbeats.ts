@@ -39,6 +39,8 @@ export type BeatFacts = {
   readonly freeBytes: number
   readonly capacityBytes: number
   readonly version: string
+  /** The newest feature level that its program supports; 0 when it tells none. */
+  readonly level: number
 }
 
 /** What the leader remembers of a member. */
@@ -78,6 +80,7 @@ const beatFields = message({
   capacityBytes: uint(3),
   version: text(4),
   settingsDigest: text(5),
+  level: uint(6),
 })
 const beatCodec = codecOf(beatFields)
 const rowFields = message({
@@ -107,7 +110,7 @@ export class Heartbeats {
   #cluster: Cluster | undefined
   /** Of this node's time as leader; undefined while another leads. */
   #suspicion: Suspicion | undefined
-  #facts: BeatFacts = { freeBytes: 0, capacityBytes: 0, version: '' }
+  #facts: BeatFacts = { freeBytes: 0, capacityBytes: 0, version: '', level: 0 }
   #digest = ''
   #factsAtMs = Number.NEGATIVE_INFINITY
   #lookedMs = 0
@@ -166,6 +169,11 @@ export class Heartbeats {
     return decodeRows(answer)
   }
 
+  /** As rows(), without asking anybody; empty while this node does not lead. */
+  ownRows(): readonly BeatRow[] {
+    return this.#deps.leader() === this.#deps.self ? this.#rows() : []
+  }
+
   /** A beat that came another way, for a member that is enrolled. */
   async report(id: NodeId, facts: Partial<BeatFacts>): Promise<void> {
     const leader = this.#deps.leader()
@@ -175,6 +183,7 @@ export class Heartbeats {
       freeBytes: facts.freeBytes ?? known?.freeBytes ?? 0,
       capacityBytes: facts.capacityBytes ?? known?.capacityBytes ?? 0,
       version: facts.version ?? known?.version ?? '',
+      level: known?.level ?? 0,
       settingsDigest: known?.settingsDigest ?? '',
     }
     if (leader === this.#deps.self) return this.#receive(beat)
@@ -321,6 +330,7 @@ export class Heartbeats {
         freeBytes: beat?.freeBytes ?? 0,
         capacityBytes: beat?.capacityBytes ?? capacityBytes,
         version: beat?.version ?? version,
+        level: beat?.level ?? 0,
         settingsDigest: beat?.settingsDigest ?? '',
         isHeard: suspicion.isHeard(id),
         silentMs: Math.max(0, Math.floor(suspicion.silentMs(id, nowMs))),

@@ -61,6 +61,27 @@ export {
 export { formatWords, parseWords } from './core/words.ts'
 export { createPairing, type Pairing, type PairingCode } from './pairing.ts'
 export { programVersion } from './core/program-version.ts'
+export {
+  checkLevel,
+  type Feature,
+  featuresBetween,
+  firstLevel,
+  type HeardLevel,
+  type Level,
+  levelOf,
+  newestLevel,
+  oldestLevel,
+  planRaise,
+  type RaisePlan,
+} from './core/feature-levels.ts'
+export type { LevelRecord } from './core/records.ts'
+export {
+  changeLevelPolicy,
+  heardLevels,
+  LevelKeeper,
+  raiseLevel,
+  readLevel,
+} from './level-keeper.ts'
 export { type NamespaceRecord, systemNamespace } from './core/records.ts'
 export {
   type EtcdControl,
@@ -147,4 +168,5 @@ export {
   listEventsAfter,
   planEvent,
   readPlacementRule,
+  setCapabilities,
 } from './registry.ts'

@@ -27,6 +27,8 @@ import {
   clusterKey,
   memberCodec,
   memberPrefix,
+  levelCodec,
+  levelKey,
   placementRuleCodec,
   placementRuleKey,
 } from './core/records.ts'
@@ -165,10 +167,11 @@ class SystemSight {
       ...request,
     })
     const [ruled] = (await system.range({ key: placementRuleKey, ...request })).kvs
-    const loaded = [record, ...(ruled === undefined ? [] : [ruled]), ...listed.kvs]
+    const [levelled] = (await system.range({ key: levelKey, ...request })).kvs
+    const loaded = [record, ruled, levelled, ...listed.kvs].filter((kv) => kv !== undefined)
     if (sameRecords(this.#loaded, loaded)) return
     this.#loaded = loaded
-    this.settings = settingsOf(record, ruled)
+    this.settings = { ...settingsOf(record, ruled), ...levelIn(levelled) }
     this.members = listed.kvs.map((kv) => memberCodec.decode(kv.value)).sort((a, b) => a.id - b.id)
     this.listed = this.members.filter(isListed)
     for (const changed of this.#watchers) changed()
@@ -234,6 +237,10 @@ function settingsOf(cluster: KeyValue, ruled: KeyValue | undefined): Settings {
   const placement = placementRuleCodec.decode(ruled.value)
   const { dataShards, parityShards } = placement
   return { ...settings, dataShards, parityShards, placement }
+}
+
+function levelIn(kv: KeyValue | undefined): Pick<Settings, 'level'> {
+  return kv === undefined ? {} : { level: levelCodec.decode(kv.value).level }
 }
 
 function sameRecords(a: readonly KeyValue[], b: readonly KeyValue[]): boolean {

@@ -1,7 +1,7 @@
 // Health of members: this node's beats and, while it leads the system group, its watch over the beats of others.
 
 import type { GroupId, NodeId } from '../base/index.ts'
-import { Heartbeats, programVersion } from '../cluster/index.ts'
+import { Heartbeats, newestLevel, programVersion } from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Raft } from '../raft/index.ts'
@@ -25,7 +25,7 @@ export function createHeartbeats(parts: {
   })
   const facts = async () => {
     const { freeBytes, totalBytes } = await host.disk.space()
-    return { freeBytes, capacityBytes: totalBytes, version: programVersion }
+    return { freeBytes, capacityBytes: totalBytes, version: programVersion, level: newestLevel }
   }
   return new Heartbeats({ host, rpc, system, self, leader: () => leader, facts })
 }

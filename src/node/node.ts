@@ -30,6 +30,7 @@ import {
   raftRoutes,
   registryRoutes,
   trustRoutes,
+  upgradeRoutes,
 } from '../gateways/admin/index.ts'
 import { type ConsoleAsset, createConsole, servePages } from '../gateways/console/index.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
@@ -55,6 +56,7 @@ import { createHeartbeats } from './health.ts'
 import { etcdNamespace } from './namespaces.ts'
 import { UserNamespaces } from './user-namespaces.ts'
 import { handOver } from './heir.ts'
+import { NodeLevel } from './level.ts'
 import { type Lane, startLane } from './lane.ts'
 import { createLeavingActions } from './leaving-actions.ts'
 import { followMembership } from './membership.ts'
@@ -65,6 +67,7 @@ import { openRights } from './rights.ts'
 import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
 import { createTrust } from './trust.ts'
+import { createUpgradeActions } from './upgrade-actions.ts'
 
 export type RunningNode = {
   readonly id: NodeId
@@ -129,6 +132,7 @@ type Core = StatusParts & {
   readonly system: Keyspace
   readonly shown: ShownCredentials
   readonly guests: Guests
+  readonly level: NodeLevel
   readonly trust: MemberTrust | undefined
   readonly heartbeats: Heartbeats | undefined
   /** Set once the data thread serves. */
@@ -149,12 +153,14 @@ async function openCore(
   const transport = transportOf(config, host)
   const shown = new ShownCredentials()
   const guests = new Guests()
+  const level = new NodeLevel((fault) => host.journal.fatal('node.program_too_old', fault))
   shown.add(({ identity }) => transport.replace?.(identity))
   const rpc = createRpc(host, {
     transport,
     listen: config.listen.control,
     limits: { callBytesMax: controlCallBytesMax },
     methods: controlCallers,
+    level,
     isExpected: (id) => guests.isExpected(id, raft.groups()),
   })
   closers.add(() => rpc.close())
@@ -179,7 +185,7 @@ async function openCore(
   closers.add(async () => trust?.close())
   const lane = undefined
   const heartbeats = createHeartbeats({ host, raft, rpc, system, systemGroup, self })
-  const opened = { keyspaces, own, system, heartbeats, lane, shown, trust, guests }
+  const opened = { keyspaces, own, system, heartbeats, lane, shown, trust, guests, level }
   return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
 }
 
@@ -253,13 +259,14 @@ function drawSession(host: Host): number {
 
 /** Becomes part of the cluster: settles once its first state is committed and read here. */
 async function join(core: Core, signal: AbortSignal | undefined): Promise<void> {
-  const { config, host, rpc, system, trust, guests } = core
+  const { config, host, rpc, system, trust, guests, level } = core
   // A cluster of etcd may not answer yet; founding waits for it.
   const local = await readLocalMembers(system).catch((error: unknown) => {
     if (config.control === undefined || !isFault(error)) throw error
     return undefined
   })
   guests.note(local?.members ?? [])
+  level.follow(local?.level)
   rpc.setPeers(firstPeers(config, local?.members ?? []))
   rpc.serve(controlMethod.nodeStatus, async () => {
     return nodeStatusCodec.encode(await ownStatus(core, core.lane))
@@ -301,7 +308,10 @@ async function openServers(
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
   const cluster = await openCluster({ host, system, isReachable }, { self })
   closers.add(async () => cluster.close())
-  const note = (): void => core.guests.note(cluster.allMembers())
+  const note = (): void => {
+    core.guests.note(cluster.allMembers())
+    core.level.follow(cluster.view.settings().level)
+  }
   cluster.view.onChange(note)
   note()
   const unfollow = followMembership({
@@ -321,6 +331,7 @@ async function openServers(
   }
   core.heartbeats?.start(cluster)
   closers.add(async () => core.heartbeats?.close())
+  closers.add(core.level.keep({ host, system, heartbeats: core.heartbeats }, cluster))
   const namespaces = await openUserNamespaces(core, cluster)
   closers.add(announceMember(config, host, system))
   core.trust?.keepSettings(cluster)
@@ -381,6 +392,7 @@ async function serveAdmin(
     ...nodeRoutes(actions),
     ...registryRoutes(registry),
     ...leavingRoutes(createLeavingActions(parts)),
+    ...upgradeRoutes(createUpgradeActions({ ...parts, ...core, lane: parts.lane })),
     ...raftRoutes(serving.namespaces),
     ...ofTrust,
     ...routesOfEnrolment(core, cluster),

@@ -14,6 +14,7 @@ export type {
   IncomingCall,
   MethodNumber,
   Rpc,
+  RpcLevel,
   RpcLimits,
   RpcOptions,
   RpcStream,

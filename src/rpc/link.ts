@@ -12,11 +12,11 @@ import { type BufferPool, Fault, isFault, type NodeId, toHex } from '../base/ind
 import type { Connection, Host } from '../host/index.ts'
 import { Calls } from './calls.ts'
 import { type FrameHeader, FrameParser, type FrameSink, frameType } from './core/frame.ts'
-import { checkHello, type Hello, helloCodec } from './core/hello.ts'
+import { checkHello, checkHelloLevel, type Hello, helloCodec } from './core/hello.ts'
 import type { Handlers } from './handlers.ts'
 import type { LinkContext } from './link-context.ts'
 import { OutQueue } from './out-queue.ts'
-import type { CallOptions, MethodNumber, RpcLimits, RpcStream } from './rpc.ts'
+import type { CallOptions, MethodNumber, RpcLevel, RpcLimits, RpcStream } from './rpc.ts'
 import { Served } from './served.ts'
 import { Streams } from './streams.ts'
 
@@ -26,6 +26,7 @@ export type LinkOptions = {
   readonly limits: RpcLimits
   readonly pool: BufferPool
   readonly hello: Hello
+  readonly level: RpcLevel | undefined
   /** Decides the parity of our ids. */
   readonly isDialled: boolean
   /** The peer is not among the members, now. */
@@ -51,6 +52,7 @@ export class Link implements FrameSink {
   readonly #served: Served
   readonly #streams: Streams
   #instance = ''
+  #theirs: Hello | undefined
   #nextId: number
   #isOpen = false
   #fault: Fault | undefined
@@ -118,6 +120,7 @@ export class Link implements FrameSink {
 
   /** Once per heartbeat period. */
   tick(): void {
+    this.#checkLevel()
     if (this.#hasHeard) {
       this.#hasHeard = false
       this.#missed = 0
@@ -151,6 +154,19 @@ export class Link implements FrameSink {
 
   // ---- private ----
 
+  /** The level may have risen since the hello. */
+  #checkLevel(): void {
+    if (this.#theirs === undefined || this.#fault !== undefined) return
+    const { level } = this.#options
+    try {
+      // What the peer said of the level then is no news.
+      checkHelloLevel({ ...this.#theirs, levelActive: 0 }, this.peer, level)
+    } catch (error) {
+      if (!isFault(error)) throw error
+      this.cut(error)
+    }
+  }
+
   #receive(bytes: Uint8Array): void {
     this.#hasHeard = true
     try {
@@ -175,6 +191,8 @@ export class Link implements FrameSink {
     if (header.type !== frameType.hello) throw new Fault('invalid', 'a frame before the hello')
     const hello = helloCodec.decode(payload)
     checkHello(hello, this.#connection.peer)
+    checkHelloLevel(hello, this.peer, this.#options.level)
+    this.#theirs = hello
     this.#instance = toHex(hello.instance)
     this.#context.peerLimits = hello
     this.#isOpen = true

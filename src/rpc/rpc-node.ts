@@ -40,7 +40,7 @@ class RpcNode implements Rpc {
   readonly #host: Host
   readonly #options: RpcOptions
   readonly #limits: RpcLimits
-  readonly #hello: Hello
+  readonly #instance: Uint8Array
   readonly #pool = new BufferPool(keptBytesMax)
   readonly #handlers: Handlers = { calls: new Map(), streams: new Map(), messages: new Map() }
   readonly #peers = new Map<NodeId, Peer>()
@@ -50,12 +50,10 @@ class RpcNode implements Rpc {
   #isClosed = false
 
   constructor(host: Host, options: RpcOptions) {
-    const { transport } = options
     this.#host = host
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
-    const instance = host.random.bytes(instanceBytes)
-    this.#hello = createHello({ ...transport.self, instance }, this.#limits)
+    this.#instance = host.random.bytes(instanceBytes)
     this.#heartbeat = host.clock.every(options.heartbeatMs ?? heartbeatMsDefault, () =>
       this.#tick(),
     )
@@ -151,6 +149,11 @@ class RpcNode implements Rpc {
     await this.#listener?.close()
   }
 
+  #hello(): Hello {
+    const { transport, level } = this.#options
+    return createHello({ ...transport.self, instance: this.#instance }, this.#limits, level)
+  }
+
   #checkListed(method: MethodNumber): void {
     const { methods } = this.#options
     const isListed = methods === undefined || (methods.get(method) ?? 'nobody') !== 'nobody'
@@ -192,7 +195,8 @@ class RpcNode implements Rpc {
       handlers: this.#handlers,
       limits: this.#limits,
       pool: this.#pool,
-      hello: this.#hello,
+      hello: this.#hello(),
+      level: this.#options.level,
       mayGuestUse: (method) => this.#options.methods?.get(method) === 'replica',
       ...events,
     })

@@ -109,8 +109,19 @@ export type RpcOptions = {
    * whatever is served, and guests nothing.
    */
   readonly methods?: MethodTable
+  /** Feature levels, told and compared as connections begin. Absent: neither. */
+  readonly level?: RpcLevel
   /** Dial again after a break: 50 ms doubling to 2 s, drawn around. */
   readonly limits?: Partial<RpcLimits>
+}
+
+export type RpcLevel = {
+  /** The newest that this program supports. */
+  readonly newest: number
+  /** What the cluster goes by, as known here now. Peers whose program does not know it are cut, also when it rises. */
+  active(): number
+  /** A member goes by a level that this program does not know: it cannot take part any more. */
+  onOutgrown(active: number): void
 }
 
 export type RpcLimits = {

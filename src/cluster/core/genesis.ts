@@ -8,6 +8,8 @@ import type { ClusterId, NodeId } from '../../base/index.ts'
 import { nodeId } from '../../base/index.ts'
 import type { Operation, TxnRequest } from '../../keyspace/index.ts'
 import type { Member } from '../cluster.ts'
+import { newestLevel } from './feature-levels.ts'
+import { programVersion } from './program-version.ts'
 import {
   bucketCodec,
   bucketCounterKey,
@@ -19,6 +21,8 @@ import {
   credentialKey,
   memberCodec,
   memberKey,
+  levelCodec,
+  levelKey,
   nodeCounterKey,
 } from './records.ts'
 import { type Topology, topologyDefaults } from './topology.ts'
@@ -91,11 +95,14 @@ export function planGenesis(topology: Topology, given: Genesis): TxnRequest {
     put(clusterKey, clusterCodec.encode(settings)),
     put(nodeCounterKey, counterCodec.encode({ value: Math.max(...ids) })),
     put(bucketCounterKey, counterCodec.encode({ value: topology.buckets.length })),
+    put(levelKey, levelCodec.encode({ level: newestLevel, isByOperator: false, raisedMs: 0 })),
   ]
   const facts = founders.length === 1 ? given.facts : undefined
+  // Of several founders nobody knows the others' programs: each tells its own once it serves.
+  const version = founders.length === 1 ? programVersion : ''
   for (const member of membersOf(topology)) {
     if (!founders.includes(member.id)) continue
-    operations.push(put(memberKey(member.id), memberCodec.encode({ ...member, ...facts })))
+    operations.push(put(memberKey(member.id), memberCodec.encode({ ...member, ...facts, version })))
   }
   for (const [at, bucket] of topology.buckets.entries()) {
     const record = {

@@ -117,6 +117,7 @@ test('genesis is one transaction that only the first proposer wins', () => {
     'cluster',
     'counter/node',
     'counter/bucket',
+    'level',
     'member/1',
     'member/2',
     'member/3',

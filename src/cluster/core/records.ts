@@ -10,10 +10,11 @@
 //   counter/namespace       the last group number given to a user's namespace; written by every change of them
 //   namespace/<name>        NamespaceRecord
 //   rule/placement          PlacementRule; absent: as the cluster record says
+//   level                   LevelRecord: the active feature level and who raises it; absent: the first
 //   counter/event           the number of the newest event
 //   event/<number>          ClusterEvent, 16 decimal digits; the newest eventsMax
 //
-// Every value is a sealed record (base/sealed.ts). Kinds: here 1 to 6, 20, 21; enrolment-records.ts 24 to 29; pairing.ts
+// Every value is a sealed record (base/sealed.ts). Kinds: here 1 to 6, 20 to 22; enrolment-records.ts 24 to 29; pairing.ts
 // 32; the room access 48 to 63.
 
 import {
@@ -56,6 +57,7 @@ export const namespaceCounterKey = utf8Encode('counter/namespace')
 export const namespacePrefix = utf8Encode('namespace/')
 export const namespaceKey = (name: string): Uint8Array => utf8Encode(`namespace/${name}`)
 export const placementRuleKey = utf8Encode('rule/placement')
+export const levelKey = utf8Encode('level')
 export const eventCounterKey = utf8Encode('counter/event')
 export const eventPrefix = utf8Encode('event/')
 export const eventKey = (number: number): Uint8Array =>
@@ -231,6 +233,17 @@ const eventFields = message({
   text: text(5),
 })
 export const eventCodec: Codec<ClusterEvent> = sealedRecord('event', 21, codecOf(eventFields))
+
+/** What the cluster goes by, and whether an operator says when it may rise. */
+export type LevelRecord = {
+  readonly level: number
+  readonly isByOperator: boolean
+  /** When it was raised last; 0: by the founding. */
+  readonly raisedMs: number
+}
+
+const levelFields = message({ level: uint(1), isByOperator: bool(2), raisedMs: uint(3) })
+export const levelCodec: Codec<LevelRecord> = sealedRecord('level', 22, codecOf(levelFields))
 
 const counterFields = message({ value: uint(1) })
 export const counterCodec: Codec<{ readonly value: number }> = sealedRecord(

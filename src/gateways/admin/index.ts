@@ -6,6 +6,7 @@ export { type AccessRouteDeps, accessRoutes } from './access-routes.ts'
 export { createAuthority, scopeOf } from './authority.ts'
 export { adminMalformed, createAdminHandler, type EnterAct } from './handler.ts'
 export { type NodeActions, nodeRoutes } from './node-routes.ts'
+export { type UpgradeActions, upgradeRoutes } from './upgrade-routes.ts'
 export { trustRoutes } from './trust-routes.ts'
 export { type RaftActions, raftRoutes } from './raft-api.ts'
 export {

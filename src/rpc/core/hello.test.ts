@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { clusterId, type FaultCode, isFault, nodeId, seededRandom } from '../../base/index.ts'
 import { backoffMs } from './backoff.ts'
-import { checkHello, createHello, type Hello, helloCodec } from './hello.ts'
+import { checkHello, checkHelloLevel, createHello, type Hello, helloCodec } from './hello.ts'
 
 const proved = { nodeId: nodeId(3), clusterId: clusterId('ab'.repeat(16)) }
 const limits = {
@@ -41,6 +41,42 @@ test('what does not fit is refused by its own fault', () => {
     )
   }
   checkHello({ ...hello, versionNewest: 9 }, proved)
+})
+
+test('a program that the cluster has outgrown is refused, and told', () => {
+  const told: number[] = []
+  const level = (newest: number, active: number) => ({
+    newest,
+    active: () => active,
+    onOutgrown: (theirs: number) => void told.push(theirs),
+  })
+  const from = (levelNewest: number, levelActive: number) => ({
+    ...hello,
+    levelNewest,
+    levelActive,
+  })
+  const peer = nodeId(3)
+  checkHelloLevel(hello, peer, undefined)
+  checkHelloLevel(hello, peer, level(2, 1))
+  checkHelloLevel(from(1, 1), peer, level(2, 1))
+  checkHelloLevel(from(3, 2), peer, level(2, 1))
+  for (const older of [hello, from(1, 1)]) {
+    assert.throws(
+      () => checkHelloLevel(older, peer, level(2, 2)),
+      (error) =>
+        isFault(error, 'unsupported') &&
+        /node 3 knows .* up to 1, .* by level 2/.test(error.message),
+    )
+  }
+  assert.deepEqual(told, [])
+  assert.throws(
+    () => checkHelloLevel(from(3, 3), peer, level(2, 2)),
+    (error) => isFault(error, 'unsupported'),
+  )
+  assert.deepEqual(told, [3])
+  const own = createHello({ ...proved, instance: new Uint8Array(8) }, limits, level(4, 3))
+  const { levelNewest, levelActive } = helloCodec.decode(helloCodec.encode(own))
+  assert.deepEqual([levelNewest, levelActive], [4, 3])
 })
 
 test('dialling again slows down to two seconds, drawn around', () => {

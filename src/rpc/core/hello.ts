@@ -11,7 +11,7 @@ import {
   text,
   uint,
 } from '../../base/index.ts'
-import type { RpcLimits } from '../rpc.ts'
+import type { RpcLevel, RpcLimits } from '../rpc.ts'
 import { messageOverheadBytes } from './frame.ts'
 
 /** The newest version spoken and the oldest still understood. */
@@ -30,6 +30,9 @@ const helloFields = message({
   messageBytesMax: uint(7),
   streamMessageBytesMax: uint(8),
   streamWindowBytes: uint(9),
+  /** The newest feature level that the program supports, and the one that the cluster goes by there; 0: not told. */
+  levelNewest: uint(10),
+  levelActive: uint(11),
 })
 
 export const helloCodec = codecOf(helloFields)
@@ -38,6 +41,7 @@ export type Hello = ReturnType<typeof helloCodec.decode>
 export function createHello(
   who: { readonly nodeId: NodeId; readonly clusterId: ClusterId; readonly instance: Uint8Array },
   limits: RpcLimits,
+  level?: RpcLevel,
 ): Hello {
   return {
     versionNewest: protocolVersion.newest,
@@ -49,6 +53,8 @@ export function createHello(
     messageBytesMax: limits.messageBytesMax,
     streamMessageBytesMax: limits.streamMessageBytesMax,
     streamWindowBytes: limits.streamWindowBytes,
+    levelNewest: level?.newest ?? 0,
+    levelActive: level?.active() ?? 0,
   }
 }
 
@@ -75,4 +81,23 @@ export function checkHello(
   if (hello.streamWindowBytes < hello.streamMessageBytesMax + messageOverheadBytes) {
     throw new Fault('invalid', 'a stream window smaller than a message')
   }
+}
+
+/**
+ * Throws the Fault that refuses a program that is too old for the cluster. One that tells no level knows the first. When
+ * the peer's cluster is ahead of this program, its owner is told.
+ */
+export function checkHelloLevel(hello: Hello, peer: NodeId, level: RpcLevel | undefined): void {
+  if (level === undefined) return
+  const [theirs, active] = [Math.max(1, hello.levelNewest), level.active()]
+  if (theirs < active) {
+    throw new Fault(
+      'unsupported',
+      `the program of node ${peer} knows feature levels up to ${theirs}, and the cluster goes by level ${active}`,
+      { next: 'install the version that the other nodes run on it; a level is never lowered' },
+    )
+  }
+  if (hello.levelActive <= level.newest) return
+  level.onOutgrown(hello.levelActive)
+  throw new Fault('unsupported', `node ${peer} goes by feature level ${hello.levelActive}`)
 }

@@ -10,7 +10,7 @@ import { createRealHost } from '../../host/real/index.ts'
 import { createTestAuthority, settled, type TestAuthority } from '../../host/testing/index.ts'
 import type { MethodTable } from '../methods.ts'
 import { createRpc } from '../rpc-node.ts'
-import type { Rpc, RpcLimits } from '../rpc.ts'
+import type { Rpc, RpcLevel, RpcLimits } from '../rpc.ts'
 import { createKeyTransport } from '../shared-key/key-transport.ts'
 import { parseSharedKey } from '../shared-key/key.ts'
 
@@ -37,6 +37,7 @@ type NodeOptions = {
   readonly peers?: ReadonlyMap<NodeId, Address>
   readonly isExpected?: (id: NodeId) => boolean
   readonly methods?: MethodTable
+  readonly level?: RpcLevel
   /** Called before the node listens. */
   readonly serve?: (rpc: Rpc) => void
 }

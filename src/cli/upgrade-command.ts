@@ -1,0 +1,128 @@
+// `atoll admin upgrade check|raise|policy`: asks a node, and words the answer.
+
+import { z } from 'zod'
+import { Fault } from '../base/index.ts'
+import { askAdmin } from './admin-client.ts'
+import { findNodes } from './known-nodes.ts'
+import { duration, table } from './status-text.ts'
+import { answer } from './terminal.ts'
+
+export type UpgradeCommand =
+  | { readonly kind: 'check' | 'raise' }
+  | { readonly kind: 'policy'; readonly when: 'automatic' | 'by-operator' }
+
+export type UpgradeOptions = {
+  readonly dataDir: string
+  readonly ask: number | undefined
+  readonly isJson: boolean
+}
+
+const askMs = 15_000
+const notSafe = 1
+
+const checkSchema = z.object({
+  isSafe: z.boolean(),
+  level: z.object({
+    active: z.number(),
+    newest: z.number(),
+    isByOperator: z.boolean(),
+    to: z.number(),
+    blockers: z.array(z.string()),
+    features: z.array(z.object({ name: z.string(), level: z.number(), what: z.string() })),
+  }),
+  nodes: z.array(
+    z.object({
+      id: z.number(),
+      name: z.string(),
+      state: z.string(),
+      version: z.string(),
+      level: z.number(),
+      certificateNotAfterMs: z.number(),
+      freeBytes: z.number(),
+      totalBytes: z.number(),
+    }),
+  ),
+  checks: z.array(z.object({ name: z.string(), isSafe: z.boolean(), text: z.string() })),
+})
+const levelSchema = z.object({ level: z.number(), raise: z.string(), raisedMs: z.number() })
+export type CheckAnswer = z.infer<typeof checkSchema>
+
+/** Settles with the exit status: of a check, 1 when an upgrade is not safe now. */
+export async function upgradeCommand(
+  command: UpgradeCommand,
+  options: UpgradeOptions,
+): Promise<number> {
+  const given = await ask(command, options)
+  if (command.kind === 'check') {
+    const checked = checkSchema.parse(given)
+    answer(options.isJson ? JSON.stringify(checked) : checkText(checked, Date.now()))
+    return checked.isSafe ? 0 : notSafe
+  }
+  const level = levelSchema.parse(given)
+  const how = level.raise === 'automatic' ? 'rises by itself' : 'rises by command'
+  answer(options.isJson ? JSON.stringify(level) : `feature level ${level.level}, which ${how}`)
+  return 0
+}
+
+async function ask(command: UpgradeCommand, { dataDir, ask: id }: UpgradeOptions) {
+  let silent: unknown = new Fault('unavailable', 'no node answers', {
+    next: 'start it with `atoll up`, or with `atoll start --data-dir DIR`',
+  })
+  for (const { endpoint } of findNodes(dataDir, id)) {
+    try {
+      return await askAdmin(endpoint, { ...callOf(command), timeoutMs: askMs })
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
+      silent = error
+    }
+  }
+  throw silent
+}
+
+function callOf(command: UpgradeCommand) {
+  switch (command.kind) {
+    case 'check':
+      return { method: 'GET', path: '/v1/upgrade' } as const
+    case 'raise':
+      return { method: 'POST', path: '/v1/upgrade/level', body: {} } as const
+    case 'policy':
+      return { method: 'PUT', path: '/v1/upgrade/policy', body: { raise: command.when } } as const
+  }
+}
+
+export function checkText({ isSafe, level, nodes, checks }: CheckAnswer, nowMs: number): string {
+  const rows = nodes.map(({ id, name, state, version, level: newest, certificateNotAfterMs }) => [
+    String(id),
+    name,
+    state,
+    version === '' ? '-' : version,
+    newest === 0 ? '-' : String(newest),
+    certificateNotAfterMs === 0 ? '-' : duration(Math.max(0, certificateNotAfterMs - nowMs)),
+  ])
+  return [
+    ...table(['id', 'node', 'state', 'version', 'level', 'certificate'], rows),
+    '',
+    ...table(
+      ['check', '', ''],
+      checks.map((check) => [check.name, check.isSafe ? 'ok' : 'NO', check.text]),
+    ).slice(1),
+    '',
+    isSafe
+      ? 'Safe: a node may be stopped and upgraded now.'
+      : 'Not safe now: see what says NO above.',
+    ...levelLines(level),
+  ].join('\n')
+}
+
+function levelLines(level: CheckAnswer['level']): readonly string[] {
+  const { active, newest, isByOperator, blockers, features } = level
+  if (features.length === 0) return [`Feature level ${active}: all that this program knows is on.`]
+  const when = isByOperator
+    ? 'once you say `atoll admin upgrade raise`'
+    : 'by itself a minute after all nodes support it'
+  return [
+    `Feature level ${active}; ${newest} comes ${when}, and is never lowered:`,
+    ...features.map(({ name, what }) => `  ${name}: ${what}`),
+    ...blockers.map((blocker) => `  waits: ${blocker}`),
+  ]
+}
