@@ -19,6 +19,7 @@ export type RegistryCommand =
       readonly node: string
       readonly labels: Readonly<Record<string, string>>
     }
+  | { readonly kind: 'caps'; readonly node: string; readonly caps: readonly string[] }
   | { readonly kind: 'explain'; readonly key: string }
   | { readonly kind: 'plan' | 'audit' | 'rule' }
   | { readonly kind: 'change-rule'; readonly change: RuleChange }
@@ -71,6 +72,10 @@ async function callOf(command: RegistryCommand, ask: Ask): Promise<Call> {
       const id = await findId(command.node, ask)
       return { method: 'POST', path: `/cluster/nodes/${id}/labels`, body: command.labels }
     }
+    case 'caps': {
+      const id = await findId(command.node, ask)
+      return { method: 'PUT', path: `/cluster/nodes/${id}/caps`, body: { caps: command.caps } }
+    }
     case 'explain': {
       const path = command.key.split('/').map(encodeURIComponent).join('/')
       return { method: 'GET', path: `/cluster/placement/${path}` }
@@ -106,6 +111,10 @@ function textOf(command: RegistryCommand, got: unknown): string {
   switch (command.kind) {
     case 'label':
       return labelsText(got as Labelled)
+    case 'caps': {
+      const { name, caps } = got as { readonly name: string; readonly caps: readonly string[] }
+      return `${name} runs ${caps.length === 0 ? 'all there is' : caps.join(', ')}`
+    }
     case 'explain':
       return explainText(got as Explained)
     case 'plan':

@@ -37,6 +37,7 @@ export function addRegistryCommands(program: Command, parts: Parts): void {
   const known = program.commands.find((command) => command.name() === 'admin')
   const admin = known ?? program.command('admin').description('Administer the cluster.')
   add(admin, parts, label)
+  add(admin, parts, caps)
   add(admin, parts, events).option('--limit <n>', 'the newest n (default 50)')
   const placement = admin
     .command('placement')
@@ -65,6 +66,23 @@ Examples:
   atoll admin label 2 dc=fra-1 rack=r12
   atoll admin label node-2 rack= --json`,
   read: ([node = '', ...labels]) => ({ kind: 'label', node, labels: readLabels(labels) }),
+}
+
+const caps: Spec = {
+  usage: 'caps <node> <list>',
+  text: 'Say what a node runs, from now on: its services start and end without a restart.',
+  after: `
+LIST is capabilities with commas between them, or all: s3 serves objects, etcd serves etcd's API, control keeps the
+authority (it can be given and not taken). Others are kept for services to come.
+
+Examples:
+  atoll admin caps 3 control,s3
+  atoll admin caps node-3 all --json`,
+  read: ([node = '', list = '']) => ({
+    kind: 'caps',
+    node,
+    caps: list === 'all' ? [] : list.split(',').map((cap) => cap.trim()),
+  }),
 }
 
 const explain: Spec = {

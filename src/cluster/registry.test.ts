@@ -18,6 +18,7 @@ import {
   labelMember,
   listEvents,
   readPlacementRule,
+  setCapabilities,
 } from './registry.ts'
 import { planGenesis } from './core/genesis.ts'
 import { planTopology } from './core/topology.ts'
@@ -120,4 +121,25 @@ test('the rule of placement is kept as it was set, and its change is told', asyn
   assert.deepEqual([event?.kind, event?.atMs], ['rule-changed', 3])
   const bad = changePlacementRule(system, () => ({ ...rule, dataShards: 40 }), 4)
   await assert.rejects(bad, (error) => isFault(error, 'invalid'))
+})
+
+test('what a member runs is changed with its event; control is given and never taken', async () => {
+  const system = await founded()
+  const set = (id: number, caps: readonly string[]) =>
+    setCapabilities(system, nodeId(id), { caps, atMs: 9 })
+  const refused = (asked: Promise<unknown>, code: 'invalid' | 'not-found', words: RegExp) =>
+    assert.rejects(asked, (error) => isFault(error, code) && words.test(error.message))
+  assert.deepEqual((await set(1, ['control', 's3'])).caps, ['control', 's3'])
+  const [event] = await listEvents(system, { limit: 1, isSerializable: false })
+  assert.deepEqual(
+    [event?.kind, event?.node, event?.text],
+    ['capabilities-changed', 1, 'node-1 runs control, s3'],
+  )
+  await refused(set(1, ['s3']), 'invalid', /'control', which stays/)
+  assert.deepEqual((await set(1, [])).caps, [])
+  await refused(set(1, ['ebs']), 'invalid', /'control', which stays/)
+  await refused(set(4, []), 'not-found', /no member has the id 4/)
+  for (const wrong of [['S3'], ['s3', 's3'], [''], Array.from({ length: 33 }, (_, i) => `c${i}`)]) {
+    await refused(set(1, ['control', ...wrong]), 'invalid', /capabilit/)
+  }
 })

@@ -7,6 +7,7 @@
 import { Fault, type NodeId, prefixEnd, revision } from '../base/index.ts'
 import type { Compare, Keyspace, KeyValue, Operation, RequestOptions } from '../keyspace/index.ts'
 import type { ClusterEvent, Member, PlacementRule } from './cluster.ts'
+import { hasControl } from './trust-calls.ts'
 import { checkLabels, checkRule } from './core/placement-rule.ts'
 import {
   counterCodec,
@@ -22,6 +23,7 @@ import {
 
 export const eventsMax = 1024
 const attemptsMax = 16
+const capsMax = 32
 
 export type EventText = Omit<ClusterEvent, 'number'>
 
@@ -98,6 +100,30 @@ export async function labelMember(
     const labels = Object.fromEntries(merged.filter(([, value]) => value !== ''))
     checkLabels(labels)
     return { member: { ...member, labels } }
+  })
+  if (changed !== undefined) return changed
+  throw new Fault('not-found', `no member has the id ${id}`)
+}
+
+/**
+ * Sets what the member runs; an empty list: all there is. Fault 'not-found'; 'invalid' for names that are none and where
+ * 'control' would be taken away: who had the seal key is replaced, because nobody can tell that it forgets it.
+ */
+export async function setCapabilities(
+  system: Keyspace,
+  id: NodeId,
+  { caps, atMs }: { readonly caps: readonly string[]; readonly atMs: number },
+): Promise<Member> {
+  checkCapabilities(caps)
+  const changed = await changeMember(system, id, (member) => {
+    if (hasControl(member) && !hasControl({ ...member, caps })) {
+      throw new Fault('invalid', `${member.name} has the capability 'control', which stays`, {
+        next: "name 'control' too, or replace the node by one without it",
+      })
+    }
+    const text = `${member.name} runs ${caps.length === 0 ? 'all there is' : caps.join(', ')}`
+    const event = { atMs, kind: 'capabilities-changed', node: id, text }
+    return { member: { ...member, caps }, event }
   })
   if (changed !== undefined) return changed
   throw new Fault('not-found', `no member has the id ${id}`)
@@ -194,4 +220,14 @@ async function findOne(system: Keyspace, key: Uint8Array): Promise<KeyValue | un
 
 function unchanged(key: Uint8Array, kv: KeyValue | undefined): Compare {
   return { key, target: 'mod', result: 'equal', operand: kv?.modRevision ?? revision(0) }
+}
+
+function checkCapabilities(caps: readonly string[]): void {
+  const isName = (cap: string): boolean => /^[a-z][a-z0-9-]{0,31}$/.test(cap)
+  const wrong = caps.find((cap) => !isName(cap))
+  if (wrong !== undefined) {
+    throw new Fault('invalid', `'${wrong.slice(0, 40)}' is no name of a capability`)
+  }
+  if (caps.length <= capsMax && new Set(caps).size === caps.length) return
+  throw new Fault('invalid', `at most ${capsMax} capabilities, each once`)
 }

@@ -9,14 +9,16 @@ import { openAccess } from '../access/index.ts'
 import { type NodeId, toFault } from '../base/index.ts'
 import {
   type Cluster,
+  type ClusterView,
   createChooseHolders,
   firstObjectsNamespace,
+  type Member,
   openCluster,
   systemNamespace,
 } from '../cluster/index.ts'
 import { createContent } from '../content/index.ts'
 import { createS3Handler, s3Malformed } from '../gateways/index.ts'
-import type { Host, Port } from '../host/index.ts'
+import type { Host, HttpHandler, Port } from '../host/index.ts'
 import { createLaneKeyspaces, type FullKeyspaces } from '../keyspace/index.ts'
 import { createObjects } from '../objects/index.ts'
 import { bulkCallers, createRpc, type Rpc } from '../rpc/index.ts'
@@ -29,6 +31,7 @@ import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-mes
 import { laneChannel, muxPort } from './port-mux.ts'
 import { answerPlacement, type PlacementQuestion } from './placement-desk.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
+import { isWanted, Services } from './services.ts'
 import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
 
@@ -147,16 +150,22 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
     { host, objects, view, admin, access },
     { region: view.settings().region },
   )
-  const server = { handler, onMalformed: s3Malformed }
-  const { s3, s3Tls } = config.listen
-  if (s3 !== undefined) closers.add((await host.http.serve(s3, server)).close)
-  if (s3Tls !== undefined) {
-    const listener = await host.http.serve(s3Tls, { ...server, tls: config.serverTls })
-    shown.add(({ serverTls }) => listener.replaceTls(serverTls))
-    closers.add(listener.close)
-  }
-  const endEtcd = await serveEtcd(host, { config, keyspaces, view, system, link, shown })
-  if (endEtcd !== undefined) closers.add(endEtcd)
+  const { etcd } = config.listen
+  const ofEtcd = { config, keyspaces, view, system, link, shown }
+  const services = new Services(
+    host,
+    [
+      { name: 's3', start: () => serveS3(host, { config, handler, shown }) },
+      ...(etcd === undefined
+        ? []
+        : [{ name: 'etcd', start: () => serveEtcd(host, { ...ofEtcd, etcd }) }]),
+    ],
+    (name) => isWanted(name, ownIn(view, self), view.settings()),
+  )
+  closers.add(() => services.close())
+  await services.begin()
+  view.onChange(() => services.follow())
+  services.follow()
   const status = async (): Promise<LaneStatus> => {
     const deadline = host.clock.sleep(totalsDeadlineMs).then(() => 0)
     const counted = objects.totals().then(
@@ -172,6 +181,38 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
   const desk = { view, keyspaces, content, objects }
   const ask = (question: PlacementQuestion) => answerPlacement(desk, question)
   return { status, scrub: () => content.runScrub(), ask }
+}
+
+function ownIn(view: ClusterView, self: NodeId): Member | undefined {
+  return view.members().find((member) => member.id === self)
+}
+
+/** Answers what ends it, once requests under way are answered. */
+async function serveS3(
+  host: Host,
+  parts: {
+    readonly config: NodeConfig
+    readonly handler: HttpHandler
+    readonly shown: ShownCredentials
+  },
+): Promise<() => Promise<void>> {
+  const { config, handler, shown } = parts
+  const { s3, s3Tls } = config.listen
+  const server = { handler, onMalformed: s3Malformed }
+  const closers = new Closers()
+  try {
+    if (s3 !== undefined) closers.add((await host.http.serve(s3, server)).close)
+    if (s3Tls !== undefined) {
+      const listener = await host.http.serve(s3Tls, { ...server, tls: config.serverTls })
+      closers.add(listener.close)
+      const forget = shown.add(({ serverTls }) => listener.replaceTls(serverTls))
+      closers.add(async () => forget())
+    }
+  } catch (error) {
+    await closers.closeAll()
+    throw error
+  }
+  return () => closers.closeAll()
 }
 
 /** Over the core's port, or over the thread's own connection to a cluster of etcd. */

@@ -9,7 +9,7 @@ import {
   type EtcdGroup,
   type EtcdMember,
 } from '../gateways/index.ts'
-import type { Host, Timer } from '../host/index.ts'
+import type { Address, Host, Timer } from '../host/index.ts'
 import type { FullKeyspaces, Keyspace } from '../keyspace/index.ts'
 import type { NodeConfig } from './config.ts'
 import { type EtcdRole, writeRole } from './etcd-roles.ts'
@@ -81,6 +81,7 @@ export class EtcdLink {
     this.#settle(Number.POSITIVE_INFINITY)
     for (const settle of this.#moving.values())
       settle(new Fault('unavailable', 'the node is stopping'))
+    this.#moving.clear()
   }
 
   /** True when the message was for this. */
@@ -120,16 +121,15 @@ export async function serveEtcd(
   host: Host,
   parts: {
     readonly config: NodeConfig
+    readonly etcd: Address
     readonly keyspaces: FullKeyspaces
     readonly view: ClusterView
     readonly system: Keyspace
     readonly link: EtcdLink
     readonly shown: ShownCredentials
   },
-): Promise<(() => Promise<void>) | undefined> {
-  const { config, keyspaces, view, system, link, shown } = parts
-  const { etcd } = config.listen
-  if (etcd === undefined) return undefined
+): Promise<() => Promise<void>> {
+  const { config, etcd, keyspaces, view, system, link, shown } = parts
   const keyspace = await keyspaces.open(etcdNamespace)
   await link.begin(host)
   const cluster: EtcdCluster = {
@@ -149,8 +149,12 @@ export async function serveEtcd(
     http2: true,
     ...(tls === undefined ? {} : { tls }),
   })
-  if (tls !== undefined) shown.add(({ serverTls }) => listener.replaceTls({ ...tls, ...serverTls }))
+  const forget =
+    tls === undefined
+      ? () => undefined
+      : shown.add(({ serverTls }) => listener.replaceTls({ ...tls, ...serverTls }))
   return async () => {
+    forget()
     link.end()
     await listener.close()
   }

@@ -10,6 +10,7 @@ import {
   describeMember,
   type Heartbeats,
   labelMember,
+  setCapabilities,
   listEvents,
   type Member,
   type PlacementRule,
@@ -58,6 +59,10 @@ export function createRegistryActions(parts: Parts): RegistryActions {
     label: async (id, changes) => {
       const { name, labels } = await labelMember(system, id, changes)
       return { node_id: id, name, labels }
+    },
+    setCapabilities: async (id, caps) => {
+      const member = await setCapabilities(system, id, { caps, atMs: nowMs() })
+      return { node_id: id, name: member.name, caps: member.caps }
     },
     explain: (key) => lane.ask({ name: 'explain', key }),
     rule: async () => shownRule(parts, ruleOf(cluster.view.settings())),

@@ -9,14 +9,17 @@ type Take = (credentials: Credentials) => void
 const takersMax = 16
 
 export class ShownCredentials {
-  readonly #takers: Take[] = []
+  #takers: Take[] = []
   #newest: Credentials | undefined
 
-  /** Until the thread ends. Nothing is told as long as those of the start are shown. */
-  add(take: Take): void {
+  /** Nothing is told as long as those of the start are shown. Answers what ends it. */
+  add(take: Take): () => void {
     assert(this.#takers.length < takersMax, 'few things show certificates')
     this.#takers.push(take)
     if (this.#newest !== undefined) take(this.#newest)
+    return () => {
+      this.#takers = this.#takers.filter((other) => other !== take)
+    }
   }
 
   show(credentials: Credentials): void {

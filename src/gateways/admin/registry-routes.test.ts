@@ -34,6 +34,7 @@ const actions: RegistryActions = {
   describe: told('describe'),
   beat: told('beat'),
   label: note('label'),
+  setCapabilities: note('setCapabilities'),
   explain: note('explain'),
   rule: note('rule'),
   changeRule: note('changeRule'),
@@ -79,8 +80,9 @@ test('every route answers who has the token, and nobody else', async () => {
     return [method, path.replace('{id}', '2').replace('{key...}', 'a/b')] as const
   })
   for (const [method, target] of targets) {
-    assert.ok((await ask(method, target, '{}')).status < 300, `${method} ${target}`)
-    const refused = await ask(method, target, '{}', 'wrong')
+    const body = target.endsWith('/caps') ? '{"caps":[]}' : '{}'
+    assert.ok((await ask(method, target, body)).status < 300, `${method} ${target}`)
+    const refused = await ask(method, target, body, 'wrong')
     assert.deepEqual([refused.status, refused.seen], [403, []], `${method} ${target}`)
   }
 })
@@ -161,4 +163,14 @@ test('keys keep their slashes and signs; pages and rules are read as they are', 
   const { seen: changed } = await ask('PUT', '/cluster/placement-rule', rule)
   const expected = { dataShards: 1, parityShards: 2, minDistinct: { dc: 2 }, weights: 'equal' }
   assert.deepEqual(changed, [['changeRule', expected]])
+})
+
+test('capabilities are a list of names', async () => {
+  const set = await ask('PUT', '/cluster/nodes/3/caps', '{"caps":["control","s3"]}')
+  assert.equal(set.status, 200)
+  assert.deepEqual(seen, [['setCapabilities', 3, ['control', 's3']]])
+  for (const body of ['{}', '{"caps":"s3"}', '{"caps":[7]}', '[]']) {
+    assert.equal((await ask('PUT', '/cluster/nodes/3/caps', body)).status, 400)
+    assert.deepEqual(seen, [])
+  }
 })

@@ -6,6 +6,7 @@
 //   PUT  /cluster/nodes/{id}              {"public_url"?, "labels"?, "capacity_bytes"?, "free_bytes"?}: 204; members only
 //   POST /cluster/nodes/{id}/heartbeat    the same, or nothing: 204
 //   POST /cluster/nodes/{id}/labels       {"rack": "r1", "zone": ""}: sets, and takes away what is empty; the labels then
+//   PUT  /cluster/nodes/{id}/caps         {"caps": ["control", "s3"]}: what it runs, from now on; [] is all there is
 //   GET  /cluster/placement/{key...}      who should hold bucket/key, who does, and why
 //   GET  /cluster/placement-rule          the rule; PUT changes the fields given
 //   GET  /cluster/replication/plan        what repair would do: ?after=, ?limit=
@@ -32,6 +33,8 @@ export type RegistryActions = {
   /** As describe, and counts as a heartbeat. */
   beat(id: NodeId, told: NodeDescription): Promise<void>
   label(id: NodeId, changes: Readonly<Record<string, string>>): Promise<unknown>
+  /** Fault 'invalid'. */
+  setCapabilities(id: NodeId, caps: readonly string[]): Promise<unknown>
   explain(key: string): Promise<unknown>
   rule(): Promise<unknown>
   /** Fields that are not given stay. Fault 'invalid'. */
@@ -100,6 +103,15 @@ function nodeRoutesOf(actions: RegistryActions): readonly AdminRoute[] {
       async answer(call) {
         const changes = readTexts('labels', await call.body())
         return answerJson(200, await actions.label(readId(call), changes))
+      },
+    },
+    {
+      method: 'PUT',
+      path: '/cluster/nodes/{id}/caps',
+      needs: 'admin:SetCapabilities',
+      async answer(call) {
+        const caps = readCaps(await call.body())
+        return answerJson(200, await actions.setCapabilities(readId(call), caps))
       },
     },
     {
@@ -250,6 +262,12 @@ function readRule(body: unknown): RuleChanges {
     ...(weights === undefined ? {} : { weights }),
     ...(repairAfterMs === undefined ? {} : { repairAfterMs }),
   }
+}
+
+function readCaps(body: unknown): readonly string[] {
+  const { caps } = readObject('capabilities', body)
+  if (Array.isArray(caps) && caps.every((cap) => typeof cap === 'string')) return caps
+  throw new Fault('invalid', 'expected {"caps": ["control", "s3", ...]}')
 }
 
 function readCounts(given: unknown): Readonly<Record<string, number>> {
