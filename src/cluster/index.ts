@@ -77,7 +77,6 @@ export {
 export type { LevelRecord } from './core/records.ts'
 export {
   changeLevelPolicy,
-  heardLevels,
   LevelKeeper,
   raiseLevel,
   readLevel,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { clusterId, nodeId, type NodeId } from '../base/index.ts'
 import type { Member } from './cluster.ts'
-import { firstLevel, newestLevel } from './core/feature-levels.ts'
+import { firstLevel, type HeardLevel, newestLevel } from './core/feature-levels.ts'
 import { planGenesis } from './core/genesis.ts'
 import {
   counterCodec,
@@ -57,6 +57,14 @@ const row = (id: NodeId, level: number): BeatRow => ({
   settingsDigest: '',
 })
 
+const heardAs =
+  (rows: readonly BeatRow[]) =>
+  (members: readonly Member[]): readonly HeardLevel[] =>
+    members.map(({ id, name, state }) => {
+      const { isHeard = false, level = 0, version = '' } = rows.find((one) => one.id === id) ?? {}
+      return { id, name, state, isHeard, level, version }
+    })
+
 test('a cluster begins at the newest level of the program that founds it', async () => {
   const system = new MemoryKeyspace()
   const given = { clusterId: clusterId('00112233445566778899aabbccddeeff'), createdMs: 1 }
@@ -68,7 +76,8 @@ test('a cluster begins at the newest level of the program that founds it', async
 test('a raise is one transaction with its event; it goes no further than the slowest, and never back', async () => {
   const system = await founded()
   const how = { atMs: 77, newest: 5 }
-  const rows = (levels: readonly number[]) => three.map((id, at) => row(id, levels[at] ?? 0))
+  const rows = (levels: readonly number[]) =>
+    heardAs(three.map((id, at) => row(id, levels[at] ?? 0)))
   const blocked = await raiseLevel(system, rows([4, 4, 1]), how)
   assert.equal(blocked.record.level, firstLevel)
   assert.deepEqual(blocked.plan.blockers, ['node-3 runs 0.1.0, which does not know level 2'])
@@ -89,7 +98,7 @@ test('who comes in while the level rises is seen: the decision is made again', a
   const members = await membersOf(system)
   const [first] = members
   assert.ok(first !== undefined)
-  const rows = three.map((id) => row(id, 2))
+  const rows = heardAs(three.map((id) => row(id, 2)))
   // Between the read that decides and the transaction: a newcomer that nobody has heard.
   const { txn } = system
   let isFirst = true

@@ -52,11 +52,8 @@ const settleMsDefault = 60_000
 const attemptsMax = 8
 const founded: LevelRecord = { level: firstLevel, isByOperator: false, raisedMs: 0 }
 
-/** Members of the list with what was heard of them. */
-export function heardLevels(
-  members: readonly Member[],
-  rows: readonly BeatRow[],
-): readonly HeardLevel[] {
+/** Members with what their leader heard of them. */
+function heardLevels(members: readonly Member[], rows: readonly BeatRow[]): readonly HeardLevel[] {
   return members.map(({ id, name, state, version }) => {
     const row = rows.find((heard) => heard.id === id)
     const isHeard = row?.isHeard === true
@@ -89,11 +86,11 @@ export async function changeLevelPolicy(
 
 /**
  * As far as every member supports it, at most to what this program knows. Answers the record and who stands in the
- * way of more. `rows`: as the leader hears them now.
+ * way of more. `heard`: what is heard now of the members that there are.
  */
 export async function raiseLevel(
   system: Keyspace,
-  rows: readonly BeatRow[],
+  heard: (members: readonly Member[]) => readonly HeardLevel[],
   how: { readonly atMs: number; readonly newest?: number },
 ): Promise<{ readonly record: LevelRecord; readonly plan: RaisePlan }> {
   const { newest = newestLevel } = how
@@ -101,7 +98,7 @@ export async function raiseLevel(
     const { members, lastId, counterKv, others } = await readSystem(system, [levelKey])
     const [kv] = others
     const before = kv === undefined ? founded : levelCodec.decode(kv.value)
-    const plan = planRaise(heardLevels(members, rows), before.level, newest)
+    const plan = planRaise(heard(members), before.level, newest)
     if (plan.to <= before.level) return { record: before, plan }
     const atMs = Math.max(0, Math.floor(how.atMs))
     const record = { ...before, level: plan.to, raisedMs: atMs }
@@ -177,7 +174,7 @@ export class LevelKeeper {
       return
     }
     const how = { atMs: host.clock.wallMs(), newest: this.#newest }
-    const { record } = await raiseLevel(system, heard, how)
+    const { record } = await raiseLevel(system, (all) => heardLevels(all, heard), how)
     host.journal.event('notice', 'cluster.level_raised', { level: record.level })
   }
 }

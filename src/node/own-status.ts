@@ -2,7 +2,7 @@
 // always answered, with or without them.
 
 import type { NodeId } from '../base/index.ts'
-import { type Cluster, programVersion } from '../cluster/index.ts'
+import { type Cluster, newestLevel, programVersion } from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Raft } from '../raft/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
@@ -37,6 +37,7 @@ export async function ownStatus(parts: StatusParts, lane: Lane | undefined): Pro
   return {
     id: self,
     version: programVersion,
+    level: newestLevel,
     uptimeMs: Math.floor(host.clock.monotonicMs() - parts.startedMs),
     residentBytes: host.memory.residentBytes(),
     groups: raft.groups().map((group) => encodableGroup(group.status())),

@@ -87,6 +87,8 @@ const nodeFields = message({
   tickLateP50: uint(13),
   tickLateP99: uint(14),
   tickLateMax: uint(15),
+  /** The newest feature level that the program supports; 0: it tells none. */
+  level: uint(16),
 })
 
 export type LaneStatus = MessageOf<typeof laneFields>

@@ -49,7 +49,7 @@ function heard(
   const group = { group: 1, name: '/raft/system', role, isLearner: false, term: 1, leader: 1 }
   const groups = [{ ...group, commit: 9, applied: 9, voters, learners: [], isJoint: false }]
   const lane = { objects: 1, content: { ...content, ...change.content } }
-  const status = { id, version: '0.2.0', groups, lane } as unknown as NodeStatus
+  const status = { id, version: '0.2.0', level: 2, groups, lane } as unknown as NodeStatus
   return { member: member(id, change.member), status, isReachable: true }
 }
 
@@ -62,7 +62,6 @@ function facts(change: Partial<UpgradeFacts> = {}): UpgradeFacts {
     self: 1,
     nowMs: dayMs,
     certificates: new Map([1, 2, 3].map((id) => [id, certificate])),
-    levels: new Map([1, 2, 3].map((id) => [id, 2])),
     active: 1,
     isByOperator: false,
     newest: 2,

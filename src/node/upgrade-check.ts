@@ -18,8 +18,6 @@ export type UpgradeFacts = {
   readonly certificates:
     | ReadonlyMap<number, { readonly issuedMs: number; readonly notAfterMs: number }>
     | undefined
-  /** As the leader hears them; undefined while nobody knows. */
-  readonly levels: ReadonlyMap<number, number> | undefined
   readonly active: number
   readonly isByOperator: boolean
   /** Of the program that answers. */
@@ -95,7 +93,7 @@ function nodeOf({ member, status }: Heard, facts: UpgradeFacts, whole: ClusterSt
     name: member.name,
     state: row?.state ?? member.state,
     version: status?.version ?? member.version,
-    level: facts.levels?.get(member.id) ?? 0,
+    level: status?.level ?? 0,
     certificateNotAfterMs: facts.certificates?.get(member.id)?.notAfterMs ?? 0,
     freeBytes: row?.freeBytes ?? 0,
     totalBytes: row?.totalBytes ?? 0,

@@ -10,8 +10,8 @@ import { createInterface } from 'node:readline'
 import { S3Client } from '@aws-sdk/client-s3'
 import { type Ran, root } from './cluster.ts'
 
-/** Not the script around it: a kill must reach the command itself. */
-const atoll = join(root, 'src/cli/main.ts')
+/** Below the root of a program. Not the script around it: a kill must reach the command itself. */
+const atoll = 'src/cli/main.ts'
 const untilMsMax = 120_000
 
 export type Machine = {
@@ -37,6 +37,8 @@ export class Machines {
   readonly #home: string
   readonly #offset: number
   readonly #machines: Machine[] = []
+  /** Roots of programs other than this one. */
+  readonly #programs = new Map<Machine, string>()
   readonly #clients: S3Client[] = []
   readonly #children: ChildProcess[] = []
   readonly #commands: Command[] = []
@@ -52,6 +54,11 @@ export class Machines {
     return machine
   }
 
+  /** Commands on this machine are those of the program at this root from now on. Default: this one. */
+  install(machine: Machine, program: string = root): void {
+    this.#programs.set(machine, program)
+  }
+
   /** What every init and join on this machine begins with. */
   flags(machine: Machine): readonly string[] {
     return [
@@ -65,13 +72,14 @@ export class Machines {
   }
 
   start(machine: Machine, args: readonly string[]): Command {
+    const program = this.#programs.get(machine) ?? root
     const [command = process.execPath, ...rest] = [
       ...machine.prefix,
       process.execPath,
-      atoll,
+      join(program, atoll),
       ...args,
     ]
-    const child = spawn(command, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, rest, { cwd: program, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#children.push(child)
     const started = watch(child, args)
     this.#commands.push(started)
