@@ -92,10 +92,35 @@ export type Enrolment = {
   readonly requestedMs: number
 }
 
+/** GET /v1/moves */
+export type Moves = {
+  /** Of the idle rate. */
+  readonly share: number
+  readonly shardsLeft: number
+  readonly bytesLeft: number
+  readonly bytesPerSecond: number
+  /** -1: cannot be told yet. */
+  readonly estimateMs: number
+  readonly draining: readonly Drain[]
+}
+export type Drain = {
+  readonly id: number
+  readonly name: string
+  readonly isUp: boolean
+  readonly shardsLeft: number
+  readonly bytesLeft: number
+  readonly votesIn: readonly string[]
+  readonly leads: readonly string[]
+  readonly isDrained: boolean
+  readonly estimateMs: number
+}
+
 /** GET /v1/certificates */
 export type Certificate = {
   readonly member: number
   readonly serial: string
+  /** 0: not known. */
+  readonly issuedMs: number
   readonly notAfterMs: number
 }
 

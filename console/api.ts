@@ -14,9 +14,17 @@ export class ApiFault extends Error {
   readonly code: string
   readonly status: number
   readonly next: string | undefined
+  readonly fields: Readonly<Record<string, string>>
 
-  constructor(fault: { code: string; status: number; message: string; next?: string | undefined }) {
+  constructor(fault: {
+    code: string
+    status: number
+    message: string
+    next?: string | undefined
+    fields?: Readonly<Record<string, string>> | undefined
+  }) {
     super(fault.message)
+    this.fields = fault.fields ?? {}
     this.code = fault.code
     this.status = fault.status
     this.next = fault.next
@@ -105,19 +113,29 @@ async function ask<T>(method: string, path: string, { body, signal, isQuiet }: A
     const message = limit.aborted
       ? 'The node does not answer in time.'
       : 'The node cannot be reached.'
-    throw new ApiFault({ code: 'unreachable', status: 0, message })
+    const next = 'see that the node runs (atoll status), or open the console of another node'
+    throw new ApiFault({ code: 'unreachable', status: 0, message, next })
   }
-  if (response.ok) return (response.status === 204 ? {} : await response.json()) as T
+  if (response.ok) return (response.status === 204 ? {} : await jsonOf(response)) as T
   const fault = await faultOf(response)
   if (fault.code === 'unauthenticated' && isQuiet !== true) for (const told of listeners) told()
   throw fault
+}
+
+async function jsonOf(response: Response): Promise<unknown> {
+  try {
+    return await response.json()
+  } catch {
+    const message = 'The answer was cut off, or is no answer of a node.'
+    throw new ApiFault({ code: 'unknown', status: response.status, message, next: 'try again' })
+  }
 }
 
 async function faultOf(response: Response): Promise<ApiFault> {
   const { status } = response
   try {
     const { error } = (await response.json()) as {
-      error: { code: string; message: string; next?: string }
+      error: { code: string; message: string; next?: string; fields?: Record<string, string> }
     }
     return new ApiFault({ ...error, status })
   } catch {

@@ -2,11 +2,13 @@
 
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { ApiFault, logout, onSignedOut, readSession, type Session } from './api.ts'
+import { startLive } from './live.ts'
 import { Audit } from './pages/audit.tsx'
 import { Join } from './pages/join.tsx'
 import { Login } from './pages/login.tsx'
 import { Nodes } from './pages/nodes.tsx'
 import { Overview } from './pages/overview.tsx'
+import { Brand } from './parts/brand.tsx'
 import { Failure, Loading } from './parts/notices.tsx'
 import { follow, places, usePlace } from './place.ts'
 import { ThemeSwitch } from './theme.tsx'
@@ -50,6 +52,7 @@ function Frame({ session, onOut }: { readonly session: Session; readonly onOut: 
   const main = useRef<HTMLElement>(null)
   const title = place?.title ?? 'Not found'
   const shownBefore = useRef(title)
+  useEffect(startLive, [])
   useEffect(() => {
     document.title = `${title} · Atoll`
     // A page that was changed to is where reading goes on; the first one begins at the top as any page does.
@@ -62,30 +65,38 @@ function Frame({ session, onOut }: { readonly session: Session; readonly onOut: 
         Skip to content
       </a>
       <header>
-        <a className="brand" href="/console/" onClick={follow}>
-          Atoll
-        </a>
-        <nav aria-label="Pages">
-          {places.map(({ path, title: name }) => (
-            <a
-              key={path}
-              href={path}
-              onClick={follow}
-              aria-current={name === title ? 'page' : undefined}
-            >
-              {name}
-            </a>
-          ))}
-        </nav>
-        <div className="self">
-          <ThemeSwitch />
-          <Leave operator={session.operator} onOut={onOut} />
+        <div className="bar">
+          <a className="brand" href="/console/" onClick={follow}>
+            <Brand />
+            Atoll
+          </a>
+          <nav aria-label="Pages">
+            {places.map(({ path, title: name }) => (
+              <a
+                key={path}
+                href={path}
+                onClick={follow}
+                aria-current={name === title ? 'page' : undefined}
+              >
+                {name}
+              </a>
+            ))}
+          </nav>
+          <div className="self">
+            <ThemeSwitch />
+            <Leave operator={session.operator} onOut={onOut} />
+          </div>
         </div>
       </header>
       <main id="main" ref={main} tabIndex={-1}>
         <h1>{title}</h1>
         {place === undefined ? (
-          <p>There is no such page.</p>
+          <p>
+            There is no such page.{' '}
+            <a href="/console/" onClick={follow}>
+              To the overview
+            </a>
+          </p>
         ) : (
           <Page title={place.title} session={session} />
         )}
@@ -122,7 +133,9 @@ function Leave({ operator, onOut }: { readonly operator: string; readonly onOut:
   }
   return (
     <span className="leave">
-      <span className="operator">{operator}</span>
+      <span className="operator" title={`Logged in as ${operator}`}>
+        {operator}
+      </span>
       <button type="button" className="plain" onClick={() => leave()}>
         Log out
       </button>

@@ -18,6 +18,17 @@ export function count(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, '\u2009')
 }
 
+/** '1 shard', '2 shards'. */
+export function counted(value: number, thing: string): string {
+  return `${count(value)} ${thing}${value === 1 ? '' : 's'}`
+}
+
+/** 'a', 'a and b', 'a, b and c'. */
+export function listed(names: readonly string[]): string {
+  if (names.length < 2) return names.join('')
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
+
 const steps = [
   { name: 'd', ms: 86_400_000 },
   { name: 'h', ms: 3_600_000 },
@@ -37,9 +48,13 @@ export function duration(ms: number): string {
   return `${whole} ${large.name}${tail}`
 }
 
+const farMs = 90 * 86_400_000
+
+/** Far away it is the date. */
 export function relative(atMs: number, nowMs: number): string {
   const sinceMs = nowMs - atMs
   if (Math.abs(sinceMs) < 5_000) return 'now'
+  if (Math.abs(sinceMs) > farMs) return new Date(atMs).toISOString().slice(0, 10)
   return sinceMs > 0 ? `${duration(sinceMs)} ago` : `in ${duration(-sinceMs)}`
 }
 
@@ -53,4 +68,14 @@ export function exact(atMs: number): string {
 /** 'node-5f2c...' of a long id, readable and still telling. */
 export function shortId(id: string): string {
   return id.length > 16 ? `${id.slice(0, 8)}…` : id
+}
+
+/** 'admin:CreateToken' and 'member-offline' as words: 'Create token', 'Member offline'. */
+export function words(name: string): string {
+  const plain = name
+    .replace(/^admin:/, '')
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
+    .replaceAll('-', ' ')
+    .toLowerCase()
+  return plain.charAt(0).toUpperCase() + plain.slice(1)
 }

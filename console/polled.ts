@@ -1,8 +1,10 @@
-// Something that is read from the node again and again while the page is looked at. One request at a time; while the page
-// is hidden none; after a failure the last answer stays, and `fault` says that it is old.
+// Something that is read from the node again and again while the page is looked at, and at once when the stream of
+// events says that something changed. One request at a time; while the page is hidden none; after a failure the last answer
+// stays, and `fault` says that it is old.
 
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { ApiFault, read } from './api.ts'
+import { isLive, onChanged } from './live.ts'
 
 export type Polled<T> = {
   /** Undefined before the first answer. */
@@ -12,13 +14,21 @@ export type Polled<T> = {
   readonly again: () => void
 }
 
-export function usePolled<T>(path: string, everyMs: number): Polled<T> {
-  const [state, setState] = useState<{ value: T | undefined; fault: ApiFault | undefined }>({
-    value: undefined,
-    fault: undefined,
-  })
+/** Of what changes without being told: uptimes, free space. */
+const liveFactor = 3
+/** What a node does not have it will not have soon. */
+const missingFactor = 15
+
+/** An undefined path asks nothing. */
+export function usePolled<T>(path: string | undefined, everyMs: number): Polled<T> {
+  const [state, setState] = useState<{
+    path: string | undefined
+    value: T | undefined
+    fault: ApiFault | undefined
+  }>({ path, value: undefined, fault: undefined })
   const wake = useRef<() => void>(() => undefined)
   useEffect(() => {
+    if (path === undefined) return
     const stopping = new AbortController()
     const { signal } = stopping
     const loop = async (): Promise<void> => {
@@ -26,15 +36,19 @@ export function usePolled<T>(path: string, everyMs: number): Polled<T> {
         let isMissing = false
         try {
           const value = await read<T>(path, signal)
-          if (!signal.aborted) setState({ value, fault: undefined })
+          if (!signal.aborted) setState({ path, value, fault: undefined })
         } catch (error) {
           if (signal.aborted) return
           if (!(error instanceof ApiFault)) throw error
           isMissing = error.isMissing
-          setState(({ value }) => ({ value, fault: error }))
+          setState((before) => ({
+            path,
+            value: before.path === path ? before.value : undefined,
+            fault: error,
+          }))
         }
-        // What a node does not have it will not have soon.
-        await pause(isMissing ? everyMs * 15 : everyMs, signal, (now) => {
+        const factor = isMissing ? missingFactor : isLive() ? liveFactor : 1
+        await pause(everyMs * factor, signal, (now) => {
           wake.current = now
         })
       }
@@ -42,10 +56,15 @@ export function usePolled<T>(path: string, everyMs: number): Polled<T> {
     loop().catch((error: unknown) => {
       if (!signal.aborted) reportError(error)
     })
-    return () => stopping.abort()
+    const endChanges = onChanged(() => wake.current())
+    return () => {
+      endChanges()
+      stopping.abort()
+    }
   }, [path, everyMs])
   const again = useCallback(() => wake.current(), [])
-  return { ...state, again }
+  const { value, fault } = state
+  return { value, fault, again }
 }
 
 /** Until the time is over and the page is visible, or somebody asks for it now. */

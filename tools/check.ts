@@ -22,7 +22,12 @@ export function checkSteps(): readonly (Step | undefined)[] {
     programStep('tidy', 'tools/tidy/main.ts'),
     testStep(
       'unit, golden, contract',
-      testFiles('src/**/*.test.ts', 'tools/**/*.test.ts', 'test/formats/**/*.test.ts'),
+      testFiles(
+        'src/**/*.test.ts',
+        'tools/**/*.test.ts',
+        'test/formats/**/*.test.ts',
+        'console/*.test.ts',
+      ),
     ),
     testStep('simulation smoke', testFiles('sim/**/*.test.ts')),
   ]

@@ -2,15 +2,18 @@
 
 import { useState } from 'react'
 import type { AuditEntry } from '../answers.ts'
+import { words } from '../format.ts'
 import { Empty, Shown } from '../parts/notices.tsx'
-import { Moment, State } from '../parts/small.tsx'
+import { Moment, Outcome } from '../parts/small.tsx'
 import { usePolled } from '../polled.ts'
 
-const pageLength = 50
+const pageLength = 25
 const everyMs = 5_000
 
 export function Audit() {
-  const [before, setBefore] = useState<number>()
+  /** The entry that each page stands before, from the second on: going back is going where one came from. */
+  const [befores, setBefores] = useState<readonly number[]>([])
+  const before = befores.at(-1)
   const at = before === undefined ? '' : `&before=${before}`
   const polled = usePolled<{ readonly entries: readonly AuditEntry[] }>(
     `/v1/access/audit?limit=${pageLength}${at}`,
@@ -18,66 +21,78 @@ export function Audit() {
   )
   return (
     <Shown polled={polled} what="the audit log">
-      {({ entries }) => (
-        <>
-          {entries.length === 0 ? (
-            <Empty>
-              {before === undefined ? 'Nothing has been done yet.' : 'Nothing is older.'}
-            </Empty>
-          ) : (
-            <Entries entries={entries} />
-          )}
-          <p className="buttons">
-            <button
-              type="button"
-              disabled={before === undefined}
-              onClick={() => setBefore(undefined)}
-            >
-              Newest
-            </button>
-            <button
-              type="button"
-              disabled={entries.length < pageLength}
-              onClick={() => setBefore(entries.at(-1)?.sequence)}
-            >
-              Older
-            </button>
-          </p>
-        </>
-      )}
+      {({ entries }) => {
+        const last = entries.at(-1)?.sequence
+        const turn = (next: readonly number[]): void => {
+          setBefores(next)
+          scrollTo({ top: 0 })
+        }
+        return (
+          <>
+            {entries.length === 0 ? (
+              <Empty>
+                {before === undefined
+                  ? 'Nothing has been done yet. Every administrative act is entered here: who, what, from where.'
+                  : 'Nothing is older.'}
+              </Empty>
+            ) : (
+              <Entries entries={entries} />
+            )}
+            <nav className="buttons" aria-label="Pages of the log">
+              <button type="button" disabled={befores.length === 0} onClick={() => turn([])}>
+                Newest
+              </button>
+              <button
+                type="button"
+                disabled={befores.length === 0}
+                onClick={() => turn(befores.slice(0, -1))}
+              >
+                Newer
+              </button>
+              <button
+                type="button"
+                disabled={entries.length < pageLength || last === undefined}
+                onClick={() => last !== undefined && turn([...befores, last])}
+              >
+                Older
+              </button>
+            </nav>
+          </>
+        )
+      }}
     </Shown>
   )
 }
 
 function Entries({ entries }: { readonly entries: readonly AuditEntry[] }) {
   return (
-    <table className="rows">
+    <table className="rows audit">
       <thead>
         <tr>
-          <th scope="col">When</th>
+          <th scope="col">What</th>
           <th scope="col">Who</th>
-          <th scope="col">Did</th>
-          <th scope="col">To</th>
+          <th scope="col">On</th>
           <th scope="col">From</th>
           <th scope="col">Outcome</th>
+          <th scope="col">When</th>
         </tr>
       </thead>
       <tbody>
         {entries.map(({ sequence, atMs, actor, action, resource, source, outcome }) => (
           <tr key={`${sequence} ${atMs} ${action}`}>
-            <td data-label="When">
-              <Moment atMs={atMs} />
-            </td>
-            <th scope="row" data-label="Who">
-              {actor}
+            <th scope="row" title={action}>
+              {words(action)}
             </th>
-            <td data-label="Did">{action.replace(/^admin:/, '')}</td>
-            <td data-label="To" className="long">
-              {resource}
+            <td>{actor}</td>
+            <td className="long">
+              <code>{resource}</code>
             </td>
-            <td data-label="From">{source === '' ? 'the node itself' : source}</td>
-            <td data-label="Outcome">
-              <State state={outcome} />
+            <td>{source === '' ? 'the node itself' : source}</td>
+            <td className="beside">
+              <Outcome outcome={outcome} />
+            </td>
+            <td>
+              <Moment atMs={atMs} />
             </td>
           </tr>
         ))}

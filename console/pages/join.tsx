@@ -5,33 +5,48 @@ import type { Members, Token } from '../answers.ts'
 import { ApiFault, change } from '../api.ts'
 import { Dialog } from '../parts/dialog.tsx'
 import { Empty, Failure, Shown } from '../parts/notices.tsx'
-import { QrCode } from '../parts/qr-code.tsx'
-import { Copy, Moment, State } from '../parts/small.tsx'
+import { type MadeToken, ShownToken } from '../parts/shown-token.tsx'
+import { Copy, Moment, State, useNow } from '../parts/small.tsx'
+import { follow } from '../place.ts'
 import { usePolled } from '../polled.ts'
-
-type Made = { readonly token: string; readonly view: Token }
 
 const everyMs = 5_000
 
 export function Join({ mayChange }: { readonly mayChange: boolean }) {
   const members = usePolled<Members>('/v1/members', everyMs)
   const tokens = usePolled<{ readonly tokens: readonly Token[] }>('/v1/tokens', everyMs)
-  const [made, setMade] = useState<Made>()
+  const [made, setMade] = useState<MadeToken>()
   const isMissing = tokens.fault?.isMissing === true
+  const waiting = members.value?.waiting.length ?? 0
   return (
     <>
+      {waiting === 0 ? null : (
+        <p className="notice warn" role="status">
+          {waiting === 1 ? 'A machine waits' : `${waiting} machines wait`} to be let in.{' '}
+          <a href="/console/nodes" onClick={follow}>
+            Look and decide
+          </a>
+        </p>
+      )}
       {mayChange && !isMissing ? (
         <>
-          <NewToken
-            onMade={(next) => {
-              setMade(next)
-              tokens.again()
-            }}
-          />
-          {made === undefined ? null : <ShownToken made={made} region={members.value?.region} />}
-          <Pairing />
+          <div className="halves">
+            <NewToken
+              onMade={(next) => {
+                setMade(next)
+                tokens.again()
+              }}
+            />
+            <Pairing />
+          </div>
+          {made === undefined ? null : (
+            <ShownToken key={made.view.id} made={made} region={members.value?.region} />
+          )}
         </>
       ) : null}
+      {mayChange || isMissing ? null : (
+        <Empty>To let machines in takes the scope admin, which you do not have.</Empty>
+      )}
       <section>
         <h2>Tokens</h2>
         <Shown polled={tokens} what="the token list">
@@ -50,7 +65,7 @@ const lifetimes = [
   { seconds: 86_400, name: '24 hours' },
 ] as const
 
-function NewToken({ onMade }: { readonly onMade: (made: Made) => void }) {
+function NewToken({ onMade }: { readonly onMade: (made: MadeToken) => void }) {
   const [isBusy, setIsBusy] = useState(false)
   const [fault, setFault] = useState<ApiFault>()
   const create = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
@@ -61,7 +76,7 @@ function NewToken({ onMade }: { readonly onMade: (made: Made) => void }) {
     setFault(undefined)
     try {
       onMade(
-        await change<Made>('POST', '/v1/tokens', {
+        await change<MadeToken>('POST', '/v1/tokens', {
           uses: Number(fields.get('uses')),
           lifetimeSeconds: Number(fields.get('lifetime')),
           approval: fields.get('approval') === 'on' ? 'operator' : 'automatic',
@@ -77,121 +92,118 @@ function NewToken({ onMade }: { readonly onMade: (made: Made) => void }) {
   }
   return (
     <section className="card">
-      <h2>New token</h2>
-      <form className="inline" onSubmit={(event) => create(event)} aria-busy={isBusy}>
+      <h2>By token</h2>
+      <p className="faint">For a command, a bootstrap file or a scanner.</p>
+      <form className="stack" onSubmit={(event) => create(event)} aria-busy={isBusy}>
+        <div className="pair">
+          <label>
+            Machines
+            <input name="uses" type="number" min={1} max={100} defaultValue={1} required />
+          </label>
+          <label>
+            Good for
+            <select name="lifetime" defaultValue="3600">
+              {lifetimes.map(({ seconds, name }) => (
+                <option key={seconds} value={seconds}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          </label>
+        </div>
         <label>
-          Machines
-          <input name="uses" type="number" min={1} max={100} defaultValue={1} required />
-        </label>
-        <label>
-          Good for
-          <select name="lifetime" defaultValue="3600">
-            {lifetimes.map(({ seconds, name }) => (
-              <option key={seconds} value={seconds}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Only for the machine named <span className="faint">(may be empty)</span>
-          <input name="name" maxLength={63} autoCapitalize="none" spellCheck={false} />
+          Only for the machine named
+          <input
+            name="name"
+            maxLength={63}
+            autoCapitalize="none"
+            spellCheck={false}
+            placeholder="any"
+          />
         </label>
         <label className="check">
           <input name="approval" type="checkbox" />
           Ask me before it is let in
         </label>
-        <button type="submit" className="primary" disabled={isBusy}>
-          {isBusy ? 'Creating …' : 'Create token'}
-        </button>
+        <p className="buttons start">
+          <button type="submit" className="primary" disabled={isBusy}>
+            {isBusy ? 'Creating …' : 'Create token'}
+          </button>
+        </p>
       </form>
       {fault === undefined ? null : <Failure fault={fault} />}
     </section>
   )
 }
 
-function ShownToken({
-  made,
-  region,
-}: {
-  readonly made: Made
-  readonly region: string | undefined
-}) {
-  const { token, view } = made
-  const command = [
-    `atoll admin join --region ${region ?? 'REGION'} --az ZONE --node ${view.name ?? 'NAME'}`,
-    `--host ${location.host} --bind ADDRESS --data-dir DIRECTORY`,
-    `--token ${token}`,
-  ].join(' \\\n  ')
-  return (
-    <section className="card made" aria-live="polite">
-      <h2>Token {view.id}</h2>
-      <p className="notice warn">
-        It is shown this once. Whoever has it can bring a machine in, until{' '}
-        <Moment atMs={view.expiresMs} />.
-      </p>
-      <div className="made-parts">
-        <div>
-          <h3>Token</h3>
-          <p className="copied">
-            <code data-testid="token">{token}</code> <Copy text={token} what="the token" />
-          </p>
-          <h3>On the machine</h3>
-          <p className="faint">
-            With its own zone, name, address and directory in place of the capitals.
-          </p>
-          <pre>
-            <code>{command}</code>
-          </pre>
-          <Copy text={command} what="the command" />
-        </div>
-        <figure>
-          <QrCode text={token} label={`Token ${view.id} as a QR code`} />
-          <figcaption className="faint">The token, for the setup page of a machine</figcaption>
-        </figure>
-      </div>
-    </section>
-  )
-}
+type Code = { readonly words: string; readonly expiresMs: number }
 
 function Pairing() {
-  const [made, setMade] = useState<{ readonly words: string; readonly expiresMs: number }>()
+  const [made, setMade] = useState<Code>()
+  const [isBusy, setIsBusy] = useState(false)
   const [fault, setFault] = useState<ApiFault>()
   const create = async (): Promise<void> => {
     setFault(undefined)
+    setIsBusy(true)
     try {
       setMade(await change('POST', '/v1/pairings'))
     } catch (error) {
       if (!(error instanceof ApiFault)) throw error
       setFault(error)
+    } finally {
+      setIsBusy(false)
     }
   }
   return (
     <section className="card">
-      <h2>Pairing code</h2>
-      <p>
-        Four words to type on the setup page of a machine that was started with{' '}
-        <code>atoll start</code>: for one machine, and for five tries.
+      <h2>By pairing code</h2>
+      <p className="faint">Four words to type, for a machine that somebody sits at.</p>
+      <ol className="how">
+        <li>
+          Start Atoll on the machine: <code>atoll start</code>
+        </li>
+        <li>
+          Open its setup page there: <code>http://127.0.0.1:7777</code>
+        </li>
+        <li>
+          Type this node’s address, <code>{location.host}</code>, and the words.
+        </li>
+      </ol>
+      <div aria-live="polite">{made === undefined ? null : <Words code={made} />}</div>
+      <p className="buttons start">
+        <button
+          type="button"
+          className={made === undefined ? 'primary' : ''}
+          disabled={isBusy}
+          onClick={() => create()}
+        >
+          {made === undefined ? 'Show a pairing code' : 'Another pairing code'}
+        </button>
       </p>
-      <button type="button" onClick={() => create()}>
-        Show a pairing code
-      </button>
-      <div aria-live="polite">
-        {made === undefined ? null : (
-          <p className="words">
-            <strong>{made.words}</strong>{' '}
-            <span className="faint">
-              ends <Moment atMs={made.expiresMs} />
-            </span>
-          </p>
-        )}
-      </div>
       {fault === undefined ? null : fault.isMissing ? (
         <Empty>The version of this node has no pairing codes.</Empty>
       ) : (
         <Failure fault={fault} />
       )}
     </section>
+  )
+}
+
+function Words({ code }: { readonly code: Code }) {
+  const nowMs = useNow(code.expiresMs)
+  if (nowMs >= code.expiresMs) {
+    return <Empty>The code has ended. Make another one.</Empty>
+  }
+  return (
+    <div className="words">
+      <p>
+        <strong data-testid="words">{code.words}</strong>
+      </p>
+      <p className="faint">
+        For one machine and five tries; ends <Moment atMs={code.expiresMs} />.{' '}
+        <Copy text={code.words} what="the pairing code" />
+      </p>
+    </div>
   )
 }
 
@@ -205,7 +217,11 @@ function TokenTable({
   readonly again: () => void
 }) {
   const [ending, setEnding] = useState<Token>()
-  if (tokens.length === 0) return <Empty>There are no tokens.</Empty>
+  if (tokens.length === 0) {
+    return (
+      <Empty>There are no tokens. A token lets machines in without a person beside them.</Empty>
+    )
+  }
   return (
     <>
       <table className="rows">
@@ -227,9 +243,13 @@ function TokenTable({
           {tokens.map((token) => (
             <tr key={token.id}>
               <th scope="row">
-                <code>{token.id}</code> {token.name === undefined ? '' : `for ${token.name}`}
+                <code>{token.id}</code>
+                {token.name === undefined || token.name === '' ? null : (
+                  <span className="faint"> for {token.name}</span>
+                )}
+                {token.approval === 'operator' ? <span className="tag">asks first</span> : null}
               </th>
-              <td data-label="State">
+              <td className="beside">
                 <State state={token.state} />
               </td>
               <td data-label="Uses left" className="number">

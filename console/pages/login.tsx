@@ -2,6 +2,8 @@
 
 import { type FormEvent, useEffect, useRef, useState } from 'react'
 import { ApiFault, login, type Session } from '../api.ts'
+import { Brand } from '../parts/brand.tsx'
+import { sentence } from '../parts/notices.tsx'
 import { ThemeSwitch } from '../theme.tsx'
 
 export function Login({
@@ -36,7 +38,10 @@ export function Login({
   return (
     <main className="lone">
       <form className="card login" onSubmit={(event) => enter(event)} aria-busy={isBusy}>
-        <h1>Atoll</h1>
+        <h1 className="brand">
+          <Brand />
+          Atoll
+        </h1>
         {why === undefined ? null : (
           <p className="notice warn" role="status">
             {why}
@@ -67,7 +72,7 @@ export function Login({
         </label>
         {fault === undefined ? null : (
           <p className="notice bad" role="alert">
-            {fault.code === 'unauthenticated' ? 'Wrong name or password.' : fault.message}
+            {fault.code === 'unauthenticated' ? 'Wrong name or password.' : sentence(fault.message)}
             {fault.next === undefined ? null : ` Next: ${fault.next}.`}
           </p>
         )}
@@ -75,7 +80,9 @@ export function Login({
           {isBusy ? 'Logging in …' : 'Log in'}
         </button>
         <p className="faint">
-          The first password is told when the cluster is formed, and kept beside its admin token.
+          The first password is told when the cluster is formed, and kept in the file{' '}
+          <code>operator-password</code> beside the admin token. A forgotten one is replaced by{' '}
+          <code>atoll admin operator password NAME</code>.
         </p>
       </form>
       <ThemeSwitch />

@@ -1,85 +1,84 @@
-// Who is in the cluster and who waits to be. Everything that changes it is confirmed, with what it will do in a sentence.
+// Who is in the cluster, who waits to be, and who is leaving. Everything that changes it is confirmed, with what it will do in a
+// sentence; what the node refuses because of what would be lost, it does once the reader has accepted that.
 
 import { useState } from 'react'
-import type { Certificate, Enrolment, Member, Members, Status } from '../answers.ts'
-import { change } from '../api.ts'
-import { count, size } from '../format.ts'
+import type { Certificate, Drain, Enrolment, Member, Members, Moves, Status } from '../answers.ts'
+import { newestOf, worryAbout } from '../certificates.ts'
+import { count, counted, duration, listed, size } from '../format.ts'
 import { Dialog } from '../parts/dialog.tsx'
+import { LabelsDialog } from '../parts/labels-dialog.tsx'
 import { Empty, Shown } from '../parts/notices.tsx'
-import { Moment, State } from '../parts/small.tsx'
+import { Fill, Moment, State, useNow } from '../parts/small.tsx'
+import { follow } from '../place.ts'
 import { type Polled, usePolled } from '../polled.ts'
+import { type Act, approve, cancelDrain, drain, reject, remove, setShare } from './node-acts.ts'
 
 const everyMs = 3_000
-const certificatesMs = 30_000
+const movesMs = 1_000
+const certificatesMs = 20_000
 
-type Act = {
-  readonly title: string
-  readonly says: string
-  readonly confirm: string
-  readonly isDangerous?: boolean
-  readonly run: (isForced: boolean) => Promise<unknown>
-  /** The node may refuse, and do it all the same when it is told to. */
-  readonly canForce?: boolean
-}
+type Certificates = Polled<{ readonly certificates: readonly Certificate[] }>
 
 export function Nodes({ mayChange }: { readonly mayChange: boolean }) {
   const members = usePolled<Members>('/v1/members', everyMs)
   const status = usePolled<Status>('/v1/status', everyMs)
-  const certificates = usePolled<{ readonly certificates: readonly Certificate[] }>(
-    '/v1/certificates',
-    certificatesMs,
-  )
-  const [act, setAct] = useState<Act>()
-  const [isForced, setIsForced] = useState(false)
-  const open = (next: Act): void => {
-    setIsForced(false)
-    setAct(next)
+  const moves = usePolled<Moves>('/v1/moves', movesMs)
+  const certificates: Certificates = usePolled('/v1/certificates', certificatesMs)
+  const [act, open] = useState<Act>()
+  const [labelled, label] = useState<Row>()
+  const again = (): void => {
+    for (const polled of [members, status, moves]) polled.again()
   }
+  const parts: Parts = { mayChange, open, label }
   const isMissing = members.fault?.isMissing === true && members.value === undefined
   return (
     <>
       {isMissing ? (
-        <MembersByStatus polled={status} mayChange={mayChange} open={open} />
+        <MembersByStatus polled={status} parts={parts} />
       ) : (
         <Shown polled={members} what="the member list">
           {(value) => (
             <>
-              <Waiting waiting={value.waiting} mayChange={mayChange} open={open} />
+              <Waiting waiting={value.waiting} parts={parts} />
+              {moves.value === undefined ? null : <Leaving moves={moves.value} parts={parts} />}
               <MemberTable
                 members={value.members.map((member) => ({ ...member, ...liveOf(status, member) }))}
                 certificates={certificates}
-                mayChange={mayChange}
-                open={open}
+                parts={parts}
               />
+              <p>
+                <a href="/console/join" onClick={follow}>
+                  Let another machine join
+                </a>
+              </p>
             </>
           )}
         </Shown>
       )}
+      {moves.value === undefined || !mayChange ? null : <Pace moves={moves.value} parts={parts} />}
       {act === undefined ? null : (
         <Dialog
           key={act.title}
           title={act.title}
           confirm={act.confirm}
           isDangerous={act.isDangerous ?? false}
-          onClose={() => setAct(undefined)}
-          onConfirm={async () => {
+          onClose={() => open(undefined)}
+          onConfirm={async (isForced) => {
             await act.run(isForced)
-            members.again()
-            status.again()
+            again()
           }}
         >
           <p>{act.says}</p>
-          {act.canForce === true ? (
-            <label className="check">
-              <input
-                type="checkbox"
-                checked={isForced}
-                onChange={(event) => setIsForced(event.target.checked)}
-              />
-              Do it even if data or the majority of a group is lost by it
-            </label>
-          ) : null}
         </Dialog>
+      )}
+      {labelled === undefined ? null : (
+        <LabelsDialog
+          name={labelled.name}
+          id={labelled.id}
+          labels={labelled.labels ?? {}}
+          onClose={() => label(undefined)}
+          onChanged={again}
+        />
       )}
     </>
   )
@@ -106,9 +105,16 @@ function liveOf({ value }: Polled<Status>, { id, state }: Pick<Member, 'id' | 's
 type Parts = {
   readonly mayChange: boolean
   readonly open: (act: Act) => void
+  readonly label: (row: Row) => void
 }
 
-function MembersByStatus({ polled, ...parts }: Parts & { readonly polled: Polled<Status> }) {
+function MembersByStatus({
+  polled,
+  parts,
+}: {
+  readonly polled: Polled<Status>
+  readonly parts: Parts
+}) {
   return (
     <>
       <Empty>
@@ -119,7 +125,7 @@ function MembersByStatus({ polled, ...parts }: Parts & { readonly polled: Polled
         {({ nodes }) => (
           <MemberTable
             members={nodes.map((node) => ({ ...node, address: node.admin }))}
-            {...parts}
+            parts={parts}
           />
         )}
       </Shown>
@@ -130,11 +136,11 @@ function MembersByStatus({ polled, ...parts }: Parts & { readonly polled: Polled
 function MemberTable({
   members,
   certificates,
-  mayChange,
-  open,
-}: Parts & {
+  parts,
+}: {
   readonly members: readonly Row[]
-  readonly certificates?: Polled<{ readonly certificates: readonly Certificate[] }>
+  readonly certificates?: Certificates
+  readonly parts: Parts
 }) {
   return (
     <section>
@@ -146,9 +152,7 @@ function MemberTable({
             <th scope="col">State</th>
             <th scope="col">Labels</th>
             <th scope="col">Capabilities</th>
-            <th scope="col" className="number">
-              Free
-            </th>
+            <th scope="col">Disk</th>
             <th scope="col">Certificate ends</th>
             <th scope="col">
               <span className="hidden">Actions</span>
@@ -162,26 +166,29 @@ function MemberTable({
                 {member.name} <span className="faint">#{member.id}</span>
                 <br />
                 <span className="faint">
-                  {member.address} {member.version}
+                  {member.address}
+                  {(member.version ?? '') === '' ? '' : ` · v${member.version}`}
                 </span>
               </th>
-              <td data-label="State">
+              <td className="beside">
                 <State state={member.state} />
               </td>
               <td data-label="Labels">
-                <Labels labels={member.labels ?? {}} />
+                <Labels member={member} parts={parts} />
               </td>
               <td data-label="Capabilities">{capsText(member.caps)}</td>
-              <td data-label="Free" className="number">
-                {(member.totalBytes ?? 0) === 0
-                  ? '–'
-                  : `${size(member.freeBytes ?? 0)} of ${size(member.totalBytes ?? 0)}`}
+              <td data-label="Disk">
+                <Fill
+                  freeBytes={member.freeBytes ?? 0}
+                  totalBytes={member.totalBytes ?? 0}
+                  what={`Disk of ${member.name}`}
+                />
               </td>
               <td data-label="Certificate ends">
                 <CertificateEnd certificates={certificates} member={member.id} />
               </td>
               <td className="actions">
-                {mayChange ? <MemberActions member={member} open={open} /> : null}
+                {parts.mayChange ? <MemberActions member={member} open={parts.open} /> : null}
               </td>
             </tr>
           ))}
@@ -191,14 +198,29 @@ function MemberTable({
   )
 }
 
-function Labels({ labels }: { readonly labels: Readonly<Record<string, string>> }) {
-  const entries = Object.entries(labels)
-  if (entries.length === 0) return '–'
-  return entries.map(([key, value]) => (
-    <span key={key} className="tag">
-      {key}={value}
+function Labels({ member, parts }: { readonly member: Row; readonly parts: Parts }) {
+  const entries = Object.entries(member.labels ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
+  return (
+    <span className="labels">
+      {entries.map(([key, value]) => (
+        <span key={key} className="tag">
+          {key}={value}
+        </span>
+      ))}
+      {parts.mayChange && member.labels !== undefined ? (
+        <button
+          type="button"
+          className="small"
+          onClick={() => parts.label(member)}
+          aria-label={`Edit the labels of ${member.name}`}
+        >
+          {entries.length === 0 ? 'Add' : 'Edit'}
+        </button>
+      ) : entries.length === 0 ? (
+        <span className="faint">none</span>
+      ) : null}
     </span>
-  ))
+  )
 }
 
 function capsText(caps: readonly string[] | undefined): string {
@@ -210,15 +232,31 @@ function CertificateEnd({
   certificates,
   member,
 }: {
-  readonly certificates: Polled<{ readonly certificates: readonly Certificate[] }> | undefined
+  readonly certificates: Certificates | undefined
   readonly member: number
 }) {
-  const all = certificates?.value?.certificates.filter((known) => known.member === member) ?? []
-  const latest = all.reduce((ms, { notAfterMs }) => Math.max(ms, notAfterMs), 0)
-  if (latest > 0) return <Moment atMs={latest} />
-  const isMissing = certificates === undefined || certificates.fault?.isMissing === true
+  const newest = newestOf(certificates?.value?.certificates ?? [], member)
+  const nowMs = useNow(newest?.notAfterMs ?? 0)
+  if (newest === undefined) {
+    const isMissing = certificates === undefined || certificates.fault?.isMissing === true
+    return (
+      <span
+        className="faint"
+        title={isMissing ? 'The version of this node does not tell.' : 'The node does not answer.'}
+      >
+        not known
+      </span>
+    )
+  }
+  const worry = worryAbout(newest, nowMs)
+  if (worry === 'none') return <Moment atMs={newest.notAfterMs} />
+  const isEnded = worry === 'ended'
   return (
-    <span title={isMissing ? 'The version of this node does not tell.' : 'Not recorded.'}>–</span>
+    <span className={`state ${isEnded ? 'bad' : 'warn'}`}>
+      <span aria-hidden="true">{isEnded ? '■' : '▲'}</span> {isEnded ? 'ended ' : ''}
+      <Moment atMs={newest.notAfterMs} />
+      <span className="hidden">{isEnded ? '' : ', and should have been renewed by now'}</span>
+    </span>
   )
 }
 
@@ -229,43 +267,21 @@ function MemberActions({
   readonly member: Row
   readonly open: (act: Act) => void
 }) {
-  const { id, name, state } = member
-  const drain: Act = {
-    title: `Drain ${name}?`,
-    says: `Its shards, leaderships and votes are moved to the other nodes, at the pace set for moves. It serves until then, and can be removed afterwards without loss. It can be called off.`,
-    confirm: 'Drain',
-    canForce: true,
-    run: (force) => change('POST', '/v1/members/drain', { id, ...(force ? { force } : {}) }),
-  }
-  const cancel: Act = {
-    title: `Keep ${name}?`,
-    says: 'The drain is called off. What has moved already stays where it is and is balanced later.',
-    confirm: 'Keep the node',
-    run: () => change('POST', '/v1/members/drain', { id, cancel: true }),
-  }
-  const remove: Act = {
-    title: `Remove ${name}?`,
-    says: `It stops being a member for good: its certificates are refused at once, and it can only come back as a new node. Unless it was drained, what only it holds is lost.`,
-    confirm: 'Remove',
-    isDangerous: true,
-    canForce: true,
-    run: (force) => change('POST', '/v1/members/remove', { id, ...(force ? { force } : {}) }),
-  }
+  const { name, state } = member
+  const isDraining = state === 'draining'
   return (
     <>
-      {state === 'draining' ? (
-        <button type="button" onClick={() => open(cancel)} aria-label={`Keep ${name}`}>
-          Keep
-        </button>
-      ) : (
-        <button type="button" onClick={() => open(drain)} aria-label={`Drain ${name}`}>
-          Drain
-        </button>
-      )}
+      <button
+        type="button"
+        onClick={() => open(isDraining ? cancelDrain(member) : drain(member))}
+        aria-label={`${isDraining ? 'Keep' : 'Drain'} ${name}`}
+      >
+        {isDraining ? 'Keep' : 'Drain'}
+      </button>
       <button
         type="button"
         className="danger"
-        onClick={() => open(remove)}
+        onClick={() => open(remove(member))}
         aria-label={`Remove ${name}`}
       >
         Remove
@@ -274,26 +290,16 @@ function MemberActions({
   )
 }
 
-function Waiting({ waiting, mayChange, open }: Parts & { readonly waiting: readonly Enrolment[] }) {
-  if (waiting.length === 0) return null
+/** Members that are being drained: what is left of each, how long it takes, and what comes then. */
+function Leaving({ moves, parts }: { readonly moves: Moves; readonly parts: Parts }) {
+  if (moves.draining.length === 0) return null
   return (
-    <section className="card" aria-live="polite">
-      <h2>
-        {count(waiting.length)} {waiting.length === 1 ? 'machine waits' : 'machines wait'} to be let
-        in
-      </h2>
-      <ul className="waiting">
-        {waiting.map((enrolment) => (
-          <li key={enrolment.fingerprint}>
-            <div>
-              <strong>{enrolment.name}</strong> at {enrolment.address}, zone {enrolment.zone || '–'}
-              , asked <Moment atMs={enrolment.requestedMs} />
-              <br />
-              <span className="faint">
-                Compare with the machine: key <code>{enrolment.fingerprint}</code>
-              </span>
-            </div>
-            {mayChange ? <EnrolmentActions enrolment={enrolment} open={open} /> : null}
+    <section className="card" aria-label="Leaving">
+      <h2>Leaving</h2>
+      <ul className="leaving">
+        {moves.draining.map((one) => (
+          <li key={one.id}>
+            <DrainLine drained={one} parts={parts} />
           </li>
         ))}
       </ul>
@@ -301,36 +307,146 @@ function Waiting({ waiting, mayChange, open }: Parts & { readonly waiting: reado
   )
 }
 
-function EnrolmentActions({
-  enrolment,
-  open,
-}: {
-  readonly enrolment: Enrolment
-  readonly open: (act: Act) => void
-}) {
-  const { fingerprint, name } = enrolment
-  const path = `/v1/enrolments/${encodeURIComponent(fingerprint)}`
-  const approve: Act = {
-    title: `Let ${name} in?`,
-    says: `The machine with the key ${fingerprint} becomes a member: it gets certificates and the cluster's settings, and data is placed on it. Compare the key with what the machine shows.`,
-    confirm: 'Let it in',
-    run: () => change('POST', `${path}/approve`),
-  }
-  const reject: Act = {
-    title: `Turn ${name} away?`,
-    says: 'The machine is told so and gets nothing. It can ask again with another token.',
-    confirm: 'Turn away',
-    isDangerous: true,
-    run: () => change('POST', `${path}/reject`),
-  }
+function DrainLine({ drained, parts }: { readonly drained: Drain; readonly parts: Parts }) {
+  const { name, shardsLeft, bytesLeft, votesIn, leads, isDrained, isUp, estimateMs } = drained
+  const steps: readonly (readonly [isDone: boolean, text: string])[] = [
+    [leads.length === 0, leads.length === 0 ? 'leads no group' : `leads ${listed(leads)}`],
+    [
+      shardsLeft === 0,
+      shardsLeft === 0
+        ? 'holds no shards'
+        : `holds ${counted(shardsLeft, 'shard')} yet${bytesLeft === 0 ? '' : ` (${size(bytesLeft)})`}`,
+    ],
+    [
+      votesIn.length === 0,
+      votesIn.length === 0 ? 'votes in no group' : `votes in ${listed(votesIn)}`,
+    ],
+  ]
   return (
-    <span className="actions">
-      <button type="button" className="primary" onClick={() => open(approve)}>
-        Approve
-      </button>
-      <button type="button" onClick={() => open(reject)}>
-        Reject
-      </button>
-    </span>
+    <>
+      <div className="split">
+        <strong>
+          {name} <span className="faint">#{drained.id}</span>
+        </strong>
+        <span role="status">
+          {isDrained
+            ? 'Empty: it can be removed without loss.'
+            : !isUp
+              ? 'It does not answer: its shards are made again from the others.'
+              : estimateMs < 0
+                ? 'How long it takes cannot be told yet.'
+                : estimateMs === 0
+                  ? 'Almost done.'
+                  : `About ${duration(Math.max(1_000, estimateMs))} left.`}
+        </span>
+      </div>
+      <ul className="steps">
+        {steps.map(([isDone, text]) => (
+          <li key={text} className={isDone ? 'good' : 'faint'}>
+            <span aria-hidden="true">{isDone ? '✓' : '…'}</span> {text}
+          </li>
+        ))}
+      </ul>
+      {parts.mayChange && isDrained ? (
+        <p className="buttons start">
+          <button
+            type="button"
+            className="primary"
+            onClick={() => parts.open(remove(drained))}
+            aria-label={`Remove ${name}, which is empty`}
+          >
+            Remove it now
+          </button>
+        </p>
+      ) : null}
+    </>
+  )
+}
+
+const shares = [0.1, 0.3, 0.6, 1] as const
+
+/** How fast shards move in the background. */
+function Pace({ moves, parts }: { readonly moves: Moves; readonly parts: Parts }) {
+  const { share, shardsLeft, bytesLeft, bytesPerSecond, estimateMs } = moves
+  const percent = (of: number): string => `${Math.round(of * 100)} %`
+  const known = shares.some((one) => one === share) ? shares : [...shares, share].sort()
+  return (
+    <section className="card">
+      <h2>Moves in the background</h2>
+      <p>
+        {shardsLeft === 0
+          ? 'Nothing moves now.'
+          : `${counted(shardsLeft, 'shard')} to move (${size(bytesLeft)}), ${size(bytesPerSecond)} a second${estimateMs > 0 ? `, about ${duration(estimateMs)} left` : ''}.`}
+      </p>
+      <label className="line">
+        They may use
+        <select
+          value={share}
+          onChange={(event) => parts.open(setShare(Number(event.target.value)))}
+        >
+          {known.map((one) => (
+            <option key={one} value={one}>
+              {percent(one)}
+            </option>
+          ))}
+        </select>
+        of what disk and network give when idle
+      </label>
+    </section>
+  )
+}
+
+function Waiting({
+  waiting,
+  parts,
+}: {
+  readonly waiting: readonly Enrolment[]
+  readonly parts: Parts
+}) {
+  const { mayChange, open } = parts
+  if (waiting.length === 0) return null
+  return (
+    <section className="card attention" aria-live="polite">
+      <h2>
+        {count(waiting.length)} {waiting.length === 1 ? 'machine waits' : 'machines wait'} to be let
+        in
+      </h2>
+      <ul className="waiting">
+        {waiting.map((enrolment) => {
+          const { fingerprint, name, address, zone, requestedMs } = enrolment
+          return (
+            <li key={fingerprint}>
+              <div>
+                <strong>{name}</strong> at {address}, zone {zone || '–'}, asked{' '}
+                <Moment atMs={requestedMs} />
+                <br />
+                <span className="faint">
+                  Compare with what the machine shows: key <code>{fingerprint}</code>
+                </span>
+              </div>
+              {mayChange ? (
+                <span className="actions">
+                  <button
+                    type="button"
+                    className="primary"
+                    onClick={() => open(approve(enrolment))}
+                    aria-label={`Approve ${name}`}
+                  >
+                    Approve
+                  </button>
+                  <button
+                    type="button"
+                    onClick={() => open(reject(enrolment))}
+                    aria-label={`Reject ${name}`}
+                  >
+                    Reject
+                  </button>
+                </span>
+              ) : null}
+            </li>
+          )
+        })}
+      </ul>
+    </section>
   )
 }

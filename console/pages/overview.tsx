@@ -1,127 +1,143 @@
-// How is it? Health in one sentence, then capacity, nodes, groups and what happened.
+// How is it? Health in one sentence, then capacity, nodes, groups, and beside them what happens.
 
-import type { ClusterEvent, GroupRow, NodeRow, Status } from '../answers.ts'
-import { count, duration, shortId, size } from '../format.ts'
+import { useState } from 'react'
+import type { Certificate, ClusterEvent, GroupRow, NodeRow, Status } from '../answers.ts'
+import { count, counted, duration, shortId, size, words } from '../format.ts'
+import { type LiveMode, useLive } from '../live.ts'
+import { type Concern, concernsOf } from '../parts/concerns.ts'
 import { Empty, Shown } from '../parts/notices.tsx'
-import { Bar, Moment, State } from '../parts/small.tsx'
+import { Fill, Moment, State, useNow } from '../parts/small.tsx'
 import { usePolled } from '../polled.ts'
 
 const statusMs = 2_000
+const certificatesMs = 20_000
+const groupsShown = 8
 const eventsShown = 20
 
 export function Overview() {
   const status = usePolled<Status>('/v1/status', statusMs)
+  const certificates = usePolled<{ readonly certificates: readonly Certificate[] }>(
+    '/v1/certificates',
+    certificatesMs,
+  )
   return (
-    <Shown polled={status} what="the status">
-      {(value) => (
-        <>
-          <Health status={value} />
-          <Figures status={value} />
-          <NodeTable nodes={value.nodes} asked={value.askedNode} />
-          <GroupTable groups={value.groups} />
-          <Events />
-        </>
-      )}
-    </Shown>
+    <div className="columns">
+      <div>
+        <Shown polled={status} what="the status">
+          {(value) => (
+            <>
+              <Health status={value} certificates={certificates.value?.certificates ?? []} />
+              <Figures status={value} />
+              <NodeTable nodes={value.nodes} asked={value.askedNode} />
+              <GroupTable groups={value.groups} nodes={value.nodes} />
+            </>
+          )}
+        </Shown>
+      </div>
+      <Events />
+    </div>
   )
 }
 
-type Concern = { readonly kind: 'bad' | 'warn'; readonly text: string }
-
-/** What is wrong, the worst first. */
-export function concernsOf({
-  nodes,
-  groups,
-  underReplicatedShards,
-  damagedShards,
-}: Status): readonly Concern[] {
-  const named = (state: string): readonly string[] =>
-    nodes.filter((node) => node.state === state).map((node) => node.name)
-  const leaderless = [...new Set(groups.map((group) => group.name))].filter(
-    (name) => !groups.some((group) => group.name === name && group.role === 'leader'),
-  )
-  const concerns: (Concern | undefined)[] = [
-    leaderless.length > 0
-      ? { kind: 'bad', text: `No leader is seen of ${leaderless.join(', ')}.` }
-      : undefined,
-    offline(named('offline')),
-    underReplicatedShards > 0
-      ? {
-          kind: 'warn',
-          text: `${count(underReplicatedShards)} shards are missing and being made again.`,
-        }
-      : undefined,
-    damagedShards > 0
-      ? { kind: 'warn', text: `${count(damagedShards)} shards were found damaged.` }
-      : undefined,
-    named('suspect').length > 0
-      ? { kind: 'warn', text: `${named('suspect').join(', ')} does not answer as it should.` }
-      : undefined,
-    named('draining').length > 0
-      ? { kind: 'warn', text: `${named('draining').join(', ')} is being drained.` }
-      : undefined,
-  ]
-  return concerns.filter((concern) => concern !== undefined)
-}
-
-function offline(names: readonly string[]): Concern | undefined {
-  if (names.length === 0) return undefined
-  return { kind: 'bad', text: `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} offline.` }
-}
-
-function Health({ status }: { readonly status: Status }) {
-  const concerns = concernsOf(status)
+function Health({
+  status,
+  certificates,
+}: {
+  readonly status: Status
+  readonly certificates: readonly Certificate[]
+}) {
+  const concerns = concernsOf(status, certificates, useNow(0))
+  const { length } = status.nodes
   if (concerns.length === 0) {
-    const { length } = status.nodes
+    const isWhole = status.underReplicatedShards === 0
     return (
-      <p className="notice good" role="status">
-        All is well: {length} {length === 1 ? 'node' : 'nodes'} online
-        {status.underReplicatedShards === 0 ? ', all data fully redundant' : ''}.
-      </p>
+      <div className="health good" role="status">
+        <span className="sign" aria-hidden="true">
+          ✓
+        </span>
+        <div>
+          <strong>All is well</strong>
+          <br />
+          {counted(length, 'node')} online{isWhole ? ', all data fully redundant' : ''}.
+        </div>
+      </div>
     )
   }
+  const isBad = concerns.some(({ kind }) => kind === 'bad')
   return (
-    <ul className="concerns" role="status">
-      {concerns.map(({ kind, text }) => (
-        <li key={text} className={`notice ${kind}`}>
-          {text}
-        </li>
-      ))}
-    </ul>
+    <div className={`health ${isBad ? 'bad' : 'warn'}`} role="status">
+      <span className="sign" aria-hidden="true">
+        {isBad ? '!' : '▲'}
+      </span>
+      <ul>
+        {concerns.map((concern) => (
+          <ConcernLine key={concern.text} {...concern} />
+        ))}
+      </ul>
+    </div>
+  )
+}
+
+function ConcernLine({ text, next }: Concern) {
+  return (
+    <li>
+      <strong>{text}</strong>
+      {next === undefined ? null : <span className="next"> Next: {next}.</span>}
+    </li>
   )
 }
 
 function Figures({ status }: { readonly status: Status }) {
-  const { totalBytes, freeBytes, liveBytes, objects, code, moves } = status
+  const { totalBytes, freeBytes, liveBytes, objects, code, moves, underReplicatedShards } = status
   const used = Math.max(0, totalBytes - freeBytes)
-  const figures: readonly (readonly [string, string])[] = [
-    ['Cluster', shortId(status.clusterId)],
-    ['Region', status.region],
-    ['Redundancy', `${code.data} + ${code.parity}`],
-    ['Objects', objects < 0 ? 'not known' : count(objects)],
-    ['Stored', size(liveBytes)],
-    ['Free', `${size(freeBytes)} of ${size(totalBytes)}`],
+  const online = status.nodes.filter(({ state }) => state === 'online').length
+  const tiles: readonly (readonly [name: string, value: string, more: string])[] = [
+    ['Nodes', `${online} of ${status.nodes.length}`, 'online'],
+    ['Objects', objects < 0 ? '–' : count(objects), objects < 0 ? 'not known now' : 'stored'],
+    ['Data', size(liveBytes), 'with redundancy'],
     [
       'Missing shards',
-      status.underReplicatedShards < 0 ? 'being counted' : count(status.underReplicatedShards),
+      underReplicatedShards < 0 ? '–' : count(underReplicatedShards),
+      underReplicatedShards < 0 ? 'being counted' : 'to be made again',
     ],
-    ...(moves === undefined || moves.shardsLeft === 0
-      ? []
-      : ([
-          ['Moving', `${count(moves.shardsLeft)} shards, ${size(moves.bytesLeft)} left`],
-        ] as const)),
   ]
+  const isMoving = moves !== undefined && moves.shardsLeft > 0
   return (
-    <section className="card" aria-label="Figures">
-      <dl className="figures">
-        {figures.map(([name, value]) => (
-          <div key={name}>
+    <section aria-label="Figures">
+      <dl className="tiles">
+        {tiles.map(([name, value, more]) => (
+          <div key={name} className="card">
             <dt>{name}</dt>
-            <dd title={name === 'Cluster' ? status.clusterId : undefined}>{value}</dd>
+            <dd>
+              {value} <span className="faint">{more}</span>
+            </dd>
           </div>
         ))}
       </dl>
-      <Bar part={used} whole={totalBytes} label={`${size(used)} of ${size(totalBytes)} used`} />
+      <div className="card capacity">
+        <div>
+          <span>
+            <strong>{size(freeBytes)}</strong> free of {size(totalBytes)}
+          </span>
+          <span className="faint">
+            {status.region} · redundancy {code.data}+{code.parity} · cluster{' '}
+            <span title={status.clusterId}>{shortId(status.clusterId)}</span>
+          </span>
+        </div>
+        <meter
+          min={0}
+          max={Math.max(1, totalBytes)}
+          value={used}
+          high={totalBytes * 0.85}
+          optimum={0}
+          aria-label={`${size(used)} of ${size(totalBytes)} used`}
+        />
+        {isMoving ? (
+          <p className="faint">
+            Moving {counted(moves.shardsLeft, 'shard')}, {size(moves.bytesLeft)} left.
+          </p>
+        ) : null}
+      </div>
     </section>
   )
 }
@@ -145,11 +161,9 @@ function NodeTable({
               Up for
             </th>
             <th scope="col" className="number">
-              Stored
+              Data
             </th>
-            <th scope="col" className="number">
-              Free
-            </th>
+            <th scope="col">Disk</th>
             <th scope="col" className="number">
               Memory
             </th>
@@ -160,19 +174,23 @@ function NodeTable({
             <tr key={node.id}>
               <th scope="row">
                 {node.name} <span className="faint">#{node.id}</span>
-                {node.id === asked ? <span className="faint"> (this one)</span> : null}
+                {node.id === asked ? <span className="tag">this one</span> : null}
               </th>
-              <td data-label="State">
+              <td className="beside">
                 <State state={node.state} />
               </td>
               <td data-label="Up for" className="number">
                 {node.uptimeMs === 0 ? '–' : duration(node.uptimeMs)}
               </td>
-              <td data-label="Stored" className="number">
+              <td data-label="Data" className="number">
                 {size(node.liveBytes)}
               </td>
-              <td data-label="Free" className="number">
-                {node.totalBytes === 0 ? '–' : `${size(node.freeBytes)}`}
+              <td data-label="Disk">
+                <Fill
+                  freeBytes={node.freeBytes}
+                  totalBytes={node.totalBytes}
+                  what={`Disk of ${node.name}`}
+                />
               </td>
               <td data-label="Memory" className="number">
                 {node.residentBytes === 0 ? '–' : size(node.residentBytes)}
@@ -186,7 +204,7 @@ function NodeTable({
 }
 
 /** One row for a group, as its leader has it, or else whoever is furthest. */
-function GroupTable({ groups }: { readonly groups: readonly GroupRow[] }) {
+function bestOf(groups: readonly GroupRow[]): readonly GroupRow[] {
   const best = new Map<string, GroupRow>()
   for (const group of groups) {
     const known = best.get(group.name)
@@ -195,6 +213,23 @@ function GroupTable({ groups }: { readonly groups: readonly GroupRow[] }) {
       (known.role !== 'leader' && (group.role === 'leader' || group.commit > known.commit))
     if (isBetter) best.set(group.name, group)
   }
+  // Those without a leader first: a thousand sound ones must not hide them.
+  return [...best.values()].sort(
+    (a, b) => Number(a.role === 'leader') - Number(b.role === 'leader'),
+  )
+}
+
+function GroupTable({
+  groups,
+  nodes,
+}: {
+  readonly groups: readonly GroupRow[]
+  readonly nodes: readonly NodeRow[]
+}) {
+  const [isWhole, setIsWhole] = useState(false)
+  const all = bestOf(groups)
+  const shown = isWhole ? all : all.slice(0, groupsShown)
+  const nameOf = (id: number): string => nodes.find((node) => node.id === id)?.name ?? `#${id}`
   return (
     <section>
       <h2>Groups</h2>
@@ -213,11 +248,17 @@ function GroupTable({ groups }: { readonly groups: readonly GroupRow[] }) {
           </tr>
         </thead>
         <tbody>
-          {[...best.values()].map(({ name, leader, voters, learners, term, commit }) => (
+          {shown.map(({ name, role, leader, voters, learners, term, commit }) => (
             <tr key={name}>
               <th scope="row">{name}</th>
               <td data-label="Leader">
-                {leader === 0 ? <State state="none" /> : `node ${leader}`}
+                {leader === 0 || role !== 'leader' ? (
+                  <span className="state bad">
+                    <span aria-hidden="true">■</span> none seen
+                  </span>
+                ) : (
+                  nameOf(leader)
+                )}
               </td>
               <td data-label="Voters">
                 {voters.join(', ')}
@@ -233,33 +274,70 @@ function GroupTable({ groups }: { readonly groups: readonly GroupRow[] }) {
           ))}
         </tbody>
       </table>
+      {all.length > groupsShown ? (
+        <p className="buttons">
+          <button type="button" onClick={() => setIsWhole(!isWhole)}>
+            {isWhole ? 'Show fewer' : `Show all ${count(all.length)} groups`}
+          </button>
+        </p>
+      ) : null}
     </section>
   )
 }
 
+const modes: Readonly<Record<LiveMode, string>> = {
+  opening: 'connecting',
+  live: 'live',
+  asking: 'every 2 s',
+}
+
 function Events() {
-  const polled = usePolled<{ readonly events: readonly ClusterEvent[] }>(
-    `/cluster/events?limit=${eventsShown}`,
-    statusMs,
-  )
+  const { mode, events, fault } = useLive()
   return (
-    <section>
-      <h2>Events</h2>
-      <Shown polled={polled} what="the event list">
-        {({ events }) =>
-          events.length === 0 ? (
-            <Empty>Nothing has happened yet.</Empty>
+    <section className="events-card card" aria-labelledby="events">
+      <h2 id="events">
+        Events{' '}
+        <span className={`mode ${mode}`} role="status">
+          {modes[mode]}
+        </span>
+      </h2>
+      <Shown polled={{ value: events, fault, again: () => undefined }} what="the event list">
+        {(all) =>
+          all.length === 0 ? (
+            <Empty>
+              Nothing has happened yet. Machines that join, fall silent, return, drain or leave are
+              told here.
+            </Empty>
           ) : (
             <ol className="events" aria-live="polite" aria-relevant="additions">
-              {events.map(({ number, atMs, kind, text }) => (
-                <li key={number}>
-                  <Moment atMs={atMs} /> <span className="kind">{kind}</span> {text}
-                </li>
+              {all.slice(0, eventsShown).map((event) => (
+                <EventLine key={event.number} {...event} />
               ))}
             </ol>
           )
         }
       </Shown>
     </section>
+  )
+}
+
+const eventKinds: Readonly<Record<string, string>> = {
+  'member-offline': 'bad',
+  'member-suspect': 'warn',
+  'member-draining': 'warn',
+  'machine-waiting': 'warn',
+  'member-removed': 'warn',
+  'member-online': 'good',
+  'member-joined': 'good',
+  'member-drained': 'good',
+  'member-kept': 'good',
+}
+
+function EventLine({ atMs, kind, text }: ClusterEvent) {
+  return (
+    <li className={eventKinds[kind] ?? ''}>
+      <span className="kind">{words(kind)}</span> <Moment atMs={atMs} />
+      <span className="what">{text}</span>
+    </li>
   )
 }

@@ -20,8 +20,12 @@ export function Failure({
 }) {
   return (
     <div className="notice bad" role="alert">
-      <p>{fault.message}</p>
-      {fault.next === undefined ? null : <p className="faint">Next: {fault.next}</p>}
+      <p>{sentence(fault.message)}</p>
+      {fault.next === undefined ? null : (
+        <p>
+          <strong>Next:</strong> {fault.next}
+        </p>
+      )}
       {again === undefined ? null : (
         <button type="button" onClick={again}>
           Try again
@@ -29,6 +33,12 @@ export function Failure({
       )}
     </div>
   )
+}
+
+/** Faults begin in lower case, as errors of programs do. */
+export function sentence(text: string): string {
+  const first = text.charAt(0).toUpperCase() + text.slice(1)
+  return /[.!?]$/.test(first) ? first : `${first}.`
 }
 
 export function Empty({ children }: { readonly children: ReactNode }) {
@@ -58,7 +68,11 @@ export function Shown<T>({
     return <Empty>The version of this node has no {what.replace(/^the /, '')}.</Empty>
   }
   if (fault?.code === 'denied' && value === undefined) {
-    return <Empty>Your scopes do not include {what}.</Empty>
+    return (
+      <Empty>
+        Your scopes do not include {what}. An operator with the scope admin can give you them.
+      </Empty>
+    )
   }
   if (value === undefined) {
     return fault === undefined ? <Loading what={what} /> : <Failure fault={fault} again={again} />
@@ -67,7 +81,8 @@ export function Shown<T>({
     <>
       {fault === undefined ? null : (
         <p className="notice warn" role="status">
-          This is old: {fault.message}
+          This is old: {sentence(fault.message)}
+          {fault.next === undefined ? '' : ` Next: ${fault.next}.`}
         </p>
       )}
       {children(value)}

@@ -1,7 +1,7 @@
 // Small things that several pages show.
 
 import { useEffect, useState } from 'react'
-import { exact, relative } from '../format.ts'
+import { exact, relative, size } from '../format.ts'
 
 const states: Readonly<Record<string, string>> = {
   online: 'good',
@@ -25,6 +25,16 @@ export function State({ state }: { readonly state: string }) {
   )
 }
 
+/** How an act ended: everything but 'ok' was refused or came to nothing. */
+export function Outcome({ outcome }: { readonly outcome: string }) {
+  const isDone = outcome === 'ok'
+  return (
+    <span className={`state ${isDone ? 'good' : 'bad'}`}>
+      <span aria-hidden="true">{isDone ? '✓' : '✕'}</span> {isDone ? 'done' : outcome}
+    </span>
+  )
+}
+
 /** Relative, with the exact moment in the title. */
 export function Moment({ atMs }: { readonly atMs: number }) {
   const nowMs = useNow(atMs)
@@ -36,7 +46,7 @@ export function Moment({ atMs }: { readonly atMs: number }) {
 }
 
 /** Changes as often as it matters for something so far away. */
-function useNow(atMs: number): number {
+export function useNow(atMs: number): number {
   const [nowMs, setNowMs] = useState(() => Date.now())
   const isNear = Math.abs(nowMs - atMs) < 120_000
   useEffect(() => {
@@ -46,19 +56,33 @@ function useNow(atMs: number): number {
   return nowMs
 }
 
-export function Bar({
-  part,
-  whole,
-  label,
+/** How full something is, as a bar and in words. */
+export function Fill({
+  freeBytes,
+  totalBytes,
+  what,
 }: {
-  readonly part: number
-  readonly whole: number
-  readonly label: string
+  readonly freeBytes: number
+  readonly totalBytes: number
+  readonly what: string
 }) {
+  if (totalBytes === 0) return <span className="faint">not known</span>
+  const used = Math.max(0, totalBytes - freeBytes)
+  const text = `${size(used)} of ${size(totalBytes)} used`
   return (
-    <meter min={0} max={Math.max(whole, 1)} value={part} high={whole * 0.85} aria-label={label}>
-      {label}
-    </meter>
+    <span className="fill">
+      <meter
+        min={0}
+        max={totalBytes}
+        value={used}
+        high={totalBytes * 0.85}
+        optimum={0}
+        aria-label={`${what}: ${text}`}
+      >
+        {text}
+      </meter>
+      <span className="faint">{size(freeBytes)} free</span>
+    </span>
   )
 }
 
@@ -74,13 +98,13 @@ export function Copy({ text, what }: { readonly text: string; readonly what: str
     setTimeout(() => setSaid(''), 3_000)
   }
   return (
-    <>
-      <button type="button" className="plain" onClick={() => copy()} aria-label={`Copy ${what}`}>
+    <span className="copy">
+      <button type="button" className="small" onClick={() => copy()} aria-label={`Copy ${what}`}>
         Copy
       </button>
       <span role="status" className="faint said">
         {said}
       </span>
-    </>
+    </span>
   )
 }

@@ -241,7 +241,7 @@ function pageText(state: SetupState, number: string): string {
     return `<label for="${name}">${label}</label><input id="${name}" name="${name}" value="${value}" autocomplete="off" spellcheck="false" maxlength="300"${required}>`
   })
   const hint =
-    '<p>An operator makes a code on a member: <code>atoll admin token create --pairing</code></p>'
+    '<p>An operator makes a code in the console of the cluster (page Join), or on a member: <code>atoll admin token create --pairing</code></p>'
   const form = `<form method="post" action="/join"><input type="hidden" name="number" value="${number}">${rows.join('')}<button>Join</button></form>`
   return shell(`<p>State: <strong>unpaired</strong></p>${message}${hint}${key}${form}`, false)
 }

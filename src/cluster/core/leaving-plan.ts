@@ -168,6 +168,7 @@ export function requireUnopposed(
     next: isHolding
       ? `drain it first (atoll admin drain ${member.id}), or accept the loss with --force`
       : 'accept it with --force',
+    fields: { canBeForced: 'yes' },
   })
 }
 

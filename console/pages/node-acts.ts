@@ -1,0 +1,67 @@
+// What can be done to nodes and to machines that wait: the question before it, and the request.
+
+import type { Enrolment } from '../answers.ts'
+import { change } from '../api.ts'
+
+export type Act = {
+  readonly title: string
+  readonly says: string
+  /** On the button. */
+  readonly confirm: string
+  readonly isDangerous?: boolean
+  readonly run: (isForced: boolean) => Promise<unknown>
+}
+
+type Target = { readonly id: number; readonly name: string }
+
+const force = (isForced: boolean) => (isForced ? { force: true } : {})
+
+export const drain = ({ id, name }: Target): Act => ({
+  title: `Drain ${name}?`,
+  says: 'Its shards, leaderships and votes are moved to the other nodes, at the pace set for moves. It serves until then, and can be removed afterwards without loss. It can be called off.',
+  confirm: 'Drain',
+  run: (isForced) => change('POST', '/v1/members/drain', { id, ...force(isForced) }),
+})
+
+export const cancelDrain = ({ id, name }: Target): Act => ({
+  title: `Keep ${name}?`,
+  says: 'The drain is called off. What has moved already stays where it is and is balanced later.',
+  confirm: 'Keep the node',
+  run: () => change('POST', '/v1/members/drain', { id, cancel: true }),
+})
+
+export const remove = ({ id, name }: Target): Act => ({
+  title: `Remove ${name}?`,
+  says: 'It stops being a member for good: its certificates are refused at once, and it can only come back as a new node. Drain it first, so that nothing is lost.',
+  confirm: 'Remove',
+  isDangerous: true,
+  run: (isForced) => change('POST', '/v1/members/remove', { id, ...force(isForced) }),
+})
+
+const enrolmentPath = ({ fingerprint }: Enrolment): string =>
+  `/v1/enrolments/${encodeURIComponent(fingerprint)}`
+
+export const approve = (enrolment: Enrolment): Act => ({
+  title: `Let ${enrolment.name} in?`,
+  says: `The machine with the key ${enrolment.fingerprint} becomes a member: it gets certificates and the cluster's settings, and data is placed on it. Compare the key with what the machine shows.`,
+  confirm: 'Let it in',
+  run: () => change('POST', `${enrolmentPath(enrolment)}/approve`),
+})
+
+export const reject = (enrolment: Enrolment): Act => ({
+  title: `Turn ${enrolment.name} away?`,
+  says: 'The machine is told so and gets nothing. It can ask again with another token.',
+  confirm: 'Turn away',
+  isDangerous: true,
+  run: () => change('POST', `${enrolmentPath(enrolment)}/reject`),
+})
+
+export const setShare = (share: number): Act => ({
+  title: `Let moves use ${Math.round(share * 100)} %?`,
+  says:
+    share > 0.5
+      ? 'Drains and balancing get done sooner; clients may wait longer meanwhile.'
+      : 'Drains and balancing take longer; clients notice less of them.',
+  confirm: 'Set',
+  run: () => change('POST', '/v1/moves', { share }),
+})
