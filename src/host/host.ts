@@ -217,6 +217,7 @@ export type HttpRequest = {
 
 export type HttpResponse = {
   readonly status: number
+  /** A list that every answer has is frozen: it is encoded once. */
   readonly headers: readonly (readonly [string, string])[]
   /**
    * An iterable is sent with backpressure; when it throws, the connection is destroyed. A slice stays

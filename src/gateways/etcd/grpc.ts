@@ -11,6 +11,8 @@ import { encodeFrame, encodeStatusText, FrameReader, parseTimeoutMs } from './co
 import { OutBody } from './out-body.ts'
 
 const contentType = ['content-type', 'application/grpc'] as const
+/** Frozen: the host encodes such lists once. */
+const grpcHeaders = Object.freeze([contentType])
 
 export async function answerGrpc(
   context: Context,
@@ -35,7 +37,7 @@ export async function answerGrpc(
     const frame = encodeFrame(encodeBytes(method.response, answer as never))
     counters.sent(method, frame.length)
     end(undefined)
-    return { status: 200, headers: [contentType], body: frame, trailers: () => okTrailers }
+    return { status: 200, headers: grpcHeaders, body: frame, trailers: () => okTrailers }
   } catch (error) {
     return refuseGrpc(end(errorOf(context, method, error)) ?? unknownError)
   }
@@ -54,7 +56,7 @@ export function refuseGrpc(error: EtcdError): HttpResponse {
   return { status: 200, headers: [contentType, ...trailersOf(error)] }
 }
 
-const okTrailers = [['grpc-status', '0']] as const
+const okTrailers = Object.freeze([['grpc-status', '0']] as const)
 const unknownError: EtcdError = { code: grpcCode.unknown, text: '' }
 
 function trailersOf(error: EtcdError): readonly (readonly [string, string])[] {
@@ -139,7 +141,7 @@ function answerStream(
   )
   return {
     status: 200,
-    headers: [contentType],
+    headers: grpcHeaders,
     body: out,
     trailers: () => (outcome === undefined ? okTrailers : trailersOf(outcome)),
   }

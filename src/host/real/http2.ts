@@ -1,16 +1,15 @@
 // HTTP/2 beside HTTP/1.1 on one port. With TLS the client chooses by ALPN; without, the first bytes of the
 // connection tell: HTTP/2's preface begins with 'PRI', which is no method of HTTP/1.1 (RFC 9113, 3.4).
-// One stream of HTTP/2 is http2-exchange.ts; connections of HTTP/1.1 go to the server of http.ts.
+// One connection of HTTP/2 is http2-connection.ts; connections of HTTP/1.1 go to the server of http.ts.
 //
-// Limits: connections, streams and memory per connection, header bytes, time until the first bytes. A
+// Limits: connections, time until the first bytes; http2-connection.ts has its own. A
 // connection without streams may stay (clients of gRPC keep theirs), TCP keep-alive finds those that vanished.
 
-import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Address, HttpListener, HttpServerOptions, Journal } from '../host.ts'
-import { Http2Exchange, type IncomingHeaders } from './http2-exchange.ts'
+import { Http2Connection } from './http2-connection.ts'
 import { listenOn } from './listen.ts'
-import { createHttp2Server, createTlsServer, serverSettings, TlsServer } from './node-servers.ts'
+import { createTlsServer, serverSettings, TlsServer } from './node-servers.ts'
 
 /** What takes over connections of HTTP/1.1. */
 export type Http1Server = {
@@ -21,9 +20,6 @@ export type Http1Server = {
 
 const headerBytesDefault = 16 * 1024
 const connectionsDefault = 16_384
-const streamsMax = 4096
-const windowBytes = 1024 * 1024
-const sessionMebibytesMax = 64
 const firstBytesMsMax = 10_000
 const keepAliveProbeMs = 60_000
 const closeGraceMs = 2_000
@@ -33,28 +29,14 @@ export class DualServer {
   readonly #options: HttpServerOptions
   readonly #journal: Journal
   readonly #http1: Http1Server
-  readonly #http2: Http2Server
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
-  readonly #sessions = new Set<ServerHttp2Session>()
+  readonly #connections = new Set<Http2Connection>()
 
   constructor(options: HttpServerOptions, journal: Journal, http1: Http1Server) {
     this.#options = options
     this.#journal = journal
     this.#http1 = http1
-    this.#http2 = createHttp2Server({
-      maxSessionMemory: sessionMebibytesMax,
-      settings: {
-        maxConcurrentStreams: streamsMax,
-        initialWindowSize: windowBytes,
-        maxHeaderListSize: options.headerBytesMax ?? headerBytesDefault,
-        enablePush: false,
-      },
-    })
-    this.#http2.on('session', (session) => this.#onSession(session))
-    this.#http2.on('stream', (stream, headers, _flags, raw: unknown) => {
-      this.#onStream(stream, headers, Array.isArray(raw) ? (raw as string[]) : [])
-    })
     const { tls } = options
     if (tls === undefined) {
       this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
@@ -74,7 +56,7 @@ export class DualServer {
     })
     server.on('connection', (socket) => this.#admit(socket))
     server.on('secureConnection', (socket) => {
-      if (socket.alpnProtocol === 'h2') this.#http2.emit('connection', socket)
+      if (socket.alpnProtocol === 'h2') this.#begin(socket)
       else this.#http1.adopt(socket)
     })
     this.#server = server
@@ -103,7 +85,7 @@ export class DualServer {
         resolve()
       })
       this.#http1.endIdle()
-      for (const session of this.#sessions) session.close()
+      for (const connection of this.#connections) connection.close()
     })
   }
 
@@ -133,27 +115,17 @@ export class DualServer {
       socket.off('readable', look)
       clearTimeout(timer)
       socket.unshift(first)
-      if (text === http2Preface) this.#http2.emit('connection', socket)
+      if (text === http2Preface) this.#begin(socket)
       else this.#http1.adopt(socket)
     }
     socket.on('readable', look)
   }
 
-  #onSession(session: ServerHttp2Session): void {
-    this.#sessions.add(session)
-    session.once('close', () => this.#sessions.delete(session))
-    session.on('error', () => session.destroy())
-  }
-
-  #onStream(
-    stream: ServerHttp2Stream,
-    headers: IncomingHeaders,
-    rawHeaders: readonly string[],
-  ): void {
-    const isSecure = this.#options.tls !== undefined
-    const exchange = new Http2Exchange(stream, { headers, rawHeaders, isSecure })
-    exchange.run(this.#options.handler, this.#journal).catch((error: unknown) => {
-      this.#journal.fatal('http.handler_failed', error)
-    })
+  #begin(socket: Socket): void {
+    const { handler, tls, headerBytesMax = headerBytesDefault } = this.#options
+    const options = { handler, journal: this.#journal, headerBytesMax, isSecure: tls !== undefined }
+    const connection = new Http2Connection(socket, options)
+    this.#connections.add(connection)
+    socket.once('close', () => this.#connections.delete(connection))
   }
 }

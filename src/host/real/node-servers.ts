@@ -4,12 +4,7 @@
 // which loads Node's whole web client (80 ms of CPU and 15 MiB in each thread); on node:tls it reads
 // rootCertificates, which decodes all of them. Nothing here needs either.
 
-import type {
-  ClientHttp2Session,
-  Http2Server,
-  SecureClientSessionOptions,
-  ServerOptions,
-} from 'node:http2'
+import type { ClientHttp2Session, SecureClientSessionOptions } from 'node:http2'
 import type { HttpServerOptions } from '../host.ts'
 
 const http = process.getBuiltinModule('node:http')
@@ -35,11 +30,7 @@ export function serverSettings(given: NonNullable<HttpServerOptions['tls']>) {
   } as const
 }
 
-/** Loaded on first use: few servers speak it. */
-export function createHttp2Server(options: ServerOptions): Http2Server {
-  return process.getBuiltinModule('node:http2').createServer(options)
-}
-
+/** Loaded on first use: few nodes need it. */
 export function connectHttp2(
   authority: string,
   options: SecureClientSessionOptions,
