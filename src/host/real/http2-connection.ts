@@ -368,6 +368,8 @@ export class Http2Connection implements StreamConnection {
     if (stream === undefined) return
     this.#spendReset()
     stream.onGone()
+    // Unlike a stream that was reset here, nothing more of it is on its way.
+    this.#resetNumbers.delete(id)
   }
 
   #onSettings({ flags, id, payload }: Frame): void {
