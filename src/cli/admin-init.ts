@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { clusterId, Fault, nodeId } from '../base/index.ts'
 import { planTopology, type Topology, topologyDefaults } from '../cluster/index.ts'
 import { askAdmin } from './admin-client.ts'
@@ -235,12 +235,12 @@ async function writeFounder(folder: string, options: InitOptions, plan: InitPlan
   })
 }
 
-const tokenSchema = z.object({
-  token: z.string(),
-  view: z.object({ id: z.string(), expiresMs: z.number() }),
+const tokenSchema = v.object({
+  token: v.string(),
+  view: v.object({ id: v.string(), expiresMs: v.number() }),
 })
-const tokensSchema = z.object({ tokens: z.array(z.object({ id: z.string(), state: z.string() })) })
-export type OpenToken = z.infer<typeof tokenSchema>
+const tokensSchema = v.object({ tokens: v.array(v.object({ id: v.string(), state: v.string() })) })
+export type OpenToken = v.InferOutput<typeof tokenSchema>
 
 const askMs = 10_000
 const tokenPath = (dataDir: string): string => join(dataDir, 'identity', 'join-token')
@@ -250,14 +250,14 @@ async function openToken(dataDir: string, own: OwnNode, targetSize: number): Pro
   const kept = readText(tokenPath(dataDir))
   const listed = { method: 'GET', path: '/v1/tokens', timeoutMs: askMs } as const
   if (kept !== undefined) {
-    const token = tokenSchema.parse(JSON.parse(kept))
-    const { tokens } = tokensSchema.parse(await askAdmin(own.endpoint, listed))
+    const token = v.parse(tokenSchema, JSON.parse(kept))
+    const { tokens } = v.parse(tokensSchema, await askAdmin(own.endpoint, listed))
     if (tokens.some(({ id, state }) => id === token.view.id && state === 'open')) return token
   }
   const { members } = await askMembers(own.endpoint)
   const body = { uses: targetSize - members.length }
   const call = { method: 'POST', path: '/v1/tokens', body, timeoutMs: askMs } as const
-  const made = tokenSchema.parse(await askAdmin(own.endpoint, call))
+  const made = v.parse(tokenSchema, await askAdmin(own.endpoint, call))
   writeText(tokenPath(dataDir), JSON.stringify(made), { isSecret: true })
   return made
 }

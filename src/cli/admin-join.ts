@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { join as joinPath } from 'node:path'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { clusterId, Fault, fromHex, isFault, nodeId, toFault } from '../base/index.ts'
 import { findNodeIdByHost, parseTopology, renderNodeFile } from '../cluster/files.ts'
 import {
@@ -155,11 +155,11 @@ function differenceOf(own: OwnNode, { machine, cluster }: JoinOptions): string |
 
 // ---- keys ----
 
-const pairSchema = z.object({ requestPem: z.string(), privateKeyPem: z.string() })
-const keysSchema = z.object({
-  version: z.literal(1),
-  name: z.string(),
-  keys: z.object({ node: pairSchema, server: pairSchema }),
+const pairSchema = v.object({ requestPem: v.string(), privateKeyPem: v.string() })
+const keysSchema = v.object({
+  version: v.literal(1),
+  name: v.string(),
+  keys: v.object({ node: pairSchema, server: pairSchema }),
 })
 
 const joiningPath = (dataDir: string): string => joinPath(dataDir, '.joining')
@@ -169,8 +169,8 @@ export async function keepKeys(host: Host, dataDir: string, name: string): Promi
   const path = joinPath(joiningPath(dataDir), 'keys.json')
   const kept = readText(path)
   if (kept !== undefined) {
-    const parsed = keysSchema.safeParse(parseJson(kept))
-    if (parsed.success && parsed.data.name === name) return parsed.data.keys
+    const parsed = v.safeParse(keysSchema, parseJson(kept))
+    if (parsed.success && parsed.output.name === name) return parsed.output.keys
   }
   const keys = await joinClient.makeJoinKeys(host, name)
   writeText(path, `${JSON.stringify({ version: 1, name, keys })}\n`, { isSecret: true })

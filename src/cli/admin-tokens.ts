@@ -1,6 +1,6 @@
 // `atoll admin token`, `nodes`, `approve`, `reject`: what an operator asks of the node of a directory.
 
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault } from '../base/index.ts'
 import { type AdminEndpoint, askAdmin } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
@@ -16,25 +16,25 @@ export type AskOptions = {
 
 const askMs = 10_000
 
-const tokenView = z.object({
-  id: z.string(),
-  state: z.string(),
-  createdMs: z.number(),
-  expiresMs: z.number(),
-  uses: z.number(),
-  usesLeft: z.number(),
-  name: z.string().optional(),
-  addressPrefix: z.string().optional(),
-  approval: z.string(),
-  createdBy: z.string(),
+const tokenView = v.object({
+  id: v.string(),
+  state: v.string(),
+  createdMs: v.number(),
+  expiresMs: v.number(),
+  uses: v.number(),
+  usesLeft: v.number(),
+  name: v.optional(v.string()),
+  addressPrefix: v.optional(v.string()),
+  approval: v.string(),
+  createdBy: v.string(),
 })
-const madeToken = z.object({ token: z.string(), view: tokenView })
-const enrolmentView = z.object({
-  fingerprint: z.string(),
-  state: z.string(),
-  name: z.string(),
-  address: z.string(),
-  member: z.number().optional(),
+const madeToken = v.object({ token: v.string(), view: tokenView })
+const enrolmentView = v.object({
+  fingerprint: v.string(),
+  state: v.string(),
+  name: v.string(),
+  address: v.string(),
+  member: v.optional(v.number()),
 })
 
 export type TokenFlags = {
@@ -52,7 +52,10 @@ export async function createToken(
   const body = Object.fromEntries(
     Object.entries(options.flags).filter(([, value]) => value !== undefined),
   )
-  const made = madeToken.parse(await askNode(options, { method: 'POST', path: '/v1/tokens', body }))
+  const made = v.parse(
+    madeToken,
+    await askNode(options, { method: 'POST', path: '/v1/tokens', body }),
+  )
   if (options.isJson) answer(JSON.stringify(made))
   else {
     const { view, token } = made
@@ -68,7 +71,7 @@ export async function createToken(
 /** Four words that buy a token on the setup page of a machine. */
 export async function createPairing(options: AskOptions): Promise<number> {
   const given = await askNode(options, { method: 'POST', path: '/v1/pairings', body: {} })
-  const made = z.object({ words: z.string(), expiresMs: z.number() }).parse(given)
+  const made = v.parse(v.object({ words: v.string(), expiresMs: v.number() }), given)
   const left = duration(Math.max(0, made.expiresMs - Date.now()))
   if (options.isJson) answer(JSON.stringify(made))
   else answer(`${made.words}\n\n  Good for one machine for ${left}, and for five tries.`)
@@ -77,7 +80,7 @@ export async function createPairing(options: AskOptions): Promise<number> {
 
 export async function listTokens(options: AskOptions): Promise<number> {
   const given = await askNode(options, { method: 'GET', path: '/v1/tokens' })
-  const { tokens } = z.object({ tokens: z.array(tokenView) }).parse(given)
+  const { tokens } = v.parse(v.object({ tokens: v.array(tokenView) }), given)
   if (options.isJson) answer(JSON.stringify({ tokens }))
   else {
     const rows = tokens.map(({ id, state, usesLeft, uses, expiresMs, createdBy, name }) => [
@@ -96,7 +99,7 @@ export async function listTokens(options: AskOptions): Promise<number> {
 export async function revokeToken(options: AskOptions & { readonly id: string }): Promise<number> {
   const path = `/v1/tokens/${encodeURIComponent(options.id)}`
   const given = await askNode(options, { method: 'DELETE', path })
-  const { token } = z.object({ token: tokenView }).parse(given)
+  const { token } = v.parse(v.object({ token: tokenView }), given)
   answer(options.isJson ? JSON.stringify({ token }) : `Token ${token.id} is ${token.state}.`)
   return 0
 }
@@ -147,7 +150,7 @@ export async function decide(
   const fingerprint = await findWaiting(options, options.node)
   const path = `/v1/enrolments/${encodeURIComponent(fingerprint)}/${options.verdict}`
   const given = await askNode(options, { method: 'POST', path, body: {} })
-  const { enrolment } = z.object({ enrolment: enrolmentView }).parse(given)
+  const { enrolment } = v.parse(v.object({ enrolment: enrolmentView }), given)
   const done =
     options.verdict === 'approve' ? 'is approved and joins when it asks next' : 'is rejected'
   answer(options.isJson ? JSON.stringify({ enrolment }) : `${shortNode(enrolment.name)} ${done}.`)
@@ -157,7 +160,7 @@ export async function decide(
 /** By name, with or without 'n-', or by fingerprint; two of one name are told apart by their keys only. */
 async function findWaiting(options: AskOptions, node: string): Promise<string> {
   const given = await askNode(options, { method: 'GET', path: '/v1/enrolments' })
-  const { enrolments } = z.object({ enrolments: z.array(enrolmentView) }).parse(given)
+  const { enrolments } = v.parse(v.object({ enrolments: v.array(enrolmentView) }), given)
   const waiting = enrolments.filter(({ state }) => state === 'pending')
   const digits = (text: string): string => text.toLowerCase().replaceAll(/[^0-9a-f]/g, '')
   const found = waiting.filter(

@@ -1,32 +1,32 @@
 // `atoll admin config`, `authority`, `certificates`: the cluster's settings, who signs for it, and how long what was
 // signed is good.
 
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault } from '../base/index.ts'
 import { type AskOptions, askNode } from './admin-tokens.ts'
 import { duration, table } from './status-text.ts'
 import { answer } from './terminal.ts'
 
-const configSchema = z.looseObject({
-  targetSize: z.number(),
-  membersMax: z.number(),
-  approval: z.string(),
-  certificateSeconds: z.number(),
-  services: z.record(z.string(), z.record(z.string(), z.unknown())),
+const configSchema = v.looseObject({
+  targetSize: v.number(),
+  membersMax: v.number(),
+  approval: v.string(),
+  certificateSeconds: v.number(),
+  services: v.record(v.string(), v.record(v.string(), v.unknown())),
 })
-const versionSchema = z.object({
-  version: z.number(),
-  changedMs: z.number(),
-  changedBy: z.string(),
+const versionSchema = v.object({
+  version: v.number(),
+  changedMs: v.number(),
+  changedBy: v.string(),
   config: configSchema,
 })
-type Version = z.infer<typeof versionSchema>
+type Version = v.InferOutput<typeof versionSchema>
 
 /** With a name: that setting's value alone. */
 export async function getConfig(
   options: AskOptions & { readonly name: string | undefined },
 ): Promise<number> {
-  const now = versionSchema.parse(await askNode(options, { method: 'GET', path: '/v1/config' }))
+  const now = v.parse(versionSchema, await askNode(options, { method: 'GET', path: '/v1/config' }))
   if (options.name !== undefined) {
     const row = rowsOf(now).find(([name]) => name === options.name)
     if (row === undefined) {
@@ -57,7 +57,7 @@ export async function rollbackConfig(
 
 export async function listConfigHistory(options: AskOptions): Promise<number> {
   const given = await askNode(options, { method: 'GET', path: '/v1/config/history' })
-  const { versions } = z.object({ versions: z.array(versionSchema) }).parse(given)
+  const { versions } = v.parse(v.object({ versions: v.array(versionSchema) }), given)
   if (options.isJson) answer(JSON.stringify({ versions }))
   else {
     const rows = versions.map((one) => [
@@ -73,8 +73,8 @@ export async function listConfigHistory(options: AskOptions): Promise<number> {
   return 0
 }
 
-const authoritiesSchema = z.object({
-  authorities: z.array(z.object({ pin: z.string(), state: z.string(), notAfterMs: z.number() })),
+const authoritiesSchema = v.object({
+  authorities: v.array(v.object({ pin: v.string(), state: v.string(), notAfterMs: v.number() })),
 })
 
 /** Without a step the authorities are listed. */
@@ -86,7 +86,7 @@ export async function showAuthorities(
     step === undefined
       ? ({ method: 'GET', path: '/v1/authorities' } as const)
       : ({ method: 'POST', path: `/v1/authorities/${step}`, body: {} } as const)
-  const { authorities } = authoritiesSchema.parse(await askNode(options, call))
+  const { authorities } = v.parse(authoritiesSchema, await askNode(options, call))
   if (options.isJson) answer(JSON.stringify({ authorities }))
   else {
     const rows = authorities.map(({ pin, state, notAfterMs }) => [pin, state, left(notAfterMs)])
@@ -95,15 +95,15 @@ export async function showAuthorities(
   return 0
 }
 
-const certificatesSchema = z.object({
-  certificates: z.array(
-    z.object({ member: z.number(), serial: z.string(), notAfterMs: z.number() }),
+const certificatesSchema = v.object({
+  certificates: v.array(
+    v.object({ member: v.number(), serial: v.string(), notAfterMs: v.number() }),
   ),
 })
 
 export async function listCertificates(options: AskOptions): Promise<number> {
   const given = await askNode(options, { method: 'GET', path: '/v1/certificates' })
-  const { certificates } = certificatesSchema.parse(given)
+  const { certificates } = v.parse(certificatesSchema, given)
   if (options.isJson) answer(JSON.stringify({ certificates }))
   else {
     const rows = certificates.map(({ member, serial, notAfterMs }) => {
@@ -118,7 +118,7 @@ async function tellVersion(
   options: AskOptions,
   call: Parameters<typeof askNode>[1],
 ): Promise<number> {
-  const now = versionSchema.parse(await askNode(options, call))
+  const now = v.parse(versionSchema, await askNode(options, call))
   answer(options.isJson ? JSON.stringify(now) : configText(now))
   return 0
 }

@@ -10,10 +10,10 @@
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault } from '../base/index.ts'
 import { parseEndpoint, parseHost } from '../cluster/files.ts'
-import { topologyDefaults } from '../cluster/index.ts'
+import { describeIssue, topologyDefaults } from '../cluster/index.ts'
 import type { Address } from '../host/index.ts'
 import { type MachineFlags, parseCaps, parseLabels, parseName } from './admin-flags.ts'
 import { readText, requireText } from './files.ts'
@@ -29,22 +29,22 @@ export type JoinTarget = {
   readonly pin: string | undefined
 }
 
-const fileSchema = z.strictObject({
-  controllers: z.array(z.string().max(300)).max(32).default([]),
-  token: z.string().max(256).optional(),
-  tokenFile: z.string().max(1024).optional(),
-  cluster: z.string().max(64).optional(),
-  pin: z
-    .string()
-    .regex(/^[0-9a-f]{32,64}$/)
-    .optional(),
-  name: z.string().max(63).optional(),
-  bind: z.string().max(253),
-  region: z.string().max(63).default(topologyDefaults.region),
-  zone: z.string().max(63).default('a'),
-  labels: z.record(z.string(), z.string()).default({}),
-  caps: z.array(z.string()).max(32).default([]),
-  portOffset: z.int().min(0).max(50_000).default(0),
+const fileSchema = v.strictObject({
+  controllers: v.optional(
+    v.pipe(v.array(v.pipe(v.string(), v.maxLength(300))), v.maxLength(32)),
+    [],
+  ),
+  token: v.optional(v.pipe(v.string(), v.maxLength(256))),
+  tokenFile: v.optional(v.pipe(v.string(), v.maxLength(1024))),
+  cluster: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  pin: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-f]{32,64}$/))),
+  name: v.optional(v.pipe(v.string(), v.maxLength(63))),
+  bind: v.pipe(v.string(), v.maxLength(253)),
+  region: v.optional(v.pipe(v.string(), v.maxLength(63)), topologyDefaults.region),
+  zone: v.optional(v.pipe(v.string(), v.maxLength(63)), 'a'),
+  labels: v.optional(v.record(v.string(), v.string()), {}),
+  caps: v.optional(v.pipe(v.array(v.string()), v.maxLength(32)), []),
+  portOffset: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(50_000)), 0),
 })
 
 export const defaultBootstrap = (dataDir: string): string => join(dataDir, 'bootstrap.json')
@@ -53,15 +53,18 @@ export const defaultBootstrap = (dataDir: string): string => join(dataDir, 'boot
 export function readBootstrap(path: string): JoinTarget | undefined {
   if (!existsSync(path)) return undefined
   requirePrivate(path)
-  const parsed = fileSchema.safeParse(parseJson(requireText(path)))
+  const parsed = v.safeParse(fileSchema, parseJson(requireText(path)))
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    const where = (issue?.path ?? []).join('.')
-    throw new Fault('invalid', `${path}: ${where === '' ? '' : `${where}: `}${issue?.message}`, {
-      next: '`atoll start --help` shows what is in it',
-    })
+    const { path: keys, what } = describeIssue(parsed.issues[0])
+    throw new Fault(
+      'invalid',
+      [path, ...(keys.length > 0 ? [keys.join('.')] : []), what].join(': '),
+      {
+        next: '`atoll start --help` shows what is in it',
+      },
+    )
   }
-  const file = parsed.data
+  const file = parsed.output
   const token = file.token ?? tokenOf(path, file.tokenFile)
   if (token === undefined && file.cluster === undefined) {
     throw new Fault('invalid', `${path}: neither "token", "tokenFile" nor "cluster" is there`)
@@ -104,8 +107,8 @@ function requirePrivate(path: string): void {
 export function shredBootstrap(path: string): void {
   const text = readText(path)
   if (text === undefined) return
-  const parsed = fileSchema.safeParse(parseJson(text))
-  const file = parsed.success ? parsed.data.tokenFile : undefined
+  const parsed = v.safeParse(fileSchema, parseJson(text))
+  const file = parsed.success ? parsed.output.tokenFile : undefined
   if (file !== undefined) shred(resolve(dirname(path), file))
   shred(path)
 }

@@ -7,7 +7,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { isFault } from '../base/index.ts'
 import { type AdminEndpoint, askAdmin } from './admin-client.ts'
 import { readText, writeText } from './files.ts'
@@ -58,7 +58,7 @@ async function ensureFirstOperator(
     body: { password },
     timeoutMs: askMs,
   })
-  const { operator, made } = z.object({ operator: z.string(), made: z.boolean() }).parse(answer)
+  const { operator, made } = v.parse(v.object({ operator: v.string(), made: v.boolean() }), answer)
   // Made by another launcher: this password was never anybody's.
   if (!made && kept === undefined) rmSync(passwordFile, { force: true })
   return { operator, passwordFile, ...(made ? { password } : {}) }

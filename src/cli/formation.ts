@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { type ClusterId, clusterId, Fault, type NodeId, nodeId } from '../base/index.ts'
 import { planTopology, type Topology, topologyDefaults } from '../cluster/index.ts'
 import type { PemPair } from './authority.ts'
@@ -35,28 +35,29 @@ export type Formation = {
   readonly slots: readonly Slot[]
 }
 
-const portsSchema = z.strictObject({
-  control: z.int(),
-  bulk: z.int(),
-  admin: z.int(),
-  s3: z.int(),
-  s3Tls: z.int(),
+const portsSchema = v.strictObject({
+  control: v.pipe(v.number(), v.integer()),
+  bulk: v.pipe(v.number(), v.integer()),
+  admin: v.pipe(v.number(), v.integer()),
+  s3: v.pipe(v.number(), v.integer()),
+  s3Tls: v.pipe(v.number(), v.integer()),
 })
-const formationSchema = z.strictObject({
-  version: z.literal(1),
-  clusterId: z.string().regex(/^[0-9a-f]{32}$/),
-  slots: z
-    .array(
-      z.strictObject({
-        slot: z.int().min(1),
-        id: z.int().min(1),
-        host: z.string(),
+const formationSchema = v.strictObject({
+  version: v.literal(1),
+  clusterId: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+  slots: v.pipe(
+    v.array(
+      v.strictObject({
+        slot: v.pipe(v.number(), v.integer(), v.minValue(1)),
+        id: v.pipe(v.number(), v.integer(), v.minValue(1)),
+        host: v.string(),
         ports: portsSchema,
-        hasRun: z.boolean(),
+        hasRun: v.boolean(),
       }),
-    )
-    .min(1)
-    .max(64),
+    ),
+    v.minLength(1),
+    v.maxLength(64),
+  ),
 })
 
 /** Undefined when this directory holds no cluster yet. */
@@ -64,15 +65,15 @@ export function readFormation(dataDir: string): Formation | undefined {
   const path = launcherPaths(dataDir).formation
   const text = readText(path)
   if (text === undefined) return undefined
-  const parsed = formationSchema.safeParse(parseJson(text))
+  const parsed = v.safeParse(formationSchema, parseJson(text))
   if (!parsed.success) {
-    throw new Fault('corrupt', `${path} cannot be read: ${parsed.error.issues[0]?.message}`, {
+    throw new Fault('corrupt', `${path} cannot be read: ${parsed.issues[0]?.message}`, {
       next: `restore it from a copy, or remove ${dataDir} to start with an empty cluster`,
     })
   }
-  const { slots } = parsed.data
+  const { slots } = parsed.output
   return {
-    clusterId: clusterId(parsed.data.clusterId),
+    clusterId: clusterId(parsed.output.clusterId),
     slots: slots.map((slot) => ({ ...slot, id: nodeId(slot.id) })),
   }
 }

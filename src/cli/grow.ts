@@ -5,7 +5,7 @@
 
 import { existsSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault, type NodeId, nodeId } from '../base/index.ts'
 import {
   extendTopology,
@@ -34,7 +34,10 @@ import { launcherPaths } from './paths.ts'
 import { hasLoopbackRange, type PortPlan, requireFreePorts, shiftPorts } from './ports.ts'
 import { tell } from './terminal.ts'
 
-const addedSchema = z.object({ id: z.int().min(1), founders: z.array(z.int().min(1)) })
+const addedSchema = v.object({
+  id: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  founders: v.array(v.pipe(v.number(), v.integer(), v.minValue(1))),
+})
 const askMs = 20_000
 const slotsMax = 64
 
@@ -46,7 +49,8 @@ export async function addSlot(
 ): Promise<Formation> {
   const { host, ports, slot } = await planSlot(formation)
   await requireFreePorts(host, ports)
-  const given = addedSchema.parse(
+  const given = v.parse(
+    addedSchema,
     await askLive(dataDir, live, {
       path: '/v1/members/add',
       body: { addresses: addressesOf(host, ports) },

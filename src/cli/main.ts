@@ -5,7 +5,16 @@ import { resolve } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
 import { Fault } from '../base/index.ts'
 import { addAdminCommands, addStop } from './admin-commands.ts'
-import { parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
+import { finish } from './finish.ts'
+import {
+  type Flags,
+  readDataThreads,
+  readEtcd,
+  readLeaseOf,
+  readNode,
+  readPath,
+} from './node-flags.ts'
+import { parseCode, parseCount, parsePorts } from './options.ts'
 import { addLeavingCommands } from './leaving-commands.ts'
 import { addAccessCommands } from './access-commands.ts'
 import { addOperatorCommands } from './operator-commands.ts'
@@ -325,8 +334,6 @@ function readStatus(flags: StatusFlags) {
   }
 }
 
-type Flags = Record<string, string | boolean | undefined>
-
 function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
   const text = (name: string): string | undefined => {
     const value = flags[name]
@@ -354,72 +361,14 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
   }
 }
 
-function readNode(flags: Flags): Parameters<typeof import('./node-command.ts').runNode>[0] {
-  const text = (name: string): string | undefined => {
-    const value = flags[name]
-    return typeof value === 'string' ? value : undefined
-  }
-  const level = text('level')
-  return {
-    dataDir: resolve(text('dataDir') ?? ''),
-    dataThreads: readDataThreads(text('dataThreads')) ?? 1,
-    bind: text('bind'),
-    etcd: readNodeEtcd(flags),
-    encryptionKeyFile: readPath(text('encryptionKeyFile')),
-    snapshotDir: readPath(text('snapshotDir')),
-    readLease: readLeaseOf(text('readLease')),
-    log: flags.log === 'json' || flags.log === 'journal' ? flags.log : 'text',
-    level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
-  }
-}
-
-function readLeaseOf(text: string | undefined): { readonly clockDriftRatio: number } | undefined {
-  return text === undefined ? undefined : { clockDriftRatio: parseRatio('--read-lease', text) }
-}
-
-function readPath(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : resolve(text)
-}
-
 function readUpEtcd(flags: Flags) {
   const { port, ...how } = readEtcd(flags)
   const isServed = flags.etcd === true || port !== undefined || how.isTls
   return isServed || how.clientAuthority !== undefined ? { port, ...how } : undefined
 }
 
-function readNodeEtcd(flags: Flags) {
-  const { port, ...how } = readEtcd(flags)
-  return port === undefined ? undefined : { port, ...how }
-}
-
-function readEtcd({ etcdPort, etcdTls, etcdClientCa }: Flags) {
-  return {
-    port:
-      typeof etcdPort === 'string' ? parseCount('--etcd-port', etcdPort, [1, 65_535]) : undefined,
-    isTls: etcdTls === true,
-    clientAuthority: typeof etcdClientCa === 'string' ? resolve(etcdClientCa) : undefined,
-  }
-}
-
 function readId(text: string): number {
   return parseCount('--node', text, [1, 999_999_999])
-}
-
-function readDataThreads(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : parseCount('--data-threads', text, [0, 64])
-}
-
-/** Ends the process with the command's status: sockets and timers left behind must not keep it. */
-async function finish(run: () => Promise<number>): Promise<void> {
-  let status: number
-  try {
-    status = await run()
-  } catch (error) {
-    status = reportFailure(error)
-  }
-  process.exitCode = status
-  await new Promise<void>((settle) => process.stdout.write('', () => settle()))
-  process.exit(status)
 }
 
 try {

@@ -46,7 +46,7 @@ export type NodeProcess = {
 }
 
 const stopMsMax = 15_000
-const mainPath = fileURLToPath(new URL('./main.ts', import.meta.url))
+const mainPath = fileURLToPath(new URL('./node-main.ts', import.meta.url))
 
 export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   const paths = nodePaths(options.nodeDir)

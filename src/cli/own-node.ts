@@ -1,6 +1,6 @@
 // The node of a directory as a command asks it: over TLS at its own address, with the directory's own token.
 
-import { z } from 'zod'
+import * as v from 'valibot'
 import { type ClusterId, clusterId, Fault, isFault } from '../base/index.ts'
 import { type NodeFile, parseNodeFile, resolveNodeId } from '../cluster/files.ts'
 import type { Topology } from '../cluster/index.ts'
@@ -56,38 +56,38 @@ export function requireOwnNode(dataDir: string): OwnNode {
   })
 }
 
-const memberSchema = z.object({
-  id: z.int(),
-  name: z.string(),
-  state: z.string(),
-  address: z.string(),
-  caps: z.array(z.string()),
-  labels: z.record(z.string(), z.string()),
-  version: z.string(),
-  epoch: z.int(),
+const memberSchema = v.object({
+  id: v.pipe(v.number(), v.integer()),
+  name: v.string(),
+  state: v.string(),
+  address: v.string(),
+  caps: v.array(v.string()),
+  labels: v.record(v.string(), v.string()),
+  version: v.string(),
+  epoch: v.pipe(v.number(), v.integer()),
 })
-const membersSchema = z.object({
-  clusterId: z.string(),
-  region: z.string(),
-  targetSize: z.int(),
-  epoch: z.int(),
-  members: z.array(memberSchema),
-  waiting: z.array(
-    z.object({
-      fingerprint: z.string(),
-      name: z.string(),
-      address: z.string(),
-      version: z.string(),
+const membersSchema = v.object({
+  clusterId: v.string(),
+  region: v.string(),
+  targetSize: v.pipe(v.number(), v.integer()),
+  epoch: v.pipe(v.number(), v.integer()),
+  members: v.array(memberSchema),
+  waiting: v.array(
+    v.object({
+      fingerprint: v.string(),
+      name: v.string(),
+      address: v.string(),
+      version: v.string(),
     }),
   ),
 })
-export type MembersAnswer = z.infer<typeof membersSchema>
+export type MembersAnswer = v.InferOutput<typeof membersSchema>
 
 const askMs = 5_000
 
 export async function askMembers(endpoint: AdminEndpoint): Promise<MembersAnswer> {
   const call = { method: 'GET', path: '/v1/members', timeoutMs: askMs } as const
-  return membersSchema.parse(await askAdmin(endpoint, call))
+  return v.parse(membersSchema, await askAdmin(endpoint, call))
 }
 
 /** Undefined while the node does not answer, or has no state of the cluster yet. */

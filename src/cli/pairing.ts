@@ -13,7 +13,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault, faultTable, fromHex, toFault } from '../base/index.ts'
 import { parseEndpoint, parseHost } from '../cluster/files.ts'
 import { formatWords, topologyDefaults } from '../cluster/index.ts'
@@ -45,34 +45,34 @@ type Progress = {
   isFailure: boolean
 }
 
-const addressSchema = z.object({ host: z.string(), port: z.int() })
-const portsSchema = z.object({
-  control: z.int(),
-  bulk: z.int(),
-  admin: z.int(),
-  s3: z.int(),
-  s3Tls: z.int(),
+const addressSchema = v.object({ host: v.string(), port: v.pipe(v.number(), v.integer()) })
+const portsSchema = v.object({
+  control: v.pipe(v.number(), v.integer()),
+  bulk: v.pipe(v.number(), v.integer()),
+  admin: v.pipe(v.number(), v.integer()),
+  s3: v.pipe(v.number(), v.integer()),
+  s3Tls: v.pipe(v.number(), v.integer()),
 })
-const progressSchema = z.object({
-  version: z.literal(1),
-  state: z.enum(['unpaired', 'pending', 'joining', 'online']),
-  target: z
-    .object({
-      machine: z.object({
-        region: z.string(),
-        zone: z.string(),
-        name: z.string(),
-        bind: z.string(),
-        caps: z.array(z.string()),
-        labels: z.record(z.string(), z.string()),
+const progressSchema = v.object({
+  version: v.literal(1),
+  state: v.picklist(['unpaired', 'pending', 'joining', 'online']),
+  target: v.optional(
+    v.object({
+      machine: v.object({
+        region: v.string(),
+        zone: v.string(),
+        name: v.string(),
+        bind: v.string(),
+        caps: v.array(v.string()),
+        labels: v.record(v.string(), v.string()),
         ports: portsSchema,
       }),
-      controllers: z.array(addressSchema),
-      token: z.string().optional(),
-      cluster: z.string().optional(),
-      pin: z.string().optional(),
-    })
-    .optional(),
+      controllers: v.array(addressSchema),
+      token: v.optional(v.string()),
+      cluster: v.optional(v.string()),
+      pin: v.optional(v.string()),
+    }),
+  ),
 })
 
 export const progressPath = (dataDir: string): string => join(dataDir, 'enrolment.json')
@@ -85,10 +85,10 @@ export function writeProgress(dataDir: string, progress: Pick<Progress, 'state' 
 }
 
 function readProgress(dataDir: string): Progress {
-  const parsed = progressSchema.safeParse(parseJson(readText(progressPath(dataDir)) ?? ''))
+  const parsed = v.safeParse(progressSchema, parseJson(readText(progressPath(dataDir)) ?? ''))
   const bare = { message: '', isFailure: false }
   if (!parsed.success) return { state: 'unpaired', target: undefined, ...bare }
-  const { state, target } = parsed.data
+  const { state, target } = parsed.output
   if (target === undefined) return { state: 'unpaired', target: undefined, ...bare }
   const { token, cluster, pin } = target
   return { state, target: { ...target, token, cluster, pin }, ...bare }

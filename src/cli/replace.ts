@@ -4,7 +4,7 @@
 
 import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault, nodeId } from '../base/index.ts'
 import { replaceInTopology, type Topology } from '../cluster/index.ts'
 import { askAdmin } from './admin-client.ts'
@@ -22,9 +22,9 @@ import { hasIdentity, writeNodeDir, writeTopology } from './node-dir.ts'
 import { launcherPaths } from './paths.ts'
 import { tell } from './terminal.ts'
 
-const replacementSchema = z.object({
-  id: z.int().min(1),
-  founders: z.array(z.int().min(1)),
+const replacementSchema = v.object({
+  id: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  founders: v.array(v.pipe(v.number(), v.integer(), v.minValue(1))),
 })
 const askMs = 20_000
 
@@ -84,7 +84,7 @@ function distributeTopology(dataDir: string, formation: Formation, topology: Top
 async function askForReplacement(
   dataDir: string,
   { lost, live }: { readonly lost: Slot; readonly live: readonly Slot[] },
-): Promise<z.infer<typeof replacementSchema>> {
+): Promise<v.InferOutput<typeof replacementSchema>> {
   let last: unknown
   for (const { host, ports } of live) {
     const endpoint = {
@@ -97,7 +97,7 @@ async function askForReplacement(
       const body = { old: lost.id }
       const path = '/v1/members/replace'
       const given = await askAdmin(endpoint, { method: 'POST', path, body, timeoutMs: askMs })
-      return replacementSchema.parse(given)
+      return v.parse(replacementSchema, given)
     } catch (error) {
       last = error
     }

@@ -169,3 +169,4 @@ export {
   readPlacementRule,
   setCapabilities,
 } from './registry.ts'
+export { describeIssue } from './core/shape-issue.ts'

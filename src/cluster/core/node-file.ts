@@ -19,8 +19,9 @@
 //
 // Without a list of several nodes no id is written: the only node is found by its address.
 
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault, type NodeId, nodeId } from '../../base/index.ts'
+import { describeIssue } from './shape-issue.ts'
 import { lineOf } from './toml-lines.ts'
 import { quote, type Topology, topologyDefaults } from './topology.ts'
 import { readToml } from './topology-file.ts'
@@ -38,43 +39,48 @@ export type NodeFile = {
   readonly targetSize?: number
 }
 
-const port = z.int().min(1).max(65_535)
-const id = z.int().min(1).max(0xffff_ffff)
-const nodeFileSchema = z.strictObject({
-  node: z
-    .strictObject({
-      node_id: id.optional(),
-      founders: z.array(id).max(1024).default([]),
-      name: z.string().min(1).max(63).optional(),
-      caps: z.array(z.string().min(1).max(32)).max(32).optional(),
-      target_size: z.int().min(1).max(1024).optional(),
-    })
-    .default({ founders: [] }),
-  labels: z.record(z.string().min(1).max(63), z.string().max(255)).optional(),
-  listen: z
-    .strictObject({
-      admin: port.default(topologyDefaults.adminPort),
-      s3: port.default(topologyDefaults.s3Port),
-      s3_tls: port.optional(),
-    })
-    .default({ admin: topologyDefaults.adminPort, s3: topologyDefaults.s3Port }),
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
+const id = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0xffff_ffff))
+const nodeFileSchema = v.strictObject({
+  node: v.optional(
+    v.strictObject({
+      node_id: v.optional(id),
+      founders: v.optional(v.pipe(v.array(id), v.maxLength(1024)), []),
+      name: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(63))),
+      caps: v.optional(
+        v.pipe(v.array(v.pipe(v.string(), v.minLength(1), v.maxLength(32))), v.maxLength(32)),
+      ),
+      target_size: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1024))),
+    }),
+    { founders: [] },
+  ),
+  labels: v.optional(
+    v.record(
+      v.pipe(v.string(), v.minLength(1), v.maxLength(63)),
+      v.pipe(v.string(), v.maxLength(255)),
+    ),
+  ),
+  listen: v.optional(
+    v.strictObject({
+      admin: v.optional(port, topologyDefaults.adminPort),
+      s3: v.optional(port, topologyDefaults.s3Port),
+      s3_tls: v.optional(port),
+    }),
+    { admin: topologyDefaults.adminPort, s3: topologyDefaults.s3Port },
+  ),
 })
 
 export function parseNodeFile(text: string, topology: Topology): NodeFile {
-  const parsed = nodeFileSchema.safeParse(readToml(text, 'node.toml'))
+  const parsed = v.safeParse(nodeFileSchema, readToml(text, 'node.toml'))
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    const path = (issue?.path ?? []).filter((part) => typeof part !== 'symbol')
-    const isUnknown = issue?.code === 'unrecognized_keys'
-    const where = isUnknown ? [...path, issue.keys[0] ?? ''] : path
-    const line = lineOf(text, where)
-    const what = isUnknown ? 'unknown key' : (issue?.message ?? 'not a node file')
-    const key = where.join('.')
+    const { path, what } = describeIssue(parsed.issues[0])
+    const line = lineOf(text, path)
+    const key = path.join('.')
     throw new Fault('invalid', `node.toml:${line}: ${key}: ${what}`, {
       fields: { line: String(line), key },
     })
   }
-  const { node, listen, labels } = parsed.data
+  const { node, listen, labels } = parsed.output
   return {
     ...(node.name === undefined ? {} : { name: node.name }),
     ...(node.caps === undefined ? {} : { caps: node.caps }),

@@ -4,75 +4,95 @@
 // 'invalid' whose message names the line and the key, and whose fields are {line, key}.
 
 import { parse as parseToml, TomlError } from 'smol-toml'
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault, nodeId } from '../../base/index.ts'
+import { describeIssue } from './shape-issue.ts'
 import { lineOf, type TomlPath } from './toml-lines.ts'
 import { type Topology, topologyDefaults } from './topology.ts'
 
 /** A cluster file is small; beyond this it is refused unread. */
 export const topologyBytesMax = 1024 * 1024
 
-const port = z.int().min(1).max(65_535)
-const id = z.int().min(1).max(0xffff_ffff)
-const filePath = z.string().min(1).max(1024)
-const entry = { id: id.optional(), host: z.string().min(1).max(255), path: z.string().optional() }
-const fileSchema = z.strictObject({
-  version: z.literal(topologyDefaults.version).default(topologyDefaults.version),
-  region: z.string().min(1).max(64).default(topologyDefaults.region),
-  host: z.string().min(1).max(255).default(topologyDefaults.host),
-  port: port.default(topologyDefaults.s3TlsPort),
-  rs: z.strictObject({ data: z.int().min(1).max(32), parity: z.int().min(0).max(31) }),
-  control: z
-    .strictObject({
-      engine: z.enum(['atoll', 'etcd']),
-      endpoints: z.array(z.string().max(255)).min(1).max(16).optional(),
-      prefix: z
-        .string()
-        .max(128)
-        .regex(/^(\/[A-Za-z0-9._-]+)+$/, "a path such as '/atoll'")
-        .optional(),
-      ca: filePath.optional(),
-      cert: filePath.optional(),
-      key: filePath.optional(),
-      username: z.string().min(1).max(255).optional(),
-      password: z.string().min(1).max(255).optional(),
-    })
-    .optional(),
-  db: z
-    .array(
-      z.strictObject({
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
+const id = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0xffff_ffff))
+const filePath = v.pipe(v.string(), v.minLength(1), v.maxLength(1024))
+const entry = {
+  id: v.optional(id),
+  host: v.pipe(v.string(), v.minLength(1), v.maxLength(255)),
+  path: v.optional(v.string()),
+}
+const fileSchema = v.strictObject({
+  version: v.optional(v.literal(topologyDefaults.version), topologyDefaults.version),
+  region: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64)), topologyDefaults.region),
+  host: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255)), topologyDefaults.host),
+  port: v.optional(port, topologyDefaults.s3TlsPort),
+  rs: v.strictObject({
+    data: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(32)),
+    parity: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31)),
+  }),
+  control: v.optional(
+    v.strictObject({
+      engine: v.picklist(['atoll', 'etcd']),
+      endpoints: v.optional(
+        v.pipe(v.array(v.pipe(v.string(), v.maxLength(255))), v.minLength(1), v.maxLength(16)),
+      ),
+      prefix: v.optional(
+        v.pipe(
+          v.string(),
+          v.maxLength(128),
+          v.regex(/^(\/[A-Za-z0-9._-]+)+$/, "a path such as '/atoll'"),
+        ),
+      ),
+      ca: v.optional(filePath),
+      cert: v.optional(filePath),
+      key: v.optional(filePath),
+      username: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
+      password: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
+    }),
+  ),
+  db: v.pipe(
+    v.array(
+      v.strictObject({
         ...entry,
-        port: port.default(topologyDefaults.controlPort),
-        leader: z.boolean().optional(),
+        port: v.optional(port, topologyDefaults.controlPort),
+        leader: v.optional(v.boolean()),
       }),
-    )
-    .min(1)
-    .max(1024),
-  nodes: z
-    .array(z.strictObject({ ...entry, port: port.default(topologyDefaults.bulkPort) }))
-    .min(1)
-    .max(1024),
-  buckets: z
-    .array(
-      z.strictObject({
-        name: z.string().min(3).max(63),
-        region: z.string().min(1).max(64).optional(),
-        type: z.literal('distributed').default('distributed'),
-      }),
-    )
-    .max(1000)
-    .default([]),
-  auth: z
-    .array(
-      z.strictObject({
-        access_key_id: z.string().min(3).max(128),
-        secret_access_key: z.string().min(3).max(256),
-      }),
-    )
-    .max(1000)
-    .default([]),
+    ),
+    v.minLength(1),
+    v.maxLength(1024),
+  ),
+  nodes: v.pipe(
+    v.array(v.strictObject({ ...entry, port: v.optional(port, topologyDefaults.bulkPort) })),
+    v.minLength(1),
+    v.maxLength(1024),
+  ),
+  buckets: v.optional(
+    v.pipe(
+      v.array(
+        v.strictObject({
+          name: v.pipe(v.string(), v.minLength(3), v.maxLength(63)),
+          region: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64))),
+          type: v.optional(v.literal('distributed'), 'distributed'),
+        }),
+      ),
+      v.maxLength(1000),
+    ),
+    [],
+  ),
+  auth: v.optional(
+    v.pipe(
+      v.array(
+        v.strictObject({
+          access_key_id: v.pipe(v.string(), v.minLength(3), v.maxLength(128)),
+          secret_access_key: v.pipe(v.string(), v.minLength(3), v.maxLength(256)),
+        }),
+      ),
+      v.maxLength(1000),
+    ),
+    [],
+  ),
 })
-type TopologyFile = z.infer<typeof fileSchema>
+type TopologyFile = v.InferOutput<typeof fileSchema>
 
 /**
  * `name` is the file's name as people know it; it begins every message. `mayGrow`: more nodes will join than the
@@ -112,16 +132,10 @@ function refusal(text: string, name: string): Refuse {
 }
 
 function readFile(text: string, name: string): TopologyFile {
-  const parsed = fileSchema.safeParse(readToml(text, name))
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  const path = (issue?.path ?? []).filter((part) => typeof part !== 'symbol')
-  const refuse = refusal(text, name)
-  if (issue?.code === 'unrecognized_keys') {
-    const unknown = issue.keys[0] ?? ''
-    throw refuse([...path, unknown], 'unknown key')
-  }
-  throw refuse(path, issue?.message ?? 'not a topology')
+  const parsed = v.safeParse(fileSchema, readToml(text, name))
+  if (parsed.success) return parsed.output
+  const { path, what } = describeIssue(parsed.issues[0])
+  throw refusal(text, name)(path, what)
 }
 
 /** The text as plain values; Fault 'invalid' with the line of a syntax error. */

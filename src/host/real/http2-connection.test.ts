@@ -224,8 +224,8 @@ describe('a connection of HTTP/2', () => {
   it('holds a client to the windows it was given', async () => {
     const client = new RawClient(await serve(() => new Promise(() => undefined)))
     client.send(frame(frameType.headers, endHeaders, 1, request()))
-    const data = frame(frameType.data, 0, 1, Buffer.alloc(16_384))
-    for (let i = 0; i < 65; i++) client.send(data)
+    const part = frame(frameType.data, 0, 1, Buffer.alloc(16_384))
+    for (let i = 0; i < 65; i++) client.send(part)
     assert.equal(await client.codeOf(frameType.resetStream, 1), errorCode.flowControl)
     client.socket.destroy()
   })
@@ -390,8 +390,8 @@ describe('a connection of HTTP/2', () => {
     client.send(frame(frameType.headers, endHeaders | endStream, 3, request()))
     assert.equal(await client.codeOf(frameType.resetStream, 3), errorCode.refusedStream)
     answer()
-    const data = await client.find(({ type, id }) => type === frameType.data && id === 1)
-    assert.equal(data?.payload.toString(), 'late')
+    const last = await client.find(({ type, id }) => type === frameType.data && id === 1)
+    assert.equal(last?.payload.toString(), 'late')
     await client.find(() => false)
     await closed
   })

@@ -1,0 +1,54 @@
+// The flags of a node's process, as commander and node:util read them: names in camel case, values as text.
+
+import { resolve } from 'node:path'
+import type { runNode } from './node-command.ts'
+import { parseCount, parseRatio } from './options.ts'
+
+export type Flags = Readonly<Record<string, string | boolean | undefined>>
+
+export function readNode(flags: Flags): Parameters<typeof runNode>[0] {
+  const text = (name: string): string | undefined => {
+    const value = flags[name]
+    return typeof value === 'string' ? value : undefined
+  }
+  const level = text('level')
+  return {
+    dataDir: resolve(text('dataDir') ?? ''),
+    dataThreads: readDataThreads(text('dataThreads')) ?? 1,
+    bind: text('bind'),
+    etcd: readNodeEtcd(flags),
+    encryptionKeyFile: readPath(text('encryptionKeyFile')),
+    snapshotDir: readPath(text('snapshotDir')),
+    readLease: readLeaseOf(text('readLease')),
+    log: flags.log === 'json' || flags.log === 'journal' ? flags.log : 'text',
+    level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
+  }
+}
+
+export function readLeaseOf(
+  text: string | undefined,
+): { readonly clockDriftRatio: number } | undefined {
+  return text === undefined ? undefined : { clockDriftRatio: parseRatio('--read-lease', text) }
+}
+
+export function readPath(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : resolve(text)
+}
+
+function readNodeEtcd(flags: Flags) {
+  const { port, ...how } = readEtcd(flags)
+  return port === undefined ? undefined : { port, ...how }
+}
+
+export function readEtcd({ etcdPort, etcdTls, etcdClientCa }: Flags) {
+  return {
+    port:
+      typeof etcdPort === 'string' ? parseCount('--etcd-port', etcdPort, [1, 65_535]) : undefined,
+    isTls: etcdTls === true,
+    clientAuthority: typeof etcdClientCa === 'string' ? resolve(etcdClientCa) : undefined,
+  }
+}
+
+export function readDataThreads(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseCount('--data-threads', text, [0, 64])
+}
