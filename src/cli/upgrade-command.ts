@@ -1,6 +1,6 @@
 // `atoll admin upgrade check|raise|policy`: asks a node, and words the answer.
 
-import { z } from 'zod'
+import * as v from 'valibot'
 import { Fault } from '../base/index.ts'
 import { askAdmin } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
@@ -20,32 +20,32 @@ export type UpgradeOptions = {
 const askMs = 15_000
 const notSafe = 1
 
-const checkSchema = z.object({
-  isSafe: z.boolean(),
-  level: z.object({
-    active: z.number(),
-    newest: z.number(),
-    isByOperator: z.boolean(),
-    to: z.number(),
-    blockers: z.array(z.string()),
-    features: z.array(z.object({ name: z.string(), level: z.number(), what: z.string() })),
+const checkSchema = v.object({
+  isSafe: v.boolean(),
+  level: v.object({
+    active: v.number(),
+    newest: v.number(),
+    isByOperator: v.boolean(),
+    to: v.number(),
+    blockers: v.array(v.string()),
+    features: v.array(v.object({ name: v.string(), level: v.number(), what: v.string() })),
   }),
-  nodes: z.array(
-    z.object({
-      id: z.number(),
-      name: z.string(),
-      state: z.string(),
-      version: z.string(),
-      level: z.number(),
-      certificateNotAfterMs: z.number(),
-      freeBytes: z.number(),
-      totalBytes: z.number(),
+  nodes: v.array(
+    v.object({
+      id: v.number(),
+      name: v.string(),
+      state: v.string(),
+      version: v.string(),
+      level: v.number(),
+      certificateNotAfterMs: v.number(),
+      freeBytes: v.number(),
+      totalBytes: v.number(),
     }),
   ),
-  checks: z.array(z.object({ name: z.string(), isSafe: z.boolean(), text: z.string() })),
+  checks: v.array(v.object({ name: v.string(), isSafe: v.boolean(), text: v.string() })),
 })
-const levelSchema = z.object({ level: z.number(), raise: z.string(), raisedMs: z.number() })
-export type CheckAnswer = z.infer<typeof checkSchema>
+const levelSchema = v.object({ level: v.number(), raise: v.string(), raisedMs: v.number() })
+export type CheckAnswer = v.InferOutput<typeof checkSchema>
 
 /** Settles with the exit status: of a check, 1 when an upgrade is not safe now. */
 export async function upgradeCommand(
@@ -54,11 +54,11 @@ export async function upgradeCommand(
 ): Promise<number> {
   const given = await ask(command, options)
   if (command.kind === 'check') {
-    const checked = checkSchema.parse(given)
+    const checked = v.parse(checkSchema, given)
     answer(options.isJson ? JSON.stringify(checked) : checkText(checked, Date.now()))
     return checked.isSafe ? 0 : notSafe
   }
-  const level = levelSchema.parse(given)
+  const level = v.parse(levelSchema, given)
   const how = level.raise === 'automatic' ? 'rises by itself' : 'rises by command'
   answer(options.isJson ? JSON.stringify(level) : `feature level ${level.level}, which ${how}`)
   return 0

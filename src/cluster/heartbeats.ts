@@ -198,7 +198,7 @@ export class Heartbeats {
   }
 
   get #lookEveryMs(): number {
-    return this.#options.lookMs ?? 250
+    return this.#options.lookMs ?? 500
   }
 
   #beat(): void {

@@ -51,7 +51,7 @@ export function createThreads(options: ThreadsOptions): Threads {
 type Start = {
   readonly program: ThreadProgram
   readonly input: Uint8Array
-  readonly limits: { readonly nice?: number; readonly heapMebibytesMax?: number }
+  readonly limits: { readonly nice?: number; readonly youngMebibytesMax?: number }
 }
 
 async function startThread(
@@ -75,9 +75,9 @@ async function startThread(
     name: program.name,
     workerData: start,
     transferList: [channel.port2],
-    ...(limits.heapMebibytesMax === undefined
+    ...(limits.youngMebibytesMax === undefined
       ? {}
-      : { resourceLimits: { maxOldGenerationSizeMb: limits.heapMebibytesMax } }),
+      : { resourceLimits: { maxYoungGenerationSizeMb: limits.youngMebibytesMax } }),
   })
   const state = { isStopping: false }
   await untilReady(worker, options, { name: program.name, state })
