@@ -70,7 +70,7 @@ export type HeartbeatDependencies = {
 }
 
 export type HeartbeatOptions = SuspicionOptions & {
-  /** How often the leader looks for silence. Default 250 ms. */
+  /** How often the leader looks for silence. Default 500 ms. */
   readonly lookMs?: number
 }
 
