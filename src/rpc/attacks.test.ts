@@ -10,9 +10,6 @@ import { type NodeId, nodeId, utf8Encode } from '../base/index.ts'
 import type { Address, CertificateLeaf, NodeIdentity, PemPair } from '../host/index.ts'
 import { realPki } from '../host/real/index.ts'
 import { createTestAuthority } from '../host/testing/index.ts'
-import { type Frame, FrameParser, frameType, headerBytes, writeHeader } from './core/frame.ts'
-import { createHello, helloCodec } from './core/hello.ts'
-import { decodeFault } from './fault-bytes.ts'
 import {
   bulkCallers,
   bulkMethod,
@@ -21,7 +18,8 @@ import {
   meshCallers,
   type MethodTable,
 } from './methods.ts'
-import { createRpc, defaultLimits } from './rpc-node.ts'
+import { createRpc } from './rpc-node.ts'
+import { type Answer, askAll, callId, streamId } from './testing/attack.ts'
 import { createWorld, type World } from './testing/world.ts'
 
 const dayMs = 86_400_000
@@ -29,7 +27,7 @@ const victim = nodeId(1)
 const member = nodeId(2)
 const removed = nodeId(3)
 const replica = nodeId(4)
-const body = utf8Encode('a body that nobody may look at')
+const answerBytes = utf8Encode('an answer')
 
 type Port = {
   readonly name: string
@@ -82,7 +80,7 @@ async function openPort(
     if (callers === 'nobody') continue
     rpc.serve(method, async ({ from }) => {
       seen.push(`call ${method} from ${from}`)
-      return body
+      return answerBytes
     })
     rpc.serveStream(method, async (_stream, { from }) => {
       seen.push(`stream ${method} from ${from}`)
@@ -173,66 +171,9 @@ async function leafAsAuthority(): Promise<PemPair> {
   return { certificatePem, privateKeyPem }
 }
 
-type Answer = {
-  bytes: number
-  /** By the id of what was asked. */
-  readonly faults: Map<number, string>
-}
-
-/** The id of a request; its stream has the next of the parity. */
-const idOf = (method: number): number => method * 4 + 1
-
-/**
- * Says hello as who it claims to be and asks for every method in all three ways; settles with the end of the
- * connection, or once all is answered.
- */
-async function askAll(port: Port, attack: Attack): Promise<Answer> {
-  const instance = new Uint8Array(8).fill(7)
-  const { clusterId } = world.authority
-  const hello = createHello({ nodeId: attack.id, clusterId, instance }, defaultLimits)
-  const socket = attack.open(port.address)
-  const answer: Answer = { bytes: 0, faults: new Map() }
-  const settledIds = new Set<number>()
-  const ends: readonly number[] = [
-    frameType.response,
-    frameType.fault,
-    frameType.end,
-    frameType.reset,
-  ]
-  const parser = new FrameParser(
-    {
-      allocate: ({ length }) => new Uint8Array(length),
-      onFrame({ type, id }, payload) {
-        const isFault = type === frameType.fault || type === frameType.reset
-        if (isFault) answer.faults.set(id, decodeFault(payload).message)
-        if (ends.includes(type)) settledIds.add(id)
-        if (settledIds.size === 2 * port.methods.size) socket.destroy()
-      },
-    },
-    defaultLimits,
-  )
-  socket.on('data', (bytes) => {
-    answer.bytes += bytes.length
-    parser.push(new Uint8Array(bytes))
-  })
-  socket.on('error', () => undefined)
-  const frames = [frame({ type: frameType.hello }, helloCodec.encode(hello))]
-  for (const method of port.methods.keys()) {
-    const [id, argument] = [idOf(method), 5_000]
-    frames.push(frame({ type: frameType.message, method }, body))
-    frames.push(frame({ type: frameType.request, method, id, argument }, body))
-    frames.push(frame({ type: frameType.open, method, id: id + 2, argument }, body))
-  }
-  socket.write(Buffer.concat(frames))
-  await new Promise((resolve) => socket.once('close', resolve))
-  return answer
-}
-
-function frame(head: Frame, payload: Uint8Array = new Uint8Array(0)): Uint8Array {
-  const bytes = new Uint8Array(headerBytes + payload.length)
-  writeHeader(bytes, 0, { frame: head, length: payload.length })
-  bytes.set(payload, headerBytes)
-  return bytes
+function askAt(port: Port, attack: Attack): Promise<Answer> {
+  const claim = { nodeId: attack.id, clusterId: world.authority.clusterId }
+  return askAll(attack.open(port.address), claim, { methods: [...port.methods.keys()] })
 }
 
 test('every method has a number and a rule, on each port', () => {
@@ -245,7 +186,7 @@ test('every method has a number and a rule, on each port', () => {
 test('who is no member gets no method: the connection ends, and nothing is looked at', async () => {
   for (const [who, attack] of Object.entries(await strangers())) {
     for (const port of ports) {
-      const { bytes } = await askAll(port, attack)
+      const { bytes } = await askAt(port, attack)
       assert.equal(bytes, 0, `${who} got an answer on the port ${port.name}`)
       assert.deepEqual(port.seen, [], `${who} on the port ${port.name}`)
     }
@@ -255,12 +196,12 @@ test('who is no member gets no method: the connection ends, and nothing is looke
 test('a member gets what the table gives to members, in each way of asking', async () => {
   const attack = secured(await identityOf(member))
   for (const port of ports) {
-    const { faults } = await askAll(port, attack)
+    const { faults } = await askAt(port, attack)
     const served = [...port.methods].filter(([, callers]) => callers !== 'nobody')
     const seen = served.flatMap(([method]) => seenOf(method, member))
     assert.deepEqual(port.seen.splice(0), seen)
     for (const [method, callers] of port.methods) {
-      for (const id of [idOf(method), idOf(method) + 2]) {
+      for (const id of [callId(method), streamId(method)]) {
         if (callers !== 'nobody') assert.equal(faults.get(id), undefined, `method ${method}`)
         else assert.match(faults.get(id) ?? '', /is not served here/)
       }
@@ -272,7 +213,7 @@ test("a guest gets the methods of its group's consensus, and a clear fault for o
   const attack = secured(await identityOf(replica))
   const [control, bulk] = ports
   assert.ok(control !== undefined && bulk !== undefined)
-  const { faults } = await askAll(control, attack)
+  const { faults } = await askAt(control, attack)
   const forIt = [...controlCallers].filter(([, callers]) => callers === 'replica')
   assert.ok(forIt.length > 0 && forIt.length < controlCallers.size)
   assert.deepEqual(
@@ -281,11 +222,11 @@ test("a guest gets the methods of its group's consensus, and a clear fault for o
   )
   for (const [method, callers] of controlCallers) {
     if (callers !== 'member') continue
-    for (const id of [idOf(method), idOf(method) + 2]) {
+    for (const id of [callId(method), streamId(method)]) {
       assert.match(faults.get(id) ?? '', /node 4 is not in the member list/)
     }
   }
-  assert.equal((await askAll(bulk, attack)).bytes, 0)
+  assert.equal((await askAt(bulk, attack)).bytes, 0)
   assert.deepEqual(bulk.seen, [])
 })
 
@@ -299,7 +240,7 @@ test('a number without a rule cannot be served', () => {
   const transport = { ...world.host.network.secured({} as NodeIdentity), self }
   const rpc = createRpc(world.host, { transport, listen: address, methods: bulkCallers })
   world.rpcs.push(rpc)
-  const answer = async (): Promise<Uint8Array> => body
+  const answer = async (): Promise<Uint8Array> => answerBytes
   assert.throws(() => rpc.serve(4711, answer), /the table says who may use method 4711/)
   assert.throws(() => rpc.serve(bulkMethod.shardList, answer), /the table says/)
   rpc.serve(bulkMethod.shardTouch, answer)

@@ -123,6 +123,16 @@ const rows: readonly Row[] = [
     /1 of the 3 voters/,
   ],
   [
+    'nor one of two whose vote it takes to let it go',
+    () => planRemoval(facts({ members: three, voters: [1, 2] }), nodeId(2)),
+    /system cannot decide without its vote, so nothing could be written there any more/,
+  ],
+  [
+    'nor one of four while another is down',
+    () => planRemoval(facts({ members: four, down: [1] }), nodeId(4)),
+    /cannot decide without its vote/,
+  ],
+  [
     'a dead voter costs the quorum nothing',
     () => planRemoval(facts({ members: four, down: [4] }), nodeId(4)),
     undefined,

@@ -147,6 +147,7 @@ export function planRemoval(facts: LeavingFacts, id: NodeId): LeavingPlan {
   const objections = [
     ...(isMissed ? roomObjections(facts, staying, 'new objects could not be stored') : []),
     ...facts.groups.flatMap((group) => quorumObjections(facts, group, id)),
+    ...facts.groups.flatMap((group) => voteObjections(facts, group, id)),
     ...dataObjections(facts),
   ]
   return { member, next, objections, refusal: soleVoterRefusal(facts.groups, id, staying) }
@@ -199,6 +200,18 @@ function quorumObjections(facts: LeavingFacts, group: GroupFacts, id: NodeId): r
   if (up.length >= majority(after.length)) return []
   const what = `${up.length} of the ${after.length} voters of ${group.name} that stay are up`
   return [`${what}, so nothing could be written until more are`]
+}
+
+/**
+ * Rule 3, before: nobody speaks to a removed member, and that it votes no more takes a majority of those who vote now. A
+ * drain takes its vote while it still answers.
+ */
+function voteObjections(facts: LeavingFacts, group: GroupFacts, id: NodeId): readonly string[] {
+  const { voters, name } = group
+  if (!voters.includes(id) || quorumObjections(facts, group, id).length > 0) return []
+  const up = voters.filter((voter) => voter !== id && facts.isUp(voter))
+  if (up.length >= majority(voters.length)) return []
+  return [`${name} cannot decide without its vote, so nothing could be written there any more`]
 }
 
 /** Rule 4. */
