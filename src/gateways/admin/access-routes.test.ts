@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { type Access, firstTenant, openAccess, type TokenScope } from '../../access/index.ts'
 import { seededRandom, utf8Decode, utf8Encode } from '../../base/index.ts'
@@ -15,6 +16,7 @@ import { raftRoutes } from './raft-api.ts'
 import { type RegistryActions, registryRoutes } from './registry-routes.ts'
 import { type AdminRoute, answerJson } from './routes.ts'
 import { trustRoutes } from './trust-routes.ts'
+import { type UpgradeActions, upgradeRoutes } from './upgrade-routes.ts'
 
 const by = { name: 'test', source: '' }
 const main = `/v1/access/tenants/${firstTenant}`
@@ -28,6 +30,7 @@ function othersRoutes(): readonly AdminRoute[] {
     ...leavingRoutes(nothing as LeavingRoutesActions),
     ...registryRoutes(nothing as RegistryActions),
     ...nodeRoutes(nothing as NodeActions),
+    ...upgradeRoutes(nothing as UpgradeActions),
     ...raftRoutes(undefined),
   ]
   return all.map((route) => ({ ...route, answer: async () => answerJson(200, {}) }))
@@ -183,6 +186,17 @@ test('what makes no sense is refused', async () => {
     const { status } = await ask(w, call, { body })
     assert.equal(status, 400, `${call} ${JSON.stringify(body)}`)
   }
+})
+
+test('no file of routes is forgotten here', () => {
+  const files = readdirSync(import.meta.dirname).filter((name) => /-(?:routes|api)\.ts$/.test(name))
+  const known = ['access', 'enrol', 'leaving', 'node', 'registry', 'trust', 'upgrade']
+  const expected = [...known.map((name) => `${name}-routes.ts`), 'raft-api.ts']
+  assert.deepEqual(
+    files.sort(),
+    expected.sort(),
+    'add its routes to othersRoutes() and its name here',
+  )
 })
 
 test('every route, every kind of caller: no more than the scope opens', async () => {
