@@ -30,7 +30,7 @@ function machineFlags(command: Command): Command {
     .option('--bind <address>', 'address or name under which the other machines reach this one')
     .option('--data-dir <dir>', "this node's own directory")
     .option('--hive-dir <dir>', 'another name of --data-dir')
-    .option('--cap <list>', 'capabilities, for example ebs,ec2,nats (default: all there are)')
+    .option('--cap <list>', 'what it runs, for example control,s3,etcd (default: all there is)')
     .option('--label <list>', 'facts that rules of placement speak of: rack=r12,dc=fra-1')
     .option('--force', 'put what the directory holds into a folder inside it, and begin anew')
     .option('--port-offset <n>', 'move all ports by n')
