@@ -20,6 +20,7 @@ import {
   type GroupId,
   isFault,
   prefixEnd,
+  toHex,
   uint64Bytes,
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
@@ -52,6 +53,8 @@ export class ValueShelf {
   /** Keys whose rows are gone; their bytes may go after a checkpoint. */
   #garbage: Uint8Array[] = []
   #readers = 0
+  /** By key; no more than there are readers. */
+  readonly #recovering = new Map<string, Promise<Uint8Array | undefined>>()
 
   constructor(dependencies: {
     readonly host: Host
@@ -97,9 +100,8 @@ export class ValueShelf {
       return await this.readHere(key)
     } catch (error) {
       if (!isFault(error, 'corrupt')) throw error
-      const value = await this.#recover(key)
+      const value = await this.#recoverOnce(key)
       if (value === undefined) throw error
-      await this.#putAgain(key, value)
       return value
     }
   }
@@ -200,6 +202,21 @@ export class ValueShelf {
   async close(): Promise<void> {
     this.#isClosed = true
     while (this.#moving !== undefined) await this.#moving
+  }
+
+  /** Everybody who reads the value meanwhile shares the one asking, and the one writing. */
+  #recoverOnce(key: Uint8Array): Promise<Uint8Array | undefined> {
+    const name = toHex(key)
+    const running = this.#recovering.get(name)
+    if (running !== undefined) return running
+    const recovering = this.#recover(key)
+      .then(async (value) => {
+        if (value !== undefined) await this.#putAgain(key, value)
+        return value
+      })
+      .finally(() => this.#recovering.delete(name))
+    this.#recovering.set(name, recovering)
+    return recovering
   }
 
   /** Of a value that is still named; with a full disk the next reader asks again. */
