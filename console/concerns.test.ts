@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { NodeRow, Status } from './answers.ts'
 import { newestOf, worryAbout } from './certificates.ts'
-import { duration, listed, relative, words } from './format.ts'
+import { duration, keyWords, listed, relative, words } from './format.ts'
 import { concernsOf } from './parts/concerns.ts'
 
 const day = 86_400_000
@@ -100,6 +100,12 @@ test('nothing is wrong, or what is, the worst first', () => {
   assert.deepEqual(textsOf({}, 1_008 * day), ['bad: The certificate of n1 has ended.'])
   assert.equal(newestOf(certificates, 1)?.serial, 'a')
   assert.equal(newestOf(certificates, 2), undefined)
+})
+
+test('a key is told as the machine tells it', () => {
+  // The two examples of the paper on proquints.
+  assert.equal(keyWords('7f00 0001 3f54 dcc1'), 'lusab babad gutih tugad')
+  assert.equal(keyWords(''), '')
 })
 
 test('names and times as people read them', () => {

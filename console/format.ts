@@ -70,6 +70,31 @@ export function shortId(id: string): string {
   return id.length > 16 ? `${id.slice(0, 8)}…` : id
 }
 
+const consonants = 'bdfghjklmnprstvz'
+const vowels = 'aiou'
+
+/**
+ * A key's fingerprint ('7f00 0001 ...') as the words that a machine shows of its own key: sixteen bits are a word (proquints,
+ * as src/cluster/core/words.ts has them).
+ */
+export function keyWords(fingerprint: string): string {
+  const groups = fingerprint.match(/[0-9a-f]{4}/g) ?? []
+  return groups
+    .map((group) => {
+      const value = Number.parseInt(group, 16)
+      const letter = (letters: string, shift: number): string =>
+        letters[(value >> shift) & (letters.length - 1)] ?? ''
+      return [
+        letter(consonants, 12),
+        letter(vowels, 10),
+        letter(consonants, 6),
+        letter(vowels, 4),
+        letter(consonants, 0),
+      ].join('')
+    })
+    .join(' ')
+}
+
 /** 'admin:CreateToken' and 'member-offline' as words: 'Create token', 'Member offline'. */
 export function words(name: string): string {
   const plain = name

@@ -2,6 +2,7 @@
 
 import type { Enrolment } from '../answers.ts'
 import { change } from '../api.ts'
+import { keyWords } from '../format.ts'
 
 export type Act = {
   readonly title: string
@@ -43,7 +44,7 @@ const enrolmentPath = ({ fingerprint }: Enrolment): string =>
 
 export const approve = (enrolment: Enrolment): Act => ({
   title: `Let ${enrolment.name} in?`,
-  says: `The machine with the key ${enrolment.fingerprint} becomes a member: it gets certificates and the cluster's settings, and data is placed on it. Compare the key with what the machine shows.`,
+  says: `The machine with the key ${keyWords(enrolment.fingerprint)} (${enrolment.fingerprint}) becomes a member: it gets certificates and the cluster's settings, and data is placed on it. Compare the key with what the machine shows.`,
   confirm: 'Let it in',
   run: () => change('POST', `${enrolmentPath(enrolment)}/approve`),
 })

@@ -4,7 +4,7 @@
 import { useState } from 'react'
 import type { Certificate, Drain, Enrolment, Member, Members, Moves, Status } from '../answers.ts'
 import { newestOf, worryAbout } from '../certificates.ts'
-import { count, counted, duration, listed, size } from '../format.ts'
+import { count, counted, duration, keyWords, listed, size } from '../format.ts'
 import { Dialog } from '../parts/dialog.tsx'
 import { LabelsDialog } from '../parts/labels-dialog.tsx'
 import { Empty, Shown } from '../parts/notices.tsx'
@@ -421,7 +421,8 @@ function Waiting({
                 <Moment atMs={requestedMs} />
                 <br />
                 <span className="faint">
-                  Compare with what the machine shows: key <code>{fingerprint}</code>
+                  Compare with what the machine shows: key <code>{keyWords(fingerprint)}</code> (
+                  {fingerprint})
                 </span>
               </div>
               {mayChange ? (

@@ -6,7 +6,7 @@ import { count, counted, duration, shortId, size, words } from '../format.ts'
 import { type LiveMode, useLive } from '../live.ts'
 import { type Concern, concernsOf } from '../parts/concerns.ts'
 import { Empty, Shown } from '../parts/notices.tsx'
-import { Fill, Moment, State, useNow } from '../parts/small.tsx'
+import { Fill, Meter, Moment, State, useNow } from '../parts/small.tsx'
 import { usePolled } from '../polled.ts'
 
 const statusMs = 2_000
@@ -124,14 +124,7 @@ function Figures({ status }: { readonly status: Status }) {
             <span title={status.clusterId}>{shortId(status.clusterId)}</span>
           </span>
         </div>
-        <meter
-          min={0}
-          max={Math.max(1, totalBytes)}
-          value={used}
-          high={totalBytes * 0.85}
-          optimum={0}
-          aria-label={`${size(used)} of ${size(totalBytes)} used`}
-        />
+        <Meter part={used} whole={totalBytes} label={`${size(used)} of ${size(totalBytes)} used`} />
         {isMoving ? (
           <p className="faint">
             Moving {counted(moves.shardsLeft, 'shard')}, {size(moves.bytesLeft)} left.

@@ -56,6 +56,32 @@ export function useNow(atMs: number): number {
   return nowMs
 }
 
+const fullRatio = 0.85
+
+/** Drawn, because browsers let their own meter be styled each in its own way. */
+export function Meter({
+  part,
+  whole,
+  label,
+}: {
+  readonly part: number
+  readonly whole: number
+  readonly label: string
+}) {
+  const ratio = whole === 0 ? 0 : Math.min(1, part / whole)
+  return (
+    <svg
+      className={`meter ${ratio > fullRatio ? 'warn' : ''}`}
+      viewBox="0 0 100 1"
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
+      <rect width={ratio * 100} height={1} fill="currentColor" />
+    </svg>
+  )
+}
+
 /** How full something is, as a bar and in words. */
 export function Fill({
   freeBytes,
@@ -68,19 +94,10 @@ export function Fill({
 }) {
   if (totalBytes === 0) return <span className="faint">not known</span>
   const used = Math.max(0, totalBytes - freeBytes)
-  const text = `${size(used)} of ${size(totalBytes)} used`
+  const text = `${what}: ${size(used)} of ${size(totalBytes)} used`
   return (
     <span className="fill">
-      <meter
-        min={0}
-        max={totalBytes}
-        value={used}
-        high={totalBytes * 0.85}
-        optimum={0}
-        aria-label={`${what}: ${text}`}
-      >
-        {text}
-      </meter>
+      <Meter part={used} whole={totalBytes} label={text} />
       <span className="faint">{size(freeBytes)} free</span>
     </span>
   )

@@ -169,7 +169,8 @@ const bareHeaders: readonly (readonly [string, string])[] = [
     'content-security-policy',
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
   ],
-  ['referrer-policy', 'no-referrer'],
+  // Without any referrer browsers send the form's origin as 'null', which is nobody's.
+  ['referrer-policy', 'same-origin'],
   ['x-content-type-options', 'nosniff'],
 ]
 
@@ -197,9 +198,12 @@ function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`)
 }
 
-const style = `:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:2rem auto;padding:0 1rem}
-label{display:block;margin:.8rem 0 .2rem}input{width:100%;box-sizing:border-box;padding:.5rem;font:inherit}
-button{margin-top:1.2rem;padding:.6rem 1.4rem;font:inherit}.words{font-size:1.2rem;letter-spacing:.05em}
+const style = `:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:2rem auto;padding:0 1rem;
+background:light-dark(#f4f6f8,#0e1317);color:light-dark(#18212a,#e6ebf0)}h1{font-size:1.6rem}
+label{display:block;margin:.8rem 0 .2rem}input,button{font:inherit;color:inherit;border:1px solid light-dark(#8f9aa5,#5d6873);border-radius:10px}
+input{width:100%;box-sizing:border-box;padding:.5rem .8rem;background:light-dark(#fff,#161c22)}
+button{margin-top:1.2rem;padding:.6rem 1.4rem;font-weight:600;background:light-dark(#0b62a8,#6cb8f5);color:light-dark(#fff,#06121c);cursor:pointer}
+:focus-visible{outline:3px solid light-dark(#0b62a8,#6cb8f5);outline-offset:2px}.words{font-size:1.2rem;letter-spacing:.05em}
 .failure{border-left:.3rem solid #c33;padding-left:.8rem}`
 
 function shell(content: string, refreshes: boolean): string {
@@ -233,7 +237,9 @@ function pageText(state: SetupState, number: string): string {
   const kind = state.isFailure ? 'class="failure" role="alert"' : 'role="status"'
   const message = state.message === '' ? '' : `<p ${kind}>${escapeHtml(state.message)}</p>`
   if (state.state !== 'unpaired') {
-    return shell(`<p>State: <strong>${state.state}</strong></p>${message}${key}`, true)
+    const then =
+      '<p>This page ends when the machine is a member; it is in the console of the cluster then.</p>'
+    return shell(`<p>State: <strong>${state.state}</strong></p>${message}${key}${then}`, true)
   }
   const rows = inputs.map(([name, label, isRequired]) => {
     const value = name === 'secret' ? '' : escapeHtml(state.form[name])

@@ -153,7 +153,7 @@ describe('console', { skip: withoutBrowser }, () => {
   it('enters what was done in the audit log, page by page', async () => {
     const page = await openLoggedIn()
     await page.getByRole('link', { name: 'Audit log' }).click()
-    const done = page.getByRole('row').filter({ hasText: 'Create token' })
+    const done = page.getByRole('row').filter({ hasText: 'Log in' })
     await done.filter({ hasText: 'operator admin' }).first().waitFor()
     const turn = (name: string) => page.getByRole('button', { name, exact: true })
     // More than a page of acts.
