@@ -279,6 +279,7 @@ function TokenTable({
           title={`Revoke the token ${ending.id}?`}
           confirm="Revoke"
           isDangerous
+          isLast
           onClose={() => setEnding(undefined)}
           onConfirm={async () => {
             await change('DELETE', `/v1/tokens/${encodeURIComponent(ending.id)}`)

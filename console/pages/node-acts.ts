@@ -10,6 +10,8 @@ export type Act = {
   /** On the button. */
   readonly confirm: string
   readonly isDangerous?: boolean
+  /** The line that it is asked for at is gone afterwards. */
+  readonly isLast?: boolean
   readonly run: (isForced: boolean) => Promise<unknown>
 }
 
@@ -36,6 +38,7 @@ export const remove = ({ id, name }: Target): Act => ({
   says: 'It stops being a member for good: its certificates are refused at once, and it can only come back as a new node. Drain it first, so that nothing is lost.',
   confirm: 'Remove',
   isDangerous: true,
+  isLast: true,
   run: (isForced) => change('POST', '/v1/members/remove', { id, ...force(isForced) }),
 })
 
@@ -46,6 +49,7 @@ export const approve = (enrolment: Enrolment): Act => ({
   title: `Let ${enrolment.name} in?`,
   says: `The machine with the key ${keyWords(enrolment.fingerprint)} (${enrolment.fingerprint}) becomes a member: it gets certificates and the cluster's settings, and data is placed on it. Compare the key with what the machine shows.`,
   confirm: 'Let it in',
+  isLast: true,
   run: () => change('POST', `${enrolmentPath(enrolment)}/approve`),
 })
 
@@ -54,6 +58,7 @@ export const reject = (enrolment: Enrolment): Act => ({
   says: 'The machine is told so and gets nothing. It can ask again with another token.',
   confirm: 'Turn away',
   isDangerous: true,
+  isLast: true,
   run: () => change('POST', `${enrolmentPath(enrolment)}/reject`),
 })
 

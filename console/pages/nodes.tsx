@@ -62,6 +62,7 @@ export function Nodes({ mayChange }: { readonly mayChange: boolean }) {
           title={act.title}
           confirm={act.confirm}
           isDangerous={act.isDangerous ?? false}
+          isLast={act.isLast ?? false}
           onClose={() => open(undefined)}
           onConfirm={async (isForced) => {
             await act.run(isForced)

@@ -10,6 +10,7 @@ export function Dialog({
   children,
   confirm,
   isDangerous = false,
+  isLast = false,
   onConfirm,
   onClose,
 }: {
@@ -18,6 +19,8 @@ export function Dialog({
   /** On the button. */
   readonly confirm: string
   readonly isDangerous?: boolean
+  /** What was asked about is gone afterwards, and the button that opened this with it: the focus goes to the page. */
+  readonly isLast?: boolean
   /**
    * The dialog closes when it settles, and shows what failed otherwise. True: told to do it although the node refused, after
    * the reader has said that he accepts what it costs; only asked where the node says that it can be.
@@ -30,6 +33,7 @@ export function Dialog({
   const [isBusy, setIsBusy] = useState(false)
   const [fault, setFault] = useState<ApiFault>()
   const [isAccepted, setIsAccepted] = useState(false)
+  const isDone = useRef(false)
   // A layout effect, because it is undone while the dialog is still in the page: closed later, it gives no focus back.
   useLayoutEffect(() => {
     const shown = dialog.current
@@ -37,16 +41,18 @@ export function Dialog({
     return () => {
       shown?.close()
       requestAnimationFrame(() => {
-        if (document.activeElement === document.body) document.getElementById('main')?.focus()
+        const isLost = document.activeElement === document.body
+        if (isLost || (isLast && isDone.current)) document.getElementById('main')?.focus()
       })
     }
-  }, [])
+  }, [isLast])
   const isRefused = fault?.fields.canBeForced !== undefined
   const run = async (event: FormEvent): Promise<void> => {
     event.preventDefault()
     setIsBusy(true)
     try {
       await onConfirm(isRefused && isAccepted)
+      isDone.current = true
       onClose()
     } catch (error) {
       if (!(error instanceof ApiFault)) throw error
