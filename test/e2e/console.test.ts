@@ -269,12 +269,18 @@ describe('console', { skip: withoutBrowser }, () => {
     assert.equal(after, 403)
   })
 
-  it('tells a node that dies while the page is open, and its return', async () => {
+  it('tells a node that dies while the page is open, and its return, with a stream and without', async () => {
     const page = await openLoggedIn(0)
     await page.getByText('All is well').waitFor()
+    const without = await pages.open()
+    await without.route(/events\/stream/, (route) => route.fulfill({ status: 503, body: '{}' }))
+    await logIn(without, placeAt(1), { password: password() })
+    const listed = without.getByRole('region', { name: 'Events' })
+    await listed.getByText('every 2 s').waitFor()
     await cluster.kill(2)
     const events = page.getByRole('region', { name: 'Events' })
     await events.getByText('Member offline').first().waitFor()
+    await listed.getByText('Member offline').first().waitFor()
     await page.getByText('node-3 is offline.').waitFor()
     await cluster.startMissing()
     await events.getByText('Member online').first().waitFor()
