@@ -11,7 +11,7 @@ import {
   type Page,
 } from 'playwright-core'
 
-export const waitMs = 45_000
+export const waitMs = 60_000
 
 const candidates = [
   process.env.ATOLL_CHROMIUM,
