@@ -16,7 +16,7 @@ const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** Never returns: ends this process with the program's status. */
 /** Node processes inherit them. A smaller young generation: a third of the memory, at the same speed. */
-const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8']
+const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4']
 
 export async function runProgram(program, args) {
   installIfMissing()

@@ -358,13 +358,12 @@ export type Port = {
 export type Threads = {
   /**
    * Starts a program. Its disk has the same root. An uncaught error in it stops the node.
-   * `nice` lowers its priority (0 to 19). `youngMebibytesMax` bounds what is kept for garbage of the moment: a thread that
-   * makes little needs little. stop() ends it at once: agree on an end by messages first.
+   * `nice` lowers its priority (0 to 19). stop() ends it at once: agree on an end by messages first.
    */
   start(
     program: ThreadProgram,
     input: Uint8Array,
-    options?: { readonly nice?: number; readonly youngMebibytesMax?: number },
+    options?: { readonly nice?: number },
   ): Promise<{ readonly port: Port; stop(): Promise<void> }>
 }
 

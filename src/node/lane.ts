@@ -36,8 +36,6 @@ const askingMax = 64
 /** An audit with its repairs may take long. */
 const askDeadlineMs = 600_000
 const niceness = 10
-/** Bodies lie outside of it; twice as much made nothing faster. */
-const youngMebibytesMax = 12
 
 /** Settles when the thread runs; it serves nothing yet. */
 export async function startLane(
@@ -50,8 +48,7 @@ export async function startLane(
   },
 ): Promise<Lane> {
   const { config, keyspaces, etcdGroup } = parts
-  const limits = { nice: niceness, youngMebibytesMax }
-  const thread = await host.threads.start(dataProgram, encodeConfig(config), limits)
+  const thread = await host.threads.start(dataProgram, encodeConfig(config), { nice: niceness })
   const [keyspacePort, control] = muxPort(thread.port, laneChannel.count)
   if (keyspacePort === undefined || control === undefined) {
     throw new Fault('internal', 'the port to the data thread has too few channels')

@@ -29,8 +29,6 @@ import { LogLane, type LaneOptions, type LaneStatistics } from './log-lane.ts'
 import type { LogEntry, RecoveredGroup } from './log.ts'
 
 const laneOptions = message({ path: text(1), segmentBytes: uint(2) })
-/** Entries come as bytes, batches by the thousand a second: little is made of them here. */
-const youngMebibytesMax = 4
 const writePrefixBytes = 8
 const toThread = { write: 1, read: 2, close: 3 } as const
 const toCaller = { opened: 1, done: 2, answer: 3, closed: 4, refused: 5 } as const
@@ -71,9 +69,7 @@ export async function openThreadBackend(
   options: LaneOptions,
   onDone: OnDone,
 ): Promise<LogBackend> {
-  const { port, stop } = await host.threads.start(logProgram, encodeBytes(laneOptions, options), {
-    youngMebibytesMax,
-  })
+  const { port, stop } = await host.threads.start(logProgram, encodeBytes(laneOptions, options))
   const opened = Promise.withResolvers<Uint8Array>()
   const closed = Promise.withResolvers<void>()
   const reads = new Map<number, PromiseWithResolvers<readonly LogEntry[]>>()

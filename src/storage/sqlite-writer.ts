@@ -40,8 +40,6 @@ import {
 } from './sqlite-engine.ts'
 import type { KeySlice } from './table-filter.ts'
 
-/** Rows come as bytes: next to nothing is made of them here. */
-const youngMebibytesMax = 4
 const cacheBytes = 8 * 1024 * 1024
 const sliceBytes = 256 * 1024
 const sliceRowsMax = 1024
@@ -79,7 +77,7 @@ export class WriterLane {
     opened: { readonly file: string; readonly tables: readonly string[] },
   ): Promise<WriterLane> {
     const input = utf8Encode([opened.file, ...opened.tables].join('\n'))
-    const { port, stop } = await host.threads.start(writerProgram, input, { youngMebibytesMax })
+    const { port, stop } = await host.threads.start(writerProgram, input)
     return new WriterLane(host, port, stop)
   }
 

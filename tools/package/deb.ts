@@ -146,7 +146,7 @@ function packageFiles(): readonly string[] {
   })
   const isKept = (path: string): boolean =>
     !lstatSync(join(root, path)).isDirectory() &&
-    !/\.(md|map|d\.[cm]?ts)$|\/node-[^/]+\/include\/|\/zod\/src\//.test(path)
+    !/\.(md|map|d\.[cm]?ts)$|\/node-[^/]+\/include\//.test(path)
   // Its time tells the launcher that the packages are those of the lock file.
   return [...files.filter(isKept), 'node_modules/.package-lock.json']
 }

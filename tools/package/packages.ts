@@ -11,7 +11,7 @@ type Locked = {
 export type LockFile = { readonly packages: Readonly<Record<string, Locked>> }
 type Platform = { readonly os: string; readonly cpu: string }
 
-/** Paths in the lock file ('node_modules/zod'), sorted. Throws for a dependency that the file does not have. */
+/** Paths in the lock file ('node_modules/saxes'), sorted. Throws for a dependency that the file does not have. */
 export function packagesOf({ packages }: LockFile, platform: Platform): readonly string[] {
   const top = packages[''] ?? {}
   const nodeName = `node-${platform.os}-${platform.cpu}`

@@ -5,6 +5,7 @@
 // A thread never fails alone: an error nobody caught, a fatal event, or an end that nobody asked for
 // stops the node.
 
+import { setFlagsFromString } from 'node:v8'
 import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads'
 import { Fault } from '../../base/index.ts'
 import type { Journal, Port, ThreadProgram, Threads } from '../host.ts'
@@ -51,8 +52,13 @@ export function createThreads(options: ThreadsOptions): Threads {
 type Start = {
   readonly program: ThreadProgram
   readonly input: Uint8Array
-  readonly limits: { readonly nice?: number; readonly youngMebibytesMax?: number }
+  readonly limits: { readonly nice?: number }
 }
+
+// Bytes lie outside of V8's heaps, and what a message makes dies young: two mebibytes for that are as good as eight,
+// of which every thread would keep what its start once needed. A limit in Worker's options would do nothing: the
+// flag of the process (scripts/node24.mjs) goes before it.
+setFlagsFromString('--max-semi-space-size=2')
 
 async function startThread(
   options: ThreadsOptions,
@@ -75,9 +81,6 @@ async function startThread(
     name: program.name,
     workerData: start,
     transferList: [channel.port2],
-    ...(limits.youngMebibytesMax === undefined
-      ? {}
-      : { resourceLimits: { maxYoungGenerationSizeMb: limits.youngMebibytesMax } }),
   })
   const state = { isStopping: false }
   await untilReady(worker, options, { name: program.name, state })
