@@ -170,8 +170,7 @@ function changeOnce(
   const draw = random.integer(25)
   if (draw < 20) {
     const value = random.bytes(random.integer(50))
-    if (draw % 2 === 0) store.put('one', k, value)
-    else store.give('one', k, value)
+    store.put('one', k, value)
     model.set(toHex(k), [k, value])
   } else if (draw < 24) {
     store.delete('one', k)

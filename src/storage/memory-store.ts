@@ -70,17 +70,14 @@ class MemoryStore implements Store {
   }
 
   put(table: string, key: Uint8Array, value: Uint8Array): void {
-    this.give(table, key, value.slice())
-  }
-
-  give(table: string, key: Uint8Array, value: Uint8Array): void {
     const commit = this.#mustBeInTransaction()
     const into = this.#table(table)
-    writePut(commit, into.number, { key, value })
+    const copy = value.slice()
+    writePut(commit, into.number, { key, value: copy })
     const text = keyText(key)
-    const before = into.rows.set(text, value)
+    const before = into.rows.set(text, copy)
     this.#undo.push({ table: into, key: text, before })
-    this.#liveBytes += value.length - (before === undefined ? -text.length : before.length)
+    this.#liveBytes += copy.length - (before === undefined ? -text.length : before.length)
   }
 
   delete(table: string, key: Uint8Array): void {

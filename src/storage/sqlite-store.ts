@@ -25,8 +25,8 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert, Fault, toFault } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import { keyBytes, keyText } from './core/key-text.ts'
-import { type HeldValue, RowLayer, readThrough } from './core/row-layer.ts'
-import type { SortedMap } from './core/sorted-map.ts'
+import { type LayerTable, RowLayer, readThrough } from './core/row-layer.ts'
+import type { HeldValue } from './core/value-arena.ts'
 import { directoryOf, stopNode } from './disk-errors.ts'
 import {
   attempt,
@@ -58,8 +58,6 @@ const rowsCopiedMin = 1024
 const rowsBetweenCheckpoints = 8192
 /** After a failed write (a full disk), commits do not try again before this. */
 const retryMs = 500
-const slabBytes = 64 * 1024
-const sharedBytesMax = 4096
 
 export type SqliteOptions = StoreOptions & {
   /** Tests make it small. */
@@ -94,7 +92,7 @@ type Opened = {
   readonly missesMin: number
 }
 type Undo = {
-  readonly table: SortedMap<HeldValue>
+  readonly table: LayerTable
   readonly key: string
   readonly before: HeldValue | undefined
 }
@@ -112,8 +110,6 @@ class SqliteStore implements Store {
   #frozen: RowLayer | undefined
   #flushNumber: number
   #undo: Undo[] = []
-  #slab = new Uint8Array(0)
-  #slabAt = 0
   #openViews = 0
   #isInTransaction = false
   #isClosed = false
@@ -165,10 +161,6 @@ class SqliteStore implements Store {
   }
 
   put(table: string, key: Uint8Array, value: Uint8Array): void {
-    this.#set(table, keyText(key), this.#keep(value))
-  }
-
-  give(table: string, key: Uint8Array, value: Uint8Array): void {
     this.#set(table, keyText(key), value)
   }
 
@@ -254,7 +246,7 @@ class SqliteStore implements Store {
     this.#attempt(() => this.#opened.database.close())
   }
 
-  #set(table: string, key: string, value: HeldValue): void {
+  #set(table: string, key: string, value: Uint8Array | null): void {
     assert(this.#isInTransaction, 'writes happen inside a transaction')
     const map = this.#layer.table(table)
     assert(map !== undefined, `table ${table} is named when the store is opened`)
@@ -262,20 +254,7 @@ class SqliteStore implements Store {
     this.#undo.push({ table: map, key, before })
   }
 
-  /** A copy: the caller may use its buffer again. */
-  #keep(value: Uint8Array): Uint8Array {
-    if (value.length > sharedBytesMax) return value.slice()
-    if (this.#slab.length - this.#slabAt < value.length) {
-      this.#slab = new Uint8Array(slabBytes)
-      this.#slabAt = 0
-    }
-    const kept = this.#slab.subarray(this.#slabAt, this.#slabAt + value.length)
-    kept.set(value)
-    this.#slabAt += value.length
-    return kept
-  }
-
-  #mapsOf(table: string): readonly SortedMap<HeldValue>[] {
+  #mapsOf(table: string): readonly LayerTable[] {
     return mapsOf(this.#frozen === undefined ? [this.#layer] : [this.#layer, this.#frozen], table)
   }
 
@@ -512,8 +491,8 @@ class SqliteView implements StoreView {
 }
 
 /** Those that hold anything. */
-function mapsOf(layers: readonly RowLayer[], table: string): readonly SortedMap<HeldValue>[] {
-  const maps: SortedMap<HeldValue>[] = []
+function mapsOf(layers: readonly RowLayer[], table: string): readonly LayerTable[] {
+  const maps: LayerTable[] = []
   for (const layer of layers) {
     const map = layer.table(table)
     if (map !== undefined && map.size > 0) maps.push(map)
@@ -524,7 +503,7 @@ function mapsOf(layers: readonly RowLayer[], table: string): readonly SortedMap<
 const noBytes = new Uint8Array(0)
 
 function keysThrough(
-  maps: readonly SortedMap<HeldValue>[],
+  maps: readonly LayerTable[],
   range: StoreRange,
   below: (range: StoreRange) => readonly Uint8Array[],
 ): readonly Uint8Array[] {

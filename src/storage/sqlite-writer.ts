@@ -27,8 +27,7 @@ import {
 } from '../base/index.ts'
 import type { Host, Port, ThreadProgram } from '../host/index.ts'
 import { encodeHashes } from './core/key-filter.ts'
-import type { HeldValue, RowLayer } from './core/row-layer.ts'
-import type { SortedCursor } from './core/sorted-map.ts'
+import type { LayerCursor, RowLayer } from './core/row-layer.ts'
 import {
   attempt,
   connect,
@@ -144,7 +143,7 @@ class SliceEncoder {
   #at = 0
 
   /** Rows from the cursor on, as many as fit, at least one. A view that is valid until the next call. */
-  encode(table: number, cursor: SortedCursor<HeldValue>): Uint8Array {
+  encode(table: number, cursor: LayerCursor): Uint8Array {
     this.#at = 0
     this.#varint(kinds.rows)
     this.#varint(table)
@@ -165,7 +164,7 @@ class SliceEncoder {
     return encoded
   }
 
-  #row(key: string, value: HeldValue): void {
+  #row(key: string, value: Uint8Array | null): void {
     this.#varint(key.length)
     const bytes = this.#bytes
     let at = this.#at

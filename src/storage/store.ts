@@ -28,8 +28,6 @@ export type StoreView = StoreReader & { close(): void }
 
 export type Store = StoreReader & {
   put(table: string, key: Uint8Array, value: Uint8Array): void
-  /** As put(), without a copy: the bytes of `value` never change any more. */
-  give(table: string, key: Uint8Array, value: Uint8Array): void
   delete(table: string, key: Uint8Array): void
   /** Removes start <= key < end. */
   deleteRange(table: string, range: { readonly start: Uint8Array; readonly end: Uint8Array }): void

@@ -9,8 +9,7 @@
 // asked for again. A table with more keys than that has none.
 
 import { KeyFilter } from './core/key-filter.ts'
-import type { HeldValue } from './core/row-layer.ts'
-import type { SortedMap } from './core/sorted-map.ts'
+import type { LayerTable } from './core/row-layer.ts'
 
 /** Of the thread's answer to one slice of a scan. */
 export type KeySlice = {
@@ -61,11 +60,11 @@ export class TableFilter {
   }
 
   /** Rows that are in the file now. */
-  written(rows: SortedMap<HeldValue>): void {
+  written(rows: LayerTable): void {
     const filter = this.#filter
     if (filter === undefined || rows.size === 0) return
     for (const cursor = rows.cursor({ start: '' }); cursor.key !== undefined; cursor.advance()) {
-      if (cursor.value !== null) filter.add(cursor.key)
+      if (!cursor.isGone) filter.add(cursor.key)
     }
     if (filter.count > keysMax) this.drop()
   }

@@ -139,13 +139,9 @@ class TestRows implements Rows {
   }
 
   put(table: string, key: Uint8Array, value: Uint8Array): void {
-    this.give(table, key, value.slice())
-  }
-
-  give(table: string, key: Uint8Array, value: Uint8Array): void {
     const rows = this.#tables.get(table) ?? new Map<string, Uint8Array>()
     this.#tables.set(table, rows)
-    rows.set(toHex(key), value)
+    rows.set(toHex(key), value.slice())
   }
 
   delete(table: string, key: Uint8Array): void {

@@ -125,7 +125,7 @@ export class PlainPuts {
     }
     this.#writeHistory(key, value, { version, old })
     const latest = encodeLatest(key, version, this.#allocate)
-    this.#rows.give('latest', rowKey, latest)
+    this.#rows.put('latest', rowKey, latest)
     if (isLive && before !== undefined) {
       const hash = latestHash(key, before)
       record.digestA = (record.digestA - hash.a) >>> 0
@@ -158,7 +158,7 @@ export class PlainPuts {
       previousSub: old?.sub ?? 0,
     }
     const content = { value, allocate: this.#allocate }
-    this.#rows.give('history', this.#historyKey, encodeHistory(this.#historyUserKey, row, content))
+    this.#rows.put('history', this.#historyKey, encodeHistory(this.#historyUserKey, row, content))
   }
 
   #latestKey(key: Uint8Array): Uint8Array {

@@ -44,8 +44,6 @@ export type RowReader = {
 }
 export type RowWriter = {
   put(table: string, key: Uint8Array, value: Uint8Array): void
-  /** As put(); the bytes of `value` are not the caller's any more. */
-  give(table: string, key: Uint8Array, value: Uint8Array): void
   delete(table: string, key: Uint8Array): void
 }
 export type Rows = RowReader & RowWriter

@@ -63,7 +63,6 @@ export type TxnOutcome = {
 
 const readOnly: RowWriter = {
   put: refuseWrite,
-  give: refuseWrite,
   delete: refuseWrite,
 }
 

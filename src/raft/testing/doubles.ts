@@ -135,10 +135,6 @@ export class TestStore implements Store {
     this.#tables.set(table, rows)
   }
 
-  give(table: string, key: Uint8Array, value: Uint8Array): void {
-    this.put(table, key, value)
-  }
-
   delete(table: string, key: Uint8Array): void {
     this.#tables.get(table)?.delete(String(key))
   }

@@ -8,66 +8,126 @@ import { keyAfter } from '../../base/index.ts'
 import type { StoreRange, StoreRow } from '../store.ts'
 import { keyBytes, keyText } from './key-text.ts'
 import { type SortedCursor, SortedMap, type SortedRange } from './sorted-map.ts'
-
-/** null: the row is deleted. */
-export type HeldValue = Uint8Array | null
+import { gone, type HeldValue, ValueArena } from './value-arena.ts'
 
 const rowOverheadBytes = 64
 const pageRowsMin = 16
 const noBytes = new Uint8Array(0)
 
-export class RowLayer {
-  readonly #tables: ReadonlyMap<string, SortedMap<HeldValue>>
-  #bytes = 0
+/** One table's part of a layer. */
+export class LayerTable {
+  readonly rows: SortedMap<HeldValue>
+  readonly values: ValueArena
 
-  constructor(tables: Iterable<readonly [string, SortedMap<HeldValue>]>) {
+  constructor(rows: SortedMap<HeldValue>, values: ValueArena) {
+    this.rows = rows
+    this.values = values
+  }
+
+  get size(): number {
+    return this.rows.size
+  }
+
+  /** null: the row was deleted. undefined: the layer knows nothing of it. */
+  get(key: string): Uint8Array | null | undefined {
+    const held = this.rows.get(key)
+    if (held === undefined) return undefined
+    return held === gone ? null : this.values.view(held)
+  }
+
+  cursor(range: SortedRange): LayerCursor {
+    return new LayerCursor(this.rows.cursor(range), this.values)
+  }
+}
+
+/** A place in a table's part of a layer; at the end, key is undefined. */
+export class LayerCursor {
+  readonly #cursor: SortedCursor<HeldValue>
+  readonly #values: ValueArena
+
+  constructor(cursor: SortedCursor<HeldValue>, values: ValueArena) {
+    this.#cursor = cursor
+    this.#values = values
+  }
+
+  get key(): string | undefined {
+    return this.#cursor.key
+  }
+
+  /** null: deleted. Asked for only while there is a key. */
+  get value(): Uint8Array | null {
+    const held = this.#cursor.value
+    return held === gone ? null : this.#values.view(held)
+  }
+
+  get isGone(): boolean {
+    return this.#cursor.value === gone
+  }
+
+  advance(): void {
+    this.#cursor.advance()
+  }
+}
+
+export class RowLayer {
+  readonly #tables: ReadonlyMap<string, LayerTable>
+  readonly #values: ValueArena
+  #keyBytes = 0
+
+  private constructor(tables: Iterable<readonly [string, LayerTable]>, values: ValueArena) {
     this.#tables = new Map(tables)
+    this.#values = values
   }
 
   static empty(names: readonly string[]): RowLayer {
-    return new RowLayer(names.map((name) => [name, new SortedMap<HeldValue>()]))
+    const values = new ValueArena()
+    return new RowLayer(
+      names.map((name) => [name, new LayerTable(new SortedMap<HeldValue>(), values)]),
+      values,
+    )
   }
 
-  /** Of keys and values, and what holding them takes. */
+  /** Of keys and of all values, replaced ones too, and what holding them takes. */
   get bytes(): number {
-    return this.#bytes
+    return this.#keyBytes + this.#values.bytes
   }
 
   get rows(): number {
     let rows = 0
-    for (const map of this.#tables.values()) rows += map.size
+    for (const { size } of this.#tables.values()) rows += size
     return rows
   }
 
-  tables(): Iterable<readonly [string, SortedMap<HeldValue>]> {
+  tables(): Iterable<readonly [string, LayerTable]> {
     return this.#tables
   }
 
-  table(name: string): SortedMap<HeldValue> | undefined {
+  table(name: string): LayerTable | undefined {
     return this.#tables.get(name)
   }
 
-  /** Answers what was there: undefined when the layer knew nothing of the key. */
-  set(table: SortedMap<HeldValue>, key: string, value: HeldValue): HeldValue | undefined {
-    const before = table.set(key, value)
-    this.#bytes += value?.length ?? 0
-    if (before === undefined) this.#bytes += key.length + rowOverheadBytes
-    else this.#bytes -= before?.length ?? 0
+  /** Answers what was there: undefined when the layer knew nothing of the key. null deletes. */
+  set(table: LayerTable, key: string, value: Uint8Array | null): HeldValue | undefined {
+    const before = table.rows.set(key, value === null ? gone : this.#values.keep(value))
+    if (before === undefined) this.#keyBytes += key.length + rowOverheadBytes
     return before
   }
 
   /** Takes a set() back: `before` is what it answered. */
-  restore(table: SortedMap<HeldValue>, key: string, before: HeldValue | undefined): void {
-    if (before !== undefined) this.set(table, key, before)
+  restore(table: LayerTable, key: string, before: HeldValue | undefined): void {
+    if (before !== undefined) table.rows.set(key, before)
     else {
-      this.#bytes -= key.length + rowOverheadBytes + (table.get(key)?.length ?? 0)
-      table.delete(key)
+      this.#keyBytes -= key.length + rowOverheadBytes
+      table.rows.delete(key)
     }
   }
 
   /** As it is now; writing into this one goes on without being seen there. */
   snapshot(): RowLayer {
-    return new RowLayer([...this.#tables].map(([name, map]) => [name, map.snapshot()] as const))
+    const tables = [...this.#tables].map(
+      ([name, { rows }]) => [name, new LayerTable(rows.snapshot(), this.#values)] as const,
+    )
+    return new RowLayer(tables, this.#values)
   }
 }
 
@@ -76,12 +136,12 @@ export class RowLayer {
  * rows in the range's direction, at most its limit.
  */
 export function readThrough(
-  maps: readonly SortedMap<HeldValue>[],
+  maps: readonly LayerTable[],
   range: StoreRange,
   below: (range: StoreRange) => readonly StoreRow[],
 ): readonly StoreRow[] {
   const sorted = sortedRange(range)
-  const cursors: SortedCursor<HeldValue>[] = []
+  const cursors: LayerCursor[] = []
   for (const map of maps) {
     const cursor = map.cursor(sorted)
     if (cursor.key !== undefined) cursors.push(cursor)
@@ -118,11 +178,8 @@ export function readThrough(
 }
 
 /** The cursor whose key comes first; the youngest of those that share it. */
-function nextOf(
-  cursors: readonly SortedCursor<HeldValue>[],
-  isReverse: boolean,
-): SortedCursor<HeldValue> | undefined {
-  let first: SortedCursor<HeldValue> | undefined
+function nextOf(cursors: readonly LayerCursor[], isReverse: boolean): LayerCursor | undefined {
+  let first: LayerCursor | undefined
   for (const cursor of cursors) {
     if (cursor.key === undefined) continue
     if (first?.key === undefined || (isReverse ? cursor.key > first.key : cursor.key < first.key)) {
