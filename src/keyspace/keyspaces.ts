@@ -15,6 +15,7 @@ import type { Foreign, Raft } from '../raft/index.ts'
 import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
 import type { Segments, Store } from '../storage/index.ts'
 import { checkName, createKeyspace, type Transport } from './client.ts'
+import { createSlab } from './core/bytes.ts'
 import { decodeCall } from './core/calls.ts'
 import { quotaBytesDefault } from './core/limits.ts'
 import { encodePlainPut } from './core/plain-put.ts'
@@ -144,6 +145,7 @@ class NodeKeyspaces implements CoreKeyspaces {
   /** Of namespaces that are served no more; closed with the rest. */
   readonly #removed: KeyspaceMachine[] = []
   readonly #lanes: LaneServer[] = []
+  readonly #allocate = createSlab()
   readonly #timers: readonly Timer[]
   #isComparing = false
 
@@ -231,7 +233,7 @@ class NodeKeyspaces implements CoreKeyspaces {
   ): Promise<readonly (Fault | undefined)[]> {
     const { router } = this.#find(name)
     const requests: Uint8Array[] = []
-    for (const { key, value } of puts) requests.push(encodePlainPut(key, value))
+    for (const { key, value } of puts) requests.push(encodePlainPut(key, value, this.#allocate))
     return new Promise((resolve) => {
       const faults: (Fault | undefined)[] = new Array(puts.length).fill(undefined)
       let left = puts.length
@@ -356,7 +358,7 @@ class NodeKeyspaces implements CoreKeyspaces {
   async #compact(namespace: Namespace, window: HistoryWindow): Promise<void> {
     const { replica } = namespace
     if (replica === undefined || namespace.isCompacting) return
-    if (replica.group.status().role !== 'leader') return
+    if (!replica.lessor.isLeading) return
     namespace.isCompacting = true
     try {
       await replica.compact(window)

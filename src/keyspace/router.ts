@@ -220,7 +220,7 @@ export class Router implements Transport {
    * when there is a leader again.
    */
   tick(): void {
-    if (this.#source === undefined) return
+    if (this.#source === undefined || this.#feeds.size === 0) return
     const isStranded = this.#isStranded(strandedFeedMs)
     for (const [feed, receiver] of this.#feeds) {
       if (feed instanceof RemoteFeed === isStranded) continue

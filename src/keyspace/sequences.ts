@@ -1,10 +1,12 @@
 // The request ids of one session on one namespace: numbers from 1, the lowest that has not ended, and the time at
 // which the session began (core/sessions.ts says what each is for).
 
+import { createSlab } from './core/bytes.ts'
 import { encodeWrite, type WriteKind } from './core/entry.ts'
 
 export class Sequences {
   readonly #session: number
+  readonly #allocate = createSlab()
   readonly #open = new Set<number>()
   /** Entries' time when the session began; undefined before its first request. */
   #openedMs: number | undefined
@@ -27,7 +29,8 @@ export class Sequences {
 
   encode(kind: WriteKind, sequence: number, body: Uint8Array): Uint8Array {
     const [session, lowestOpen] = [this.#session, this.#lowest]
-    return encodeWrite({ kind, session, openedMs: this.#openedMs ?? 0, sequence, lowestOpen, body })
+    const id = { session, openedMs: this.#openedMs ?? 0, sequence, lowestOpen }
+    return encodeWrite({ ...id, kind, body }, this.#allocate)
   }
 
   /** The session begins, or was forgotten and begins anew under the same number. */

@@ -8,7 +8,7 @@
 
 import { bool, bytes, decodeBytes, encodeBytes, Fault, message, uint } from '../../base/index.ts'
 import type { KeyspaceAlarm } from '../keyspace.ts'
-import { getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
+import { type Allocate, allocateOwn, getUint32, getUint64, putUint32, putUint64 } from './bytes.ts'
 import { decodeGuardRevision, encodeGuardRevision } from './guard.ts'
 
 const entryVersion = 2
@@ -39,8 +39,8 @@ export type WriteRequest = RequestId & { readonly kind: WriteKind; readonly body
 
 const writeHeadBytes = 34
 
-export function encodeWrite(request: WriteRequest): Uint8Array {
-  const encoded = new Uint8Array(writeHeadBytes + request.body.length)
+export function encodeWrite(request: WriteRequest, allocate: Allocate = allocateOwn): Uint8Array {
+  const encoded = allocate(writeHeadBytes + request.body.length)
   encoded[0] = entryVersion
   encoded[1] = writeKinds.indexOf(request.kind) + 1
   putUint64(encoded, 2, request.session)

@@ -8,7 +8,7 @@
 // A request that says the same in other bytes is not recognised, and takes the long way.
 
 import { Fault } from '../../base/index.ts'
-import { type Allocate, putUint64 } from './bytes.ts'
+import { type Allocate, allocateOwn, putUint64 } from './bytes.ts'
 import { checkKey } from './check.ts'
 import {
   historyBytesMax,
@@ -39,14 +39,18 @@ const noBytes = new Uint8Array(0)
 const keptKeyBytesMax = 256
 
 /** The bytes that a plain put has as a transaction. Faults 'invalid' and 'too-large', as checkTxn and encodeTxn. */
-export function encodePlainPut(key: Uint8Array, value: Uint8Array): Uint8Array {
+export function encodePlainPut(
+  key: Uint8Array,
+  value: Uint8Array,
+  allocate: Allocate = allocateOwn,
+): Uint8Array {
   checkKey(key, undefined)
   const field = 1 + varintBytes(key.length) + key.length
   const put = value.length === 0 ? field : field + 1 + varintBytes(value.length) + value.length
   const success = 1 + varintBytes(put) + put
   const length = 1 + varintBytes(success) + success
   if (length > requestBytesMax) throw new Fault('too-large', 'etcdserver: request is too large')
-  const encoded = new Uint8Array(length)
+  const encoded = allocate(length)
   let at = writeHead(encoded, 0, { tag: successTag, length: success })
   at = writeHead(encoded, at, { tag: putTag, length: put })
   at = writeHead(encoded, at, { tag: keyTag, length: key.length })

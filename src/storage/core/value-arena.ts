@@ -48,10 +48,6 @@ export class ValueArena {
     return held
   }
 
-  lengthOf(held: HeldValue): number {
-    return getUint32(this.#slabOf(held), held % slabBytes)
-  }
-
   /** A view: the arena's bytes never change. */
   view(held: HeldValue): Uint8Array {
     const slab = this.#slabOf(held)
