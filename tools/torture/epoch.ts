@@ -36,7 +36,9 @@ export async function runEpoch(options: EpochOptions): Promise<EpochResult> {
   const { machines, counts, number, access, networks } = options
   const places = machines.map(({ place }) => place)
   const random = seededRandom(number * 7_919 + 1)
-  const epoch: Epoch = { name: `e${number}/`, places, random, counts, isOver: false }
+  // An epoch that was broken off left keys behind, and its number comes again.
+  const name = `e${number}.${Date.now().toString(36)}/`
+  const epoch: Epoch = { name, places, random, counts, isOver: false }
   const [first] = places
   const revision = await insist(async () => first && (await currentRevision(first)))
   if (revision === undefined) return failed('the keyspace does not answer before the epoch')
