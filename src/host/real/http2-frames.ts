@@ -70,7 +70,9 @@ export function unpad(flags: number, payload: Buffer): Buffer {
   return payload.subarray(1, payload.length - padding)
 }
 
-const gatherBytes = 32 * 1024
+/** What is gathered at once; a connection that says little keeps little. */
+const gatherBytesMin = 512
+const gatherBytesMax = 32 * 1024
 /** Bytes from here on are not worth copying. */
 const copiedBytesMax = 4096
 /** With so much on its way nothing new is begun. */
@@ -78,7 +80,7 @@ const backlogBytesMax = 256 * 1024
 
 export class FrameWriter {
   readonly #socket: Socket
-  #gather = Buffer.allocUnsafeSlow(gatherBytes)
+  #gather = Buffer.allocUnsafeSlow(gatherBytesMin)
   /** Written to the socket up to here. */
   #sentAt = 0
   #at = 0
@@ -154,10 +156,11 @@ export class FrameWriter {
   }
 
   #reserve(bytes: number): void {
-    if (this.#at + bytes > gatherBytes) {
+    if (this.#at + bytes > this.#gather.length) {
       this.#hand()
       // What the socket still holds is in the old one.
-      this.#gather = Buffer.allocUnsafeSlow(gatherBytes)
+      const size = Math.max(bytes, Math.min(4 * this.#gather.length, gatherBytesMax))
+      this.#gather = Buffer.allocUnsafeSlow(size)
       this.#at = 0
       this.#sentAt = 0
     }

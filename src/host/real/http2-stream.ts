@@ -206,7 +206,7 @@ export class Http2Stream implements HttpRequest {
   }
 
   #deliver(payload: Uint8Array): void {
-    const slice = payload.length < sharedBytesMin ? Uint8Array.from(payload) : payload
+    const slice = payload.length < sharedBytesMin ? new Uint8Array(payload) : payload
     const waiter = this.#waiter
     if (waiter === undefined) {
       this.#slices.push(slice)
