@@ -3,7 +3,16 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { concatBytes, digestHex, Fault, isFault, nodeId, toHex, utf8Encode } from '../base/index.ts'
+import {
+  concatBytes,
+  digestHex,
+  Fault,
+  isFault,
+  nodeId,
+  revision,
+  toHex,
+  utf8Encode,
+} from '../base/index.ts'
 import type { BucketRecord, ClusterAdmin, ClusterView } from '../cluster/index.ts'
 import type { Content, ContentStatus, Draft, Manifest } from '../content/index.ts'
 import type { Host } from '../host/index.ts'
@@ -26,6 +35,8 @@ const chunkBytes = 1000
 let directory: TestDirectory
 /** The keyspace forgets what it has applied: each transaction is applied twice, the second is answered. */
 let isForgetful = false
+/** The replica of this node lags behind what others have answered. */
+let isBehind = false
 let keyspaces: Keyspaces
 let clock: { wallMs: number }
 let content: TestContent
@@ -160,10 +171,18 @@ function forgetful(real: Keyspaces): Keyspaces {
       return {
         name,
         txn,
-        range: (request, options) => keyspace.range(request, options),
+        range: async (request, options) => {
+          if (isBehind && request.isSerializable === true && (request.revision ?? 0) > 0) {
+            throw new Fault('invalid', 'required revision is a future revision')
+          }
+          return keyspace.range(request, options)
+        },
         put: (key, value, options) => keyspace.put(key, value, options),
         delete: (key, options) => keyspace.delete(key, options),
-        freshness: () => keyspace.freshness(),
+        freshness: () => ({
+          ...keyspace.freshness(),
+          ...(isBehind ? { revision: revision(0) } : {}),
+        }),
         onRevision: (changed) => keyspace.onRevision(changed),
       }
     },
@@ -359,6 +378,23 @@ test('lists show keys and common prefixes in byte order, in pages', async () => 
   assert.deepEqual(
     folded.objects.map(({ key }) => key),
     ['a', 'b', 'z\u0000', 'é', '😀'],
+  )
+})
+
+test('a list goes on elsewhere when the replica of this node is behind its first page', async () => {
+  for (const key of ['behind/a/1', 'behind/a/2', 'behind/a/3', 'behind/b']) {
+    await objects.put(request(key, pattern(10)))
+  }
+  isBehind = true
+  const listed = await objects
+    .list({ bucket: 'b', prefix: 'behind/', delimiter: '/', after: '', limit: 2 })
+    .finally(() => {
+      isBehind = false
+    })
+  assert.deepEqual(listed.prefixes, ['behind/a/'])
+  assert.deepEqual(
+    listed.objects.map(({ key }) => key),
+    ['behind/b'],
   )
 })
 

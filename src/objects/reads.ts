@@ -9,7 +9,7 @@ import { allHeads, headRange, objectKeyOf, smallKey } from './core/keys.ts'
 import { startFold } from './core/listing.ts'
 import { decodeHead, type Head } from './core/records.ts'
 import type { ListPage, ListRequest, ObjectRecord, ReadBody } from './objects.ts'
-import { findHead, noSuchKey, type OpenBucket, openBucket, type Rooms } from './rooms.ts'
+import { findHead, laterPage, noSuchKey, type OpenBucket, openBucket, type Rooms } from './rooms.ts'
 import { toRecord } from './writes.ts'
 
 const attemptsMax = 8
@@ -89,7 +89,7 @@ export async function listObjects(rooms: Rooms, request: ListRequest): Promise<L
       key: start,
       rangeEnd,
       limit: Math.min(rowsMax + 1, request.limit - shown + 1),
-      ...(revision === 0 ? {} : { revision, isSerializable: true }),
+      ...laterPage(bucket.keyspace, revision),
     })
     revision = page.revision
     more = page.more && page.kvs.length > 0

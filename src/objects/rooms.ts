@@ -100,3 +100,16 @@ export function resultKv(response: TxnResponse, n: number): KeyValue | undefined
 export function emptyBody(version: Uint8Array): Body {
   return { kind: 'small', length: 0, version, chunks: [], uploadId: new Uint8Array(0) }
 }
+
+/**
+ * How a page after the first is read: at the revision that was told, 0 for none yet, and here without asking anybody when
+ * the replica of this node has got there. Without the look: 1. the first page is answered by another node, which is ahead;
+ * 2. the next one is asked for here, at a revision that is still to come; 3. the list is refused.
+ */
+export function laterPage(
+  keyspace: Keyspace,
+  revision: number,
+): { readonly revision?: number; readonly isSerializable?: boolean } {
+  if (revision === 0) return {}
+  return { revision, isSerializable: keyspace.freshness().revision >= revision }
+}

@@ -54,6 +54,7 @@ import {
   emptyBody,
   exists,
   isUnchanged,
+  laterPage,
   noSuchBucket,
   type OpenBucket,
   openBucket,
@@ -331,7 +332,7 @@ async function readParts(
       key: partKey(uploadId, next),
       rangeEnd,
       limit: rowsMax,
-      ...(revision === 0 ? {} : { revision, isSerializable: true }),
+      ...laterPage(bucket.keyspace, revision),
     })
     revision = page.revision
     for (const kv of page.kvs) parts.set(partNumberOf(kv.key), decodePart(kv.value))
