@@ -147,7 +147,7 @@ export {
   userNamespacesMax,
 } from './namespaces.ts'
 export { createChooseHolders } from './placement-memo.ts'
-export { type Cluster, type ClusterOptions, openCluster } from './open-cluster.ts'
+export { askAgain, type Cluster, type ClusterOptions, openCluster } from './open-cluster.ts'
 export {
   type BeatFacts,
   type BeatRow,

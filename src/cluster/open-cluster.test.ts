@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clusterId, isFault, type NodeId, nodeId } from '../base/index.ts'
+import { clusterId, Fault, isFault, type NodeId, nodeId } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import { replaceMember, updateMember } from './cluster-admin.ts'
 import { bucketKey } from './core/records.ts'
@@ -125,6 +125,24 @@ test('a bucket that was deleted is gone as soon as the replica has applied it', 
   await view.bucket('predastore')
   await system.delete(bucketKey('predastore'))
   assert.equal(await view.bucket('predastore'), undefined)
+})
+
+test('a cluster whose leader falls while a node starts is asked again; other faults are told', async () => {
+  const system = new MemoryKeyspace()
+  const { host } = testHost()
+  await foundCluster({ host, system }, { clusterId: own, topology, isFounder: true })
+  const range = system.range.bind(system)
+  let late = 3
+  let code: 'deadline' | 'corrupt' = 'deadline'
+  system.range = async (...asked) => {
+    if (late-- > 0) throw new Fault(code, 'not now')
+    return await range(...asked)
+  }
+  const open = () => openCluster({ host, system, isReachable: () => true }, { self, patienceMs: 1 })
+  assert.equal((await open()).view.members().length, 3)
+  late = 1
+  code = 'corrupt'
+  await assert.rejects(open(), (error) => isFault(error, 'corrupt'))
 })
 
 test('a bucket made elsewhere is found before the replica has it', async () => {

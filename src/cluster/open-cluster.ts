@@ -10,6 +10,7 @@
 import {
   equalBytes,
   Fault,
+  type FaultCode,
   isFault,
   type NodeId,
   prefixEnd,
@@ -33,7 +34,7 @@ import {
   placementRuleKey,
 } from './core/records.ts'
 
-export type ClusterOptions = {
+export type ClusterOptions = Patience & {
   readonly self: NodeId
   /** How old the last word of the leader may be. Default 1,000 ms. */
   readonly staleMsMax?: number
@@ -59,11 +60,42 @@ type Deps = {
 }
 
 const askDeadlineMs = 3_000
+const patienceMs = 300_000
+const againMs = 200
+const passing: ReadonlySet<FaultCode> = new Set(['deadline', 'unavailable', 'overloaded'])
 
-/** Settles once the cluster's first state is there to be read; the caller has seen to genesis. */
+export type Patience = {
+  /** How long a cluster that does not answer is asked again. Default five minutes. */
+  readonly patienceMs?: number
+  /** Ends the waiting with Fault 'cancelled'. */
+  readonly signal?: AbortSignal
+}
+
+/** What is late may come with the next question; any other fault, and the last one, is the caller's. */
+export async function askAgain<T>(
+  { clock, journal }: Host,
+  patience: Patience,
+  ask: () => Promise<T>,
+): Promise<T> {
+  const endMs = clock.monotonicMs() + (patience.patienceMs ?? patienceMs)
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isFault(error) || !passing.has(error.code) || clock.monotonicMs() >= endMs) throw error
+      journal.event('debug', 'cluster.asks_again', { reason: error.message })
+    }
+    await clock.sleep(againMs, patience.signal)
+  }
+}
+
+/**
+ * Settles once the cluster's first state is read; the caller has seen to genesis. While nodes start, leaders fall and
+ * answers are late, which is no reason for a node to end: it asks again for patienceMs.
+ */
 export async function openCluster(deps: Deps, options: ClusterOptions): Promise<Cluster> {
   const sight = new SystemSight(deps, options)
-  await sight.load(false)
+  await askAgain(deps.host, options, () => sight.load(false))
   sight.start()
   const view: ClusterView = {
     members: () => sight.listed,

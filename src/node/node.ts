@@ -113,7 +113,7 @@ export async function startNode(
     const core = await openCore(config, host, { closers, snapshotDisk: options.snapshotDisk })
     const lane = loadLane(core)
     await join(core, options.signal)
-    return await openServers(core, lane, options.pages ?? [])
+    return await openServers(core, lane, options)
   } catch (error) {
     await closers.closeAll()
     throw error
@@ -302,11 +302,12 @@ function loadLane({ config, host, keyspaces, closers, raft }: Core): Promise<Lan
 async function openServers(
   core: Core,
   loading: Promise<Lane>,
-  pages: readonly ConsoleAsset[],
+  { signal, pages = [] }: StartOptions,
 ): Promise<RunningNode> {
   const { config, host, closers, rpc, raft, system, self } = core
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
-  const cluster = await openCluster({ host, system, isReachable }, { self })
+  const waiting = signal === undefined ? {} : { signal }
+  const cluster = await openCluster({ host, system, isReachable }, { self, ...waiting })
   closers.add(async () => cluster.close())
   const note = (): void => {
     core.guests.note(cluster.allMembers())

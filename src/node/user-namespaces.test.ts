@@ -15,6 +15,7 @@ function world() {
   const deps = {
     host: {
       clock: {
+        monotonicMs: () => 0,
         wallMs: () => 5,
         after: (_ms: number, run: () => void) => {
           due.push(run)

@@ -7,6 +7,7 @@
 
 import { Fault, type GroupId, groupId, isFault, type NodeId, nodeId } from '../base/index.ts'
 import {
+  askAgain,
   beginClosing,
   checkUserNamespace,
   createNamespace,
@@ -85,7 +86,7 @@ export class UserNamespaces {
   /** Settles when what the map here shows is open. */
   async start(): Promise<void> {
     this.#unlisten = this.#deps.system.onRevision(() => this.#lookSoon())
-    await this.#look()
+    await askAgain(this.#deps.host, {}, () => this.#look())
   }
 
   close(): void {
