@@ -18,7 +18,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { type Cluster, root, run, startCluster } from './cluster.ts'
 
-const portOffset = 25_000
+const portOffset = 11_000
 const withinMs = 20_000
 
 type Key = { readonly id: string; readonly secretAccessKey: string }

@@ -10,9 +10,12 @@ import type { Page } from 'playwright-core'
 import { flawsOf, logIn, Pages, withoutBrowser } from './browser.ts'
 import { type Line, Machines, until } from './machines.ts'
 
-const offset = 36_000
+const offset = 15_200
 
-describe('the console of a cluster that grows and shrinks', { skip: withoutBrowser }, () => {
+describe('the console of a cluster that grows and shrinks', {
+  skip: withoutBrowser,
+  timeout: 240_000,
+}, () => {
   const pages = new Pages()
   const machines = new Machines(offset)
   const one = machines.add('n1', '127.0.0.61')

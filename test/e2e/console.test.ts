@@ -9,9 +9,9 @@ import type { Page } from 'playwright-core'
 import { flawsOf, type Look, logIn, Pages, tabTo, waitMs, withoutBrowser } from './browser.ts'
 import { type Cluster, root, run, startCluster } from './cluster.ts'
 
-const portOffset = 33_000
+const portOffset = 12_200
 
-describe('console', { skip: withoutBrowser }, () => {
+describe('console', { skip: withoutBrowser, timeout: 240_000 }, () => {
   const pages = new Pages()
   let cluster: Cluster
 

@@ -9,7 +9,7 @@ import { CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { getHash, randomFile, sha256 } from './cluster.ts'
 import { type Line, Machines, until } from './machines.ts'
 
-const machines = new Machines(31_000)
+const machines = new Machines(12_800)
 after(() => machines.stopAll())
 const one = machines.add('rpi1', '127.0.0.21')
 const two = machines.add('rpi2', '127.0.0.22')

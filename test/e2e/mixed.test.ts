@@ -17,7 +17,7 @@ import { type Line, type Machine, Machines, until } from './machines.ts'
 import { findPrevious } from './previous.ts'
 
 const previous = findPrevious()
-const machines = new Machines(39_000)
+const machines = new Machines(14_000)
 const all = [1, 2, 3].map((at) => machines.add(`mix${at}`, `127.0.0.${40 + at}`))
 const [one, two, three] = all as [Machine, Machine, Machine]
 const Bucket = 'mixed'

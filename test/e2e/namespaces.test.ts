@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Cluster, startCluster } from './cluster.ts'
 
-const portOffset = 23_000
+const portOffset = 11_600
 const root = join(import.meta.dirname, '..', '..')
 
 type Ran = { readonly status: number | null; readonly out: string; readonly error: string }

@@ -12,7 +12,7 @@ import { bulkMethod, controlMethod } from '../../src/rpc/index.ts'
 import { askAll, callId } from '../../src/rpc/testing/attack.ts'
 import { Machines, until } from './machines.ts'
 
-const machines = new Machines(43_000)
+const machines = new Machines(14_600)
 after(() => machines.stopAll())
 const one = machines.add('own1', '127.0.0.51')
 const two = machines.add('own2', '127.0.0.52')

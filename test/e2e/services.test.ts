@@ -6,7 +6,7 @@ import { after, test } from 'node:test'
 import { CreateBucketCommand, ListBucketsCommand } from '@aws-sdk/client-s3'
 import { type Line, Machines, until } from './machines.ts'
 
-const machines = new Machines(37_000)
+const machines = new Machines(13_400)
 after(() => machines.stopAll())
 const one = machines.add('svc1', '127.0.0.31')
 const two = machines.add('svc2', '127.0.0.32')
