@@ -6,6 +6,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Fault } from '../../base/index.ts'
+import type { HttpResponse } from '../host.ts'
 
 const waitingMax = 2
 
@@ -135,6 +136,16 @@ function freeMemory(slice: Uint8Array): void {
   const { buffer } = slice
   const isOwn = slice.byteOffset === 0 && slice.length === buffer.byteLength
   if (isOwn && buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
+/** Lets an iterable that will not be read run its cleanup. */
+export async function releaseBody({ body }: HttpResponse): Promise<void> {
+  if (body === undefined || body instanceof Uint8Array) return
+  await body[Symbol.asyncIterator]().return?.()
+}
+
+export function goneFault(): Fault {
+  return new Fault('cancelled', 'the client has gone')
 }
 
 /** The client sent less than it announced, or bytes that are no body. */

@@ -6,9 +6,9 @@
 // client might never see why).
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Fault } from '../../base/index.ts'
+import type { Fault } from '../../base/index.ts'
 import type { HttpHandler, HttpRequest, HttpResponse, Journal } from '../host.ts'
-import { incompleteBody, RequestBody } from './http-body.ts'
+import { goneFault, incompleteBody, releaseBody, RequestBody } from './http-body.ts'
 
 const discardBytesMax = 1024 * 1024
 const discardMsMax = 2_000
@@ -159,19 +159,8 @@ export class Exchange implements HttpRequest {
   }
 }
 
-/** Lets an iterable that will not be read run its cleanup. */
-async function releaseBody(answer: HttpResponse): Promise<void> {
-  const { body } = answer
-  if (body === undefined || body instanceof Uint8Array) return
-  await body[Symbol.asyncIterator]().return?.()
-}
-
 function lengthOf(body: Uint8Array | AsyncIterable<Uint8Array>): number | undefined {
   return body instanceof Uint8Array ? body.length : undefined
-}
-
-function goneFault(): Fault {
-  return new Fault('cancelled', 'the client has gone')
 }
 
 /** Node's flat list as pairs; names in lower case. */

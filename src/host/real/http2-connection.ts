@@ -75,7 +75,6 @@ export class Http2Connection implements StreamConnection {
   readonly isSecure: boolean
   readonly remoteAddress: string
   sendWindow = windowInitial
-  payloadMax = payloadBytesMax
   readonly #socket: Socket
   readonly #options: Http2Options
   readonly #decoder: HpackDecoder
@@ -92,6 +91,7 @@ export class Http2Connection implements StreamConnection {
   #hasSettings = false
   #isOver = false
   #isLeaving = false
+  #isFirstBlock = true
   #block: Block | undefined
   #peerWindow = windowInitial
   #receiveWindow = windowInitial
@@ -532,8 +532,6 @@ export class Http2Connection implements StreamConnection {
     this.out.number({ type: frameType.windowUpdate, flags: 0, id: 0 }, more)
     this.#receiveWindow += more
   }
-
-  #isFirstBlock = true
 
   #blockOut(id: number, given: Buffer, isLast: boolean): void {
     const block = this.#isFirstBlock ? Buffer.concat([noTable, given]) : given

@@ -129,7 +129,7 @@ export class FrameWriter {
     this.#reserve(frameHeadBytes)
     this.#head(head, payload.length)
     this.#socket.cork()
-    this.#hand()
+    this.flush()
     this.#socket.write(payload, onTaken)
     process.nextTick(uncork, this.#socket)
     return false
@@ -137,7 +137,10 @@ export class FrameWriter {
 
   /** What was gathered goes to the socket now. */
   flush(): void {
-    this.#hand()
+    if (this.#at === this.#sentAt || this.#socket.destroyed) return
+    const part = this.#gather.subarray(this.#sentAt, this.#at)
+    this.#sentAt = this.#at
+    this.#socket.write(part)
   }
 
   #head({ type, flags, id }: FrameHead, length: number): void {
@@ -157,7 +160,7 @@ export class FrameWriter {
 
   #reserve(bytes: number): void {
     if (this.#at + bytes > this.#gather.length) {
-      this.#hand()
+      this.flush()
       // What the socket still holds is in the old one.
       const size = Math.max(bytes, Math.min(4 * this.#gather.length, gatherBytesMax))
       this.#gather = Buffer.allocUnsafeSlow(size)
@@ -168,16 +171,9 @@ export class FrameWriter {
     this.#isPlanned = true
     setImmediate(() => {
       this.#isPlanned = false
-      this.#hand()
+      this.flush()
       if (!this.#socket.writableNeedDrain) this.#onSpace()
     })
-  }
-
-  #hand(): void {
-    if (this.#at === this.#sentAt || this.#socket.destroyed) return
-    const part = this.#gather.subarray(this.#sentAt, this.#at)
-    this.#sentAt = this.#at
-    this.#socket.write(part)
   }
 }
 

@@ -4,10 +4,19 @@
 // What the client sends ahead of its reader is bounded by the stream's window, which grows again only as the reader
 // takes slices. What the answer sends is bounded by the client's windows and by the socket.
 
-import { Fault } from '../../base/index.ts'
+import type { Fault } from '../../base/index.ts'
 import type { HttpHandler, HttpRequest, HttpResponse, Journal } from '../host.ts'
 import type { Field } from './hpack.ts'
-import { errorCode, flag, type FrameWriter, frameType, windowMax } from './http2-frames.ts'
+import { goneFault, incompleteBody, releaseBody } from './http-body.ts'
+import type { Fields } from './http2-blocks.ts'
+import {
+  errorCode,
+  flag,
+  type FrameWriter,
+  frameType,
+  payloadBytesMax,
+  windowMax,
+} from './http2-frames.ts'
 
 /** What a stream may use of its connection. */
 export type StreamConnection = {
@@ -16,8 +25,7 @@ export type StreamConnection = {
   readonly remoteAddress: string
   /** Of a whole connection; streams take from it what they send. */
   sendWindow: number
-  readonly payloadMax: number
-  fieldsOut(id: number, fields: readonly (readonly [string, string])[], isLast: boolean): void
+  fieldsOut(id: number, fields: Fields, isLast: boolean): void
   statusOut(id: number, answer: HttpResponse, isLast: boolean): void
   /** So many received bytes are out of memory. */
   consumed(bytes: number): void
@@ -190,7 +198,7 @@ export class Http2Stream implements HttpRequest {
     this.#sending = undefined
     const waiter = this.#waiter
     this.#waiter = undefined
-    waiter?.reject(brokenFault())
+    waiter?.reject(incompleteBody('ended early'))
     const wake = this.#wakeSender
     this.#wakeSender = undefined
     wake?.()
@@ -224,7 +232,7 @@ export class Http2Stream implements HttpRequest {
       return Promise.resolve({ done: false, value: slice })
     }
     if (this.#hasEnded) return Promise.resolve(endStep)
-    if (this.#isGone || this.#isDiscarding) return Promise.reject(brokenFault())
+    if (this.#isGone || this.#isDiscarding) return Promise.reject(incompleteBody('ended early'))
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject }
     })
@@ -307,7 +315,7 @@ export class Http2Stream implements HttpRequest {
     const turnEnd = sending.at + turnBytes
     do {
       const rest = bytes.length - sending.at
-      const room = Math.min(this.#sendWindow, connection.sendWindow, connection.payloadMax)
+      const room = Math.min(this.#sendWindow, connection.sendWindow, payloadBytesMax)
       if (rest > 0) {
         if (this.#sendWindow <= 0) return
         const isTurnOver = sending.at >= turnEnd
@@ -412,18 +420,3 @@ export function areTrailers(fields: readonly Field[]): boolean {
 }
 
 const colon = 0x3a
-
-async function releaseBody({ body }: HttpResponse): Promise<void> {
-  if (body === undefined || body instanceof Uint8Array) return
-  await body[Symbol.asyncIterator]().return?.()
-}
-
-function goneFault(): Fault {
-  return new Fault('cancelled', 'the client has gone')
-}
-
-function brokenFault(): Fault {
-  return new Fault('invalid', 'the request body ended early', {
-    s3: { code: 'IncompleteBody', status: 400 },
-  })
-}
