@@ -248,6 +248,41 @@ describe('a connection of HTTP/2', () => {
     assert.ok(started < 4_096, String(started))
   })
 
+  it('has a budget for windows that change while streams are open', async () => {
+    const client = new RawClient(await serve(() => new Promise(() => undefined)))
+    const changes = Array.from({ length: 2_000 }, (_, i) => [setting.initialWindowSize, i] as const)
+    client.send(...changes.slice(0, 50).map((change) => settings(change)))
+    assert.equal((await client.settled()).filter(({ type }) => type === frameType.goAway).length, 0)
+    client.send(goodHeaders, settings(...changes))
+    assert.equal(await client.codeOf(frameType.goAway), errorCode.enhanceYourCalm)
+  })
+
+  it('gives every stream that waits its share of a small window', async () => {
+    const body = new Uint8Array(200_000)
+    const client = new RawClient(
+      await serve(async () => ({ status: 200, headers: [], body })),
+      settings([setting.initialWindowSize, 1_000_000]),
+    )
+    for (const id of [1, 3, 5]) client.send(frame(frameType.headers, 5, id, request()))
+    const sentTo = (id: number): number =>
+      client.frames
+        .filter((one) => one.type === frameType.data && one.id === id)
+        .reduce((sum, { payload }) => sum + payload.length, 0)
+    const all = (): number => sentTo(1) + sentTo(3) + sentTo(5)
+    // The connection's first window, which nobody has opened further.
+    await client.find(() => all() === 65_535)
+    const before = [1, 3, 5].map(sentTo)
+    for (let i = 1; i <= 30; i++) {
+      client.send(frame(frameType.windowUpdate, 0, 0, number32(1)))
+      await client.find(() => all() === 65_535 + i)
+    }
+    assert.deepEqual(
+      [1, 3, 5].map((id, at) => sentTo(id) - (before[at] ?? 0)),
+      [10, 10, 10],
+    )
+    client.socket.destroy()
+  })
+
   it('never starts more handlers than streams, however many were reset', async () => {
     let working = 0
     const port = await serve(() => {

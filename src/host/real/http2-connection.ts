@@ -42,7 +42,7 @@ const partMsMax = 10_000
 const goneMsMax = 1_000
 /** Control answers nobody reads: from here on nothing is read either. */
 const pauseBytes = 1024 * 1024
-/** Streams ended out of turn: at once, and per second. */
+/** Streams ended out of turn, windows of all streams changed: at once, and per second. */
 const resetsMax = 1_000
 const resetsPerSecond = 33
 /** Numbers of streams that were reset here, for frames already on their way. */
@@ -81,7 +81,8 @@ export class Http2Connection implements StreamConnection {
   readonly #streams = new Map<number, Http2Stream>()
   readonly #resetNumbers = new Set<number>()
   /** Streams that wait for the connection's window or the socket. */
-  #waiting = new Set<Http2Stream>()
+  readonly #waiting = new Set<Http2Stream>()
+  #isTurnPlanned = false
   /** Opened by the bytes that are being read: their handlers start when those are through. */
   #opened: Http2Stream[] = []
   #handlers = 0
@@ -136,7 +137,12 @@ export class Http2Connection implements StreamConnection {
   waitForRoom(stream: Http2Stream): void {
     this.#waiting.add(stream)
     // Without an answer of the socket's: the stream has only had its turn.
-    if (this.sendWindow > 0 && !this.out.isFull) setImmediate(() => this.#onSpace())
+    if (!this.#hasRoom || this.#isTurnPlanned) return
+    this.#isTurnPlanned = true
+    setImmediate(() => {
+      this.#isTurnPlanned = false
+      this.#onSpace()
+    })
   }
 
   statusOut(id: number, answer: HttpResponse, isLast: boolean): void {
@@ -392,6 +398,9 @@ export class Http2Connection implements StreamConnection {
     if (name === setting.initialWindowSize) {
       if (value > windowMax) throw new ConnectionError(errorCode.flowControl, 'a window too large')
       const change = value - this.#peerWindow
+      if (change === 0) return
+      // Six bytes that are work for every stream.
+      if (this.#streams.size > 0) this.#spendReset()
       this.#peerWindow = value
       for (const stream of [...this.#streams.values()]) {
         if (!stream.onWindow(change)) throw new ConnectionError(errorCode.flowControl, 'a window')
@@ -464,7 +473,7 @@ export class Http2Connection implements StreamConnection {
     if (oldest !== undefined) this.#resetNumbers.delete(oldest)
   }
 
-  /** Opening streams only to have them ended costs the server most: there is a budget for it. */
+  /** What costs the server much more than the client, above all streams that are opened only to end, has a budget. */
   #spendReset(): void {
     const nowMs = performance.now()
     const refill = ((nowMs - this.#resetsAtMs) / 1000) * resetsPerSecond
@@ -550,10 +559,19 @@ export class Http2Connection implements StreamConnection {
   /** The socket or the connection's window has room: those who wait have a turn each. */
   #onSpace(): void {
     if (this.#socket.isPaused() && this.out.waitingBytes <= pauseBytes) this.#socket.resume()
-    if (this.#waiting.size === 0 || this.#isOver) return
-    const waiting = this.#waiting
-    this.#waiting = new Set()
-    for (const stream of waiting) stream.pump()
+    if (this.#isOver) return
+    // Who still waits after its turn stands at the end. Where there is no room the others are not even looked at:
+    // a byte of window from the client must not cost a look at all of its streams.
+    let turns = this.#waiting.size
+    for (const stream of this.#waiting) {
+      if (turns-- === 0 || !this.#hasRoom) return
+      this.#waiting.delete(stream)
+      stream.pump()
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.sendWindow > 0 && !this.out.isFull
   }
 }
 
