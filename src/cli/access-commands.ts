@@ -2,37 +2,21 @@
 // all find their node alike, print JSON alike, name the tenant alike, and have examples.
 
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { firstTenant } from '../access/index.ts'
 import { Fault } from '../base/index.ts'
+import { adminGroup } from './admin-group.ts'
 import { type AccessCall, type Answer, listed, moment, newKey, text } from './access-command.ts'
+import { addSpec, type Flags, type Parts, type Spec } from './access-spec.ts'
 
-type Flags = Readonly<Record<string, string | boolean | undefined>>
-
-type Parts = {
-  readonly defaultDataDir: string
-  readonly finish: (run: () => Promise<number>) => Promise<void>
-  readonly readId: (text: string) => number
-}
-
-type Spec = {
-  readonly usage: string
-  readonly about: string
-  readonly example: string
-  /** Flags beyond those that all have. */
-  readonly options?: readonly (readonly [flag: string, about: string])[]
-  readonly read: (args: readonly string[], flags: Flags) => AccessCall
-  readonly show: (answer: Answer) => string
-}
+const shared = [['--tenant <id>', 'the tenant, by its 12 digits (default: the first)']] as const
 
 /** Adds to `atoll admin`, which is made when nobody has. */
 export function addAccessCommands(program: Command, parts: Parts): void {
-  const known = program.commands.find((command) => command.name() === 'admin')
-  const admin = known ?? program.command('admin').description('Administer the cluster.')
+  const admin = adminGroup(program)
   const group = (name: string, about: string, specs: readonly Spec[]): void => {
     const parent = admin.command(name).description(about)
-    for (const spec of specs) add(parent, { spec, parts, place: `admin ${name}` })
+    for (const spec of specs) addSpec(parent, spec, { parts, shared, place: `admin ${name}` })
   }
   group('tenant', 'Tenants: accounts with users, policies and buckets of their own.', tenants)
   group('user', 'Users of a tenant.', users)
@@ -40,7 +24,7 @@ export function addAccessCommands(program: Command, parts: Parts): void {
   group('policy', "Policies in AWS's policy language.", policies)
   group('key', 'Access keys for S3, and the root credential.', keys)
   group('client-token', 'Tokens for the admin API, with scopes.', tokens)
-  add(admin, { spec: audit, parts, place: 'admin' })
+  addSpec(admin, audit, { parts, shared, place: 'admin' })
 }
 
 const done = (what: string) => (): string => what
@@ -360,35 +344,6 @@ const audit: Spec = {
     ['ON', text('resource')],
     ['OUTCOME', text('outcome')],
   ]),
-}
-
-function add(
-  parent: Command,
-  given: { readonly spec: Spec; readonly parts: Parts; readonly place: string },
-): void {
-  const { spec, parts, place } = given
-  const { defaultDataDir, finish, readId } = parts
-  const command = parent.command(spec.usage).description(spec.about)
-  for (const [flag, about] of spec.options ?? []) command.option(flag, about)
-  const example = `atoll ${place} ${spec.example}`
-  command
-    .option('--tenant <id>', 'the tenant, by its 12 digits (default: the first)')
-    .option('--data-dir <dir>', 'the directory that `atoll up` uses', defaultDataDir)
-    .option('--node <id>', 'ask this node (default: the first that answers)')
-    .option('--json', 'print JSON')
-    .addHelpText('after', `\nExamples:\n  ${example}\n  ${example} --data-dir /srv/atoll --json\n`)
-    .action(async () => {
-      await finish(async () => {
-        const flags = command.opts<Flags>()
-        const { accessCommand } = await import('./access-command.ts')
-        return accessCommand(spec.read(command.args, flags), {
-          dataDir: resolve(String(flags.dataDir)),
-          node: typeof flags.node === 'string' ? readId(flags.node) : undefined,
-          isJson: flags.json === true,
-          show: spec.show,
-        })
-      })
-    })
 }
 
 const documentBytesMax = 64 * 1024

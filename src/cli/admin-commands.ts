@@ -3,6 +3,7 @@
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { adminGroup } from './admin-group.ts'
 import { addTrustCommands } from './admin-trust-commands.ts'
 import { joinStatusHelp } from './join-status.ts'
 import { parseCount } from './options.ts'
@@ -11,9 +12,7 @@ type RawFlags = Readonly<Record<string, string | boolean | undefined>>
 type Finish = (run: () => Promise<number>) => Promise<void>
 
 export function addAdminCommands(program: Command, finish: Finish): void {
-  const admin = program
-    .command('admin')
-    .description('Clusters of several machines: found one, join it, see and decide who is in it.')
+  const admin = adminGroup(program)
   addInit(admin, finish)
   addJoin(admin, finish)
   addTokens(admin, finish)

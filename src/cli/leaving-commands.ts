@@ -3,6 +3,7 @@
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { adminGroup } from './admin-group.ts'
 import type { LeavingCommand } from './leaving.ts'
 import { parseCount, parseRatio } from './options.ts'
 
@@ -25,7 +26,7 @@ type Parts = {
 const forceHelp = 'do it although something is lost or risked; what, is said'
 
 export function addLeavingCommands(program: Command, parts: Parts): void {
-  const admin = adminCommand(program)
+  const admin = adminGroup(program)
   add(admin, parts, {
     usage: 'drain <node>',
     text: 'Move shards, leaderships and votes away from a node, so that it can be removed.',
@@ -84,11 +85,6 @@ Examples:
 }
 
 /** One parent for all who add commands to it. */
-function adminCommand(program: Command): Command {
-  const known = program.commands.find((command) => command.name() === 'admin')
-  return known ?? program.command('admin').description('Who belongs to the cluster, and how.')
-}
-
 function addMoves(admin: Command, { defaultDataDir, finish }: Parts): void {
   const command = admin
     .command('moves')

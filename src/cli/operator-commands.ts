@@ -4,25 +4,10 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Fault } from '../base/index.ts'
-import { type AccessCall, type Answer, listed, moment, text } from './access-command.ts'
+import { adminGroup } from './admin-group.ts'
+import { type Answer, listed, moment, text } from './access-command.ts'
+import { addSpec, type Flags, type Parts, type Spec } from './access-spec.ts'
 import { readText } from './files.ts'
-
-type Flags = Readonly<Record<string, string | boolean | undefined>>
-
-type Parts = {
-  readonly defaultDataDir: string
-  readonly finish: (run: () => Promise<number>) => Promise<void>
-  readonly readId: (text: string) => number
-}
-
-type Spec = {
-  readonly usage: string
-  readonly about: string
-  readonly example: string
-  readonly options?: readonly (readonly [flag: string, about: string])[]
-  readonly read: (name: string, flags: Flags) => AccessCall
-  readonly show: (answer: Answer) => string
-}
 
 const passwordOption = [
   '--password-file <file>',
@@ -38,7 +23,7 @@ const specs: readonly Spec[] = [
       ['--scopes <list>', 'metadata, replication, admin (default: admin, which is everything)'],
       passwordOption,
     ],
-    read: (name, flags) => ({
+    read: ([name = ''], flags) => ({
       method: 'POST',
       path: 'operators',
       body: { name, ...scopesOf(flags), ...passwordOf(flags) },
@@ -50,7 +35,7 @@ const specs: readonly Spec[] = [
     about: 'Give an operator another password; open sessions end.',
     example: 'password ann',
     options: [passwordOption],
-    read: (name, flags) => ({
+    read: ([name = ''], flags) => ({
       method: 'POST',
       path: `operators/${encodeURIComponent(name)}/password`,
       body: passwordOf(flags),
@@ -61,7 +46,7 @@ const specs: readonly Spec[] = [
     usage: 'remove <name>',
     about: 'Remove an operator; open sessions end.',
     example: 'remove ann',
-    read: (name) => ({ method: 'DELETE', path: `operators/${encodeURIComponent(name)}` }),
+    read: ([name = '']) => ({ method: 'DELETE', path: `operators/${encodeURIComponent(name)}` }),
     show: () => 'removed',
   },
   {
@@ -80,33 +65,9 @@ const specs: readonly Spec[] = [
 
 /** Adds to `atoll admin`, which is made when nobody has. */
 export function addOperatorCommands(program: Command, parts: Parts): void {
-  const known = program.commands.find((command) => command.name() === 'admin')
-  const admin = known ?? program.command('admin').description('Administer the cluster.')
+  const admin = adminGroup(program)
   const parent = admin.command('operator').description('People who log in to the console.')
-  for (const spec of specs) add(parent, spec, parts)
-}
-
-function add(parent: Command, spec: Spec, { defaultDataDir, finish, readId }: Parts): void {
-  const command = parent.command(spec.usage).description(spec.about)
-  for (const [flag, about] of spec.options ?? []) command.option(flag, about)
-  const example = `atoll admin operator ${spec.example}`
-  command
-    .option('--data-dir <dir>', 'the directory of a node, or the one of `atoll up`', defaultDataDir)
-    .option('--node <id>', 'ask this node (default: the first that answers)')
-    .option('--json', 'print JSON')
-    .addHelpText('after', `\nExamples:\n  ${example}\n  ${example} --data-dir /srv/atoll --json\n`)
-    .action(async () => {
-      await finish(async () => {
-        const flags = command.opts<Flags>()
-        const { accessCommand } = await import('./access-command.ts')
-        return accessCommand(spec.read(command.args[0] ?? '', flags), {
-          dataDir: resolve(String(flags.dataDir)),
-          node: typeof flags.node === 'string' ? readId(flags.node) : undefined,
-          isJson: flags.json === true,
-          show: spec.show,
-        })
-      })
-    })
+  for (const spec of specs) addSpec(parent, spec, { parts, place: 'admin operator' })
 }
 
 function scopesOf({ scopes }: Flags): { readonly scopes?: readonly string[] } {

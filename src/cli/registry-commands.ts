@@ -4,6 +4,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Fault } from '../base/index.ts'
+import { adminGroup } from './admin-group.ts'
 import { parseCode, parseCount } from './options.ts'
 import type { RegistryCommand, RuleChange } from './registry-command.ts'
 
@@ -34,8 +35,7 @@ type Spec = {
 
 /** Adds to `atoll admin`, which is made when nobody has. */
 export function addRegistryCommands(program: Command, parts: Parts): void {
-  const known = program.commands.find((command) => command.name() === 'admin')
-  const admin = known ?? program.command('admin').description('Administer the cluster.')
+  const admin = adminGroup(program)
   add(admin, parts, label)
   add(admin, parts, caps)
   add(admin, parts, events).option('--limit <n>', 'the newest n (default 50)')

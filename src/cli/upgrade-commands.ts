@@ -4,6 +4,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Fault } from '../base/index.ts'
+import { adminGroup } from './admin-group.ts'
 import { parseCount } from './options.ts'
 import type { UpgradeCommand } from './upgrade-command.ts'
 
@@ -20,8 +21,7 @@ type Spec = {
 }
 
 export function addUpgradeCommands(program: Command, parts: Parts): void {
-  const known = program.commands.find((command) => command.name() === 'admin')
-  const admin = known ?? program.command('admin').description('Administer the cluster.')
+  const admin = adminGroup(program)
   const upgrade = admin
     .command('upgrade')
     .description('Upgrades of the program, node by node: whether now, and what follows.')
