@@ -13,6 +13,8 @@ export type Step = {
   readonly args: readonly string[]
   /** Its output is shown while it runs; otherwise only when it fails. */
   readonly isShown?: boolean
+  /** What runs longer is killed, with everything it started in its process group, and has failed. */
+  readonly msMax?: number
 }
 
 export type Outcome = { readonly passed: number; readonly failed: number }
@@ -23,8 +25,9 @@ export function testFiles(...patterns: readonly string[]): readonly string[] {
   return [...new Set(found)].sort()
 }
 
-/** A file of tests that hangs is a failure with a name, not a run without an end. */
-const fileMsMax = { quick: 240_000, clusters: 900_000 }
+/** A file of tests that hangs is a failure with a name, and so is a step: never a run without an end. */
+const fileMsMax = { quick: 240_000, clusters: 480_000 }
+const stepMsMax = { quick: 600_000, clusters: 1_500_000 }
 
 /** Files of tests at a time; clusters of real processes have the machine to themselves. */
 const workers = 2
@@ -37,12 +40,15 @@ export function testStep(
 ): Step | undefined {
   if (files.length === 0) return undefined
   const flags = ['--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec']
+  const size = isShown ? 'clusters' : 'quick'
+  // A client of another make that leaves a timer after a failure must not hold up the rest.
+  if (isShown) flags.push('--test-force-exit')
   const limits = [
     `--test-concurrency=${isShown ? 1 : workers}`,
-    `--test-timeout=${isShown ? fileMsMax.clusters : fileMsMax.quick}`,
+    `--test-timeout=${fileMsMax[size]}`,
   ]
   const args = [...flags, ...limits, ...files]
-  return { name, command: process.execPath, args, isShown }
+  return { name, command: process.execPath, args, isShown, msMax: stepMsMax[size] }
 }
 
 export function programStep(name: string, program: string, args: readonly string[] = []): Step {
@@ -80,22 +86,46 @@ export async function runSteps(steps: readonly (Step | undefined)[]): Promise<Ou
 
 const outputBytesMax = 4 * 1024 * 1024
 
+/** A step has a process group of its own, so that all of it can be killed: at its limit, and when this program is stopped. */
 function run(step: Step): Promise<{ readonly status: number; readonly output: string }> {
   return new Promise((resolve) => {
     const child = spawn(step.command, step.args, {
       cwd: root,
       env: { ...process.env, UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '16' },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     })
+    const killAll = (): void => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
+    }
+    const stop = (): void => {
+      killAll()
+      process.exit(130)
+    }
+    const stops = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+    for (const signal of stops) process.once(signal, stop)
     let output = ''
-    const take = (part: Buffer): void => {
+    const take = (part: Buffer | string): void => {
       if (step.isShown === true) process.stdout.write(part)
       output = (output + part.toString('utf8')).slice(-outputBytesMax)
     }
+    const msMax = step.msMax ?? stepMsMax.quick
+    const limit = setTimeout(() => {
+      take(`${step.name}: killed after ${msMax} ms, which is its limit\n`)
+      killAll()
+    }, msMax)
+    const end = (status: number): void => {
+      clearTimeout(limit)
+      for (const signal of stops) process.removeListener(signal, stop)
+      resolve({ status, output })
+    }
     child.stdout.on('data', take)
     child.stderr.on('data', take)
-    child.on('error', (error) => resolve({ status: 127, output: `${output}${error.message}\n` }))
-    child.on('close', (status) => resolve({ status: status ?? 1, output }))
+    child.on('error', (error) => {
+      take(`${error.message}\n`)
+      end(127)
+    })
+    child.on('close', (status) => end(status ?? 1))
   })
 }
 

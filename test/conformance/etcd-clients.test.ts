@@ -8,7 +8,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import { Client, credentials } from '@grpc/grpc-js'
 import { type Election, Etcd3, isRecoverableError } from 'etcd3'
 import { decodeBytes, encodeBytes, type Message, type MessageOf } from '../../src/base/index.ts'
@@ -34,6 +34,8 @@ let cluster: Cluster
 before(async () => {
   cluster = await startCluster({ portOffset, args: ['--etcd'] })
 })
+/** One that failed while a node was dead is no reason for the next to fail. */
+afterEach(() => cluster.startMissing())
 after(() => cluster.stop())
 
 const addressOf = (id: number): string => `127.0.0.${id}:${port}`
@@ -74,7 +76,6 @@ async function runWhileKilled(command: string, args: readonly string[]): Promise
   }
   await ended(child)
   assert.deepEqual(said, ['ready', 'done'], errors)
-  await cluster.startMissing()
 }
 
 function ended(child: ChildProcess): Promise<void> {
@@ -166,11 +167,15 @@ describe('the npm client etcd3', () => {
     await lease.put('js/leased').value('v')
     const watcher = await client.watch().prefix('js/n/').create()
     const seen: number[] = []
+    const revisions: number[] = []
     const all = new Promise<void>((resolve) =>
       watcher.on('put', (kv) => {
-        if (seen.push(Number(kv.value.toString())) === 100) resolve()
+        seen.push(Number(kv.value.toString()))
+        revisions.push(Number(kv.mod_revision))
+        if (seen.at(-1) === 99) resolve()
       }),
     )
+    const asked: number[] = []
     const election: Election = client.election('js-election', 30)
     const campaign = election.campaign('me')
     await new Promise<void>((resolve, reject) => {
@@ -182,7 +187,12 @@ describe('the npm client etcd3', () => {
       .ttl(30)
       .do(async () => {
         const killing = sleepUntil(() => seen.length > 20).then(killLeader)
-        for (let i = 0; i < 100; i++) await again(() => client.put(`js/n/${i}`).value(i))
+        for (let i = 0; i < 100; i++) {
+          await again(() => {
+            asked.push(i)
+            return client.put(`js/n/${i}`).value(i)
+          })
+        }
         await killing
         await assert.rejects(
           again(() => client.lock('js-lock').ttl(30).acquire()),
@@ -190,10 +200,13 @@ describe('the npm client etcd3', () => {
         )
       })
     await all
-    assert.deepEqual(
-      seen,
-      Array.from({ length: 100 }, (_, i) => i),
-    )
+    // A put whose answer the kill took may have happened, and was asked again: then it is there twice.
+    const hundred = Array.from({ length: 100 }, (_, i) => i)
+    assert.deepEqual([...new Set(seen)], hundred)
+    const times = (list: readonly number[], i: number) => list.filter((other) => other === i).length
+    for (const i of hundred) assert.ok(times(seen, i) <= times(asked, i), `${i}: ${seen}`)
+    const inOrder = [...new Set(revisions)].sort((a, b) => a - b)
+    assert.deepEqual(revisions, inOrder)
     assert.equal((await again(() => client.getAll().prefix('js/n/').keys())).length, 100)
     assert.equal(await again(() => election.leader()), 'me')
     await again(() => campaign.resign())
@@ -201,7 +214,6 @@ describe('the npm client etcd3', () => {
     await again(() => lease.revoke())
     assert.equal(await again(() => client.get('js/leased').exists()), false)
     await watcher.cancel()
-    await cluster.startMissing()
   })
 })
 

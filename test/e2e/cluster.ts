@@ -93,6 +93,7 @@ export async function startCluster(options: {
       await untilGone(pid)
     },
     async startMissing() {
+      if (line.nodes.every(({ pid }) => isAlive(pid))) return
       line = await up(dataDir, args, launchers)
     },
     async addNodes(count) {
