@@ -37,6 +37,8 @@ let directory: TestDirectory
 let isForgetful = false
 /** The replica of this node lags behind what others have answered. */
 let isBehind = false
+/** Called once after the next range that has more. */
+let afterPage: (() => Promise<unknown>) | undefined
 let keyspaces: Keyspaces
 let clock: { wallMs: number }
 let content: TestContent
@@ -175,7 +177,11 @@ function forgetful(real: Keyspaces): Keyspaces {
           if (isBehind && request.isSerializable === true && (request.revision ?? 0) > 0) {
             throw new Fault('invalid', 'required revision is a future revision')
           }
-          return keyspace.range(request, options)
+          const page = await keyspace.range(request, options)
+          const run = page.more ? afterPage : undefined
+          if (run !== undefined) afterPage = undefined
+          await run?.()
+          return page
         },
         put: (key, value, options) => keyspace.put(key, value, options),
         delete: (key, options) => keyspace.delete(key, options),
@@ -456,6 +462,66 @@ test('multipart: parts in any order, replaced, listed, completed once and repeat
   await objects.runTrash()
   assert.equal(await content.named(), namedBefore)
 })
+
+test('a part that is replaced while the parts are read is noticed, however many pages they take', async () => {
+  const name = await beginUpload('many-parts')
+  const old = pattern(10, 1)
+  const { etag } = await objects.putPart({ ...name, number: 1 }, request('', old))
+  const others = Array.from({ length: 1000 }, (_, at) => at + 2)
+  await Promise.all(
+    others.map((number) => objects.putPart({ ...name, number }, request('', pattern(1)))),
+  )
+  afterPage = () => objects.putPart({ ...name, number: 1 }, request('', pattern(20, 9)))
+  const completed = objects.completeUpload(name, {
+    parts: [{ number: 1, etag }],
+    condition: { kind: 'none' },
+  })
+  assert.equal(await codeOf(completed), 'OperationAborted')
+  assert.equal(afterPage, undefined)
+})
+
+test('a list of uploads goes on behind its last key or common prefix', async () => {
+  const keys = ['l/a/1', 'l/a/2', 'l/b', 'l/b', 'l/b/1', 'l/c\0/1', 'l/c\0/2', 'l/d']
+  const byKey: [string, string][] = []
+  for (const key of keys) {
+    byKey.push([key, (await beginUpload(key)).uploadId])
+    clock.wallMs++
+  }
+  for (const delimiter of ['', '/']) {
+    for (const limit of [1, 2, 3, 100]) {
+      const seen: string[] = []
+      let markers = { keyMarker: '', uploadIdMarker: '' }
+      for (let pages = 0; pages <= keys.length; pages++) {
+        const asked = { bucket: 'b', prefix: 'l/', delimiter, limit, ...markers }
+        const page = await objects.listUploads(asked)
+        seen.push(...page.uploads.map(({ uploadId }) => uploadId), ...page.prefixes)
+        if (!page.isTruncated) break
+        markers = { keyMarker: page.nextKeyMarker, uploadIdMarker: page.nextUploadIdMarker }
+      }
+      const whole = byKey.map(([, id]) => id)
+      const folded = [...byKey.filter(([key]) => /^l\/[bd]$/.test(key)).map(([, id]) => id)]
+      const expected = delimiter === '' ? whole : [...folded, 'l/a/', 'l/b/', 'l/c\0/']
+      assert.deepEqual([...seen].sort(), [...expected].sort(), `${delimiter} ${limit}`)
+    }
+  }
+  const from = async (keyMarker: string, uploadIdMarker = '') => {
+    const asked = { bucket: 'b', prefix: 'l/', delimiter: '', limit: 100 }
+    const { uploads } = await objects.listUploads({ ...asked, keyMarker, uploadIdMarker })
+    return uploads.map(({ key }) => key)
+  }
+  const second = byKey[2]?.[1] ?? ''
+  assert.deepEqual(await from('l/b', second), keys.slice(3))
+  assert.deepEqual(await from('l/b'), keys.slice(4))
+  assert.equal(await codeOf(from('l/b', 'no upload')), 'InvalidArgument')
+  assert.deepEqual(await from('a'), keys)
+  assert.deepEqual(await from('z'), [])
+  for (const [key, uploadId] of byKey) await objects.abortUpload('b', key, uploadId)
+})
+
+async function beginUpload(key: string) {
+  const { uploadId } = await objects.createUpload({ bucket: 'b', key, headers: noHeaders })
+  return { bucket: 'b', key, uploadId }
+}
 
 test('an aborted upload frees its parts', async () => {
   const namedBefore = await content.named()

@@ -1,9 +1,10 @@
 // Listing uploads in progress: ordered by object key, then by time of initiation (S3 API:
 // ListMultipartUploads).
 
-import { compareBytes, keyAfter, utf8Encode } from '../base/index.ts'
-import { uploadRange } from './core/keys.ts'
-import { startFold } from './core/listing.ts'
+import { compareBytes, fromHex, keyAfter, prefixEnd } from '../base/index.ts'
+import { s3Fault } from './core/completion.ts'
+import { uploadIdBytes, uploadKey, uploadKeyStart, uploadRange } from './core/keys.ts'
+import { commonPrefixOf, startFold } from './core/listing.ts'
 import { decodeUpload } from './core/records.ts'
 import type { UploadRecord } from './objects.ts'
 import { openBucket, type Rooms } from './rooms.ts'
@@ -33,21 +34,23 @@ export async function listUploads(
 ): Promise<UploadListPage> {
   const bucket = await openBucket(rooms, request.bucket)
   const number = bucket.record.number
-  const { prefix, delimiter, keyMarker, uploadIdMarker, limit } = request
-  const fold = startFold<UploadRecord>({ prefix, delimiter, after: '', limit })
-  const range = uploadRange(number, prefix)
-  let start = range.key
+  const { prefix, delimiter, keyMarker, limit } = request
+  const fold = startFold<UploadRecord>({ prefix, delimiter, after: keyMarker, limit })
+  const { rangeEnd } = uploadRange(number, prefix)
+  let start = startBehind(number, request)
   let nextKeyMarker = ''
   let nextUploadIdMarker = ''
   while (limit > 0) {
+    const shown = fold.items.length + fold.prefixes.length
     const page = await bucket.keyspace.range({
       key: start,
-      rangeEnd: range.rangeEnd,
-      limit: rowsMax,
+      rangeEnd,
+      limit: Math.min(rowsMax, limit - shown + 1),
     })
     for (const kv of page.kvs) {
       const record = toUploadRecord(request.bucket, decodeUpload(kv.value))
-      if (!isBehindMarker(record, keyMarker, uploadIdMarker)) continue
+      const common = commonPrefixOf(record.key, request)
+      start = common === undefined ? keyAfter(kv.key) : uploadRange(number, common).rangeEnd
       const step = fold.take(record.key, () => record)
       if (step === 'full') {
         const { items: uploads, prefixes } = fold
@@ -56,18 +59,33 @@ export async function listUploads(
       nextKeyMarker = fold.last
       nextUploadIdMarker = fold.last === record.key ? record.uploadId : ''
     }
-    const last = page.kvs.at(-1)
-    if (!page.more || last === undefined) break
-    start = keyAfter(last.key)
+    if (!page.more || page.kvs.length === 0) break
   }
   const { items: uploads, prefixes } = fold
   return { uploads, prefixes, isTruncated: false, nextKeyMarker: '', nextUploadIdMarker: '' }
 }
 
-/** Key markers order as the rows do: by key bytes, then by upload id. */
-function isBehindMarker(record: UploadRecord, keyMarker: string, uploadIdMarker: string): boolean {
-  if (keyMarker === '') return true
-  if (record.key !== keyMarker)
-    return compareBytes(utf8Encode(record.key), utf8Encode(keyMarker)) > 0
-  return uploadIdMarker !== '' && record.uploadId > uploadIdMarker
+/**
+ * The row where the page begins: behind the markers, which order as the rows do: by key bytes, then by upload id. A key
+ * marker that is a common prefix stands for everything in it.
+ */
+function startBehind(number: number, request: UploadListRequest): Uint8Array {
+  const { key } = uploadRange(number, request.prefix)
+  const { keyMarker, uploadIdMarker } = request
+  if (keyMarker === '') return key
+  let start: Uint8Array
+  if (commonPrefixOf(keyMarker, request) === keyMarker) {
+    start = uploadRange(number, keyMarker).rangeEnd
+  } else if (uploadIdMarker === '') {
+    start = prefixEnd(uploadKeyStart(number, keyMarker))
+  } else {
+    start = keyAfter(uploadKey(number, keyMarker, readMarker(uploadIdMarker)))
+  }
+  return compareBytes(start, key) < 0 ? key : start
+}
+
+function readMarker(uploadIdMarker: string): Uint8Array {
+  const uploadId = fromHex(uploadIdMarker)
+  if (uploadId?.length === uploadIdBytes) return uploadId
+  throw s3Fault('InvalidArgument', 'Invalid uploadId marker')
 }

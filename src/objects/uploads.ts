@@ -231,7 +231,7 @@ function dropParts(
   return [put(manifestKey(version), encodePartsManifest(0, unused)), ...dropBody(body, freedMs)]
 }
 
-/** No part was added or replaced since they were read. */
+/** No part was added or replaced after `revision`. */
 function partsUnchanged(uploadId: Uint8Array, revision: number): Compare {
   return { ...partRange(uploadId), target: 'mod', result: 'less', operand: revision + 1 }
 }
@@ -319,6 +319,10 @@ export function trashOfParts(rooms: Rooms, uploadId: Uint8Array): Uint8Array {
   return encodeTrash(body, rooms.host.clock.wallMs())
 }
 
+/**
+ * All parts of an upload; `revision` is that of the first page. With a later page's: 1. part 1 is read; 2. it is replaced;
+ * 3. the next page tells the revision after that, and partsUnchanged holds for a part that was never read.
+ */
 async function readParts(
   bucket: OpenBucket,
   uploadId: Uint8Array,
@@ -327,6 +331,7 @@ async function readParts(
   const { rangeEnd } = partRange(uploadId)
   let next = 1
   let revision = 0
+  let first = 0
   while (true) {
     const page = await bucket.keyspace.range({
       key: partKey(uploadId, next),
@@ -335,9 +340,10 @@ async function readParts(
       ...laterPage(bucket.keyspace, revision),
     })
     revision = page.revision
+    if (first === 0) first = revision
     for (const kv of page.kvs) parts.set(partNumberOf(kv.key), decodePart(kv.value))
     const last: KeyValue | undefined = page.kvs.at(-1)
-    if (!page.more || last === undefined) return { parts, revision }
+    if (!page.more || last === undefined) return { parts, revision: first }
     next = partNumberOf(last.key) + 1
   }
 }
