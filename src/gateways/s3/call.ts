@@ -1,7 +1,7 @@
 // What an operation of the gateway works with, and the shapes of its answers.
 
 import type { Access, Actor, Principal } from '../../access/index.ts'
-import { utf8Encode } from '../../base/index.ts'
+import { type Fault, utf8Encode } from '../../base/index.ts'
 import type { ClusterAdmin, ClusterView } from '../../cluster/index.ts'
 import type { Host, HttpRequest, HttpResponse } from '../../host/index.ts'
 import type { Objects } from '../../objects/index.ts'
@@ -32,8 +32,10 @@ export type Call = S3Dependencies &
     /** '' where the operation has none. */
     readonly bucket: string
     readonly key: string
-    /** Proof in the error document of an answer whose status has been sent. */
+    /** The error document of an answer whose status has been sent; what is our own failing is journaled. */
     readonly renderError: (error: unknown) => string
+    /** Why a part of the operation failed, for its document; what is our own failing is journaled. */
+    readonly faultOf: (error: unknown) => Fault
   }
 
 export type Headers = readonly (readonly [string, string])[]

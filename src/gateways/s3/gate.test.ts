@@ -233,6 +233,19 @@ test('of a batch of deletions each key is asked for', async () => {
   assert.equal((await world.ask({ method: 'GET', target: '/one/keep/a' })).status, 200)
 })
 
+test('a version in a batch of deletions has an action of its own', async () => {
+  const world = await founded()
+  const deleter = await world.user('deleter', [allow('s3:DeleteObject')])
+  const versions = await world.user('versions', [allow('s3:DeleteObjectVersion')])
+  const body = '<Delete><Object><Key>key</Key><VersionId>null</VersionId></Object></Delete>'
+  const batch = { method: 'POST', target: '/one?delete', body }
+  assert.match((await world.ask(batch, deleter)).text, /<Error><Key>key<\/Key><Code>AccessDenied</)
+  assert.equal((await world.ask({ method: 'GET', target: '/one/key' })).text, 'bytes')
+  assert.match((await world.ask(batch, versions)).text, /<Deleted><Key>key<\/Key><\/Deleted>/)
+  const plain = { ...batch, body: body.replace('<VersionId>null</VersionId>', '') }
+  assert.match((await world.ask(plain, versions)).text, /<Code>AccessDenied</)
+})
+
 test('what is authorised is what is stored: encoded, dotted and doubled paths', async () => {
   const world = await founded()
   const reader = await world.user('reader', [

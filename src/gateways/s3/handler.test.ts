@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  AssertionFailure,
   concatBytes,
   digestHex,
   Fault,
@@ -352,6 +353,19 @@ test('what is our own failing is journaled with its cause and shown without', as
   const [access] = world.events
   assert.ok(access)
   assert.doesNotMatch(JSON.stringify(world.events), /Signature|AWS4/)
+})
+
+test('of a batch of deletions what is our own failing is journaled, and a broken invariant stops the node', async () => {
+  let failure: Error = new TypeError('inner workings')
+  const world = createWorld(() => ({ delete: () => Promise.reject(failure) }))
+  await put(world, 'PUT /bucket', '')
+  const body = [utf8Encode('<Delete><Object><Key>a</Key></Object></Delete>')]
+  const answer = await send(world, 'POST /bucket?delete', { body })
+  assert.match(utf8Decode(answer.body), /<Key>a<\/Key><Code>InternalError<\/Code><Message>We enc/)
+  const warning = world.events.find(({ level }) => level === 'warning')
+  assert.equal(warning?.fields.what, 'inner workings')
+  failure = new AssertionFailure('broken invariant: it holds')
+  await assert.rejects(send(world, 'POST /bucket?delete', { body }), AssertionFailure)
 })
 
 test('every write refuses unsigned headers and unknown features alike', async () => {

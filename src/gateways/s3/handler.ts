@@ -91,7 +91,6 @@ class S3Gateway {
     try {
       response = await this.#run(request, trace)
     } catch (error) {
-      if (error instanceof AssertionFailure) throw error
       code = this.#journalFailure(error, trace)
       response = this.#errorResponse(error, trace)
     }
@@ -146,6 +145,10 @@ class S3Gateway {
         this.#journalFailure(error, trace)
         return this.#errorXml(error, trace)
       },
+      faultOf: (error) => {
+        this.#journalFailure(error, trace)
+        return toFault(error)
+      },
     }
     try {
       return await operations[operation](call)
@@ -154,8 +157,12 @@ class S3Gateway {
     }
   }
 
-  /** Answers the S3 code. What is our own failing is journaled as such; clients see a neutral text. */
+  /**
+   * Answers the S3 code. What is our own failing is journaled as such; clients see a neutral text. A broken invariant goes
+   * on to the top level, also where the error would be told in a document.
+   */
   #journalFailure(error: unknown, trace: Trace): string {
+    if (error instanceof AssertionFailure) throw error
     const fault = toFault(error)
     if (isFault(fault, 'internal') || isFault(fault, 'corrupt')) {
       this.#dependencies.host.journal.event('warning', 's3.request_failed', {

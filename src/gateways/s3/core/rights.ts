@@ -22,6 +22,7 @@ export type Right = {
   readonly showsOwner?: true
 }
 
+export const deletion = { action: 's3:DeleteObject', versioned: 's3:DeleteObjectVersion' } as const
 export const sourceRight = { action: 's3:GetObject', versioned: 's3:GetObjectVersion' } as const
 
 const put = { action: 's3:PutObject', on: 'object' } as const
@@ -41,12 +42,12 @@ export const rights: Readonly<Record<Operation, Right>> = {
   ListObjects: list,
   ListObjectsV2: list,
   ListMultipartUploads: { ...list, action: 's3:ListBucketMultipartUploads' },
-  DeleteObjects: { action: 's3:DeleteObject', versioned: 's3:DeleteObjectVersion', on: 'keys' },
+  DeleteObjects: { ...deletion, on: 'keys' },
   GetObject: read,
   HeadObject: read,
   PutObject: put,
   CopyObject: { ...put, readsSource: true },
-  DeleteObject: { action: 's3:DeleteObject', versioned: 's3:DeleteObjectVersion', on: 'object' },
+  DeleteObject: { ...deletion, on: 'object' },
   CreateMultipartUpload: put,
   UploadPart: put,
   UploadPartCopy: { ...put, readsSource: true },

@@ -379,7 +379,7 @@ test('XML in: exact documents only', () => {
     '<Delete><Object><Key> a&amp;&#x1F980;\n</Key></Object><Quiet>true</Quiet></Delete>'
   assert.deepEqual(readDelete(utf8Encode(remove)), {
     isQuiet: true,
-    objects: [{ key: ' a&🦀\n', etag: undefined }],
+    objects: [{ key: ' a&🦀\n', etag: undefined, isVersioned: false }],
   })
   const versioned = remove.replace('</Key>', '</Key><VersionId>7</VersionId>')
   assert.equal(

@@ -25,7 +25,14 @@ export type NamedPart = {
 
 export type DeleteOrder = {
   readonly isQuiet: boolean
-  readonly objects: readonly { readonly key: string; readonly etag: string | undefined }[]
+  readonly objects: readonly DeleteEntry[]
+}
+
+export type DeleteEntry = {
+  readonly key: string
+  readonly etag: string | undefined
+  /** The entry names a version, which may only be 'null'. */
+  readonly isVersioned: boolean
 }
 
 const partChecksums: Readonly<Record<string, ChecksumAlgorithm>> = {
@@ -53,7 +60,7 @@ function readPart(element: Element): NamedPart {
     const value = child.text.trim()
     if (child.name === 'PartNumber') number = readNumber(value)
     else if (child.name === 'ETag') etag = unquote(value)
-    else if (child.name in partChecksums) {
+    else if (Object.hasOwn(partChecksums, child.name)) {
       if (checksum !== undefined) throw malformedXml()
       checksum = value
     } else throw malformedXml()
@@ -66,7 +73,7 @@ function readPart(element: Element): NamedPart {
 export function readDelete(bytes: Uint8Array): DeleteOrder {
   const root = parseXml(bytes, 'Delete')
   let isQuiet = false
-  const objects: { readonly key: string; readonly etag: string | undefined }[] = []
+  const objects: DeleteEntry[] = []
   for (const child of root.children) {
     if (child.name === 'Quiet') isQuiet = readBoolean(child.text)
     else if (child.name === 'Object') objects.push(readDeleteEntry(child))
@@ -76,9 +83,10 @@ export function readDelete(bytes: Uint8Array): DeleteOrder {
   return { isQuiet, objects }
 }
 
-function readDeleteEntry(element: Element): { key: string; etag: string | undefined } {
+function readDeleteEntry(element: Element): DeleteEntry {
   let key: string | undefined
   let etag: string | undefined
+  let isVersioned = false
   for (const child of element.children) {
     if (child.name === 'Key') key = child.text
     else if (child.name === 'ETag') etag = unquote(child.text.trim())
@@ -87,12 +95,13 @@ function readDeleteEntry(element: Element): { key: string; etag: string | undefi
       if (version !== '' && version !== 'null') {
         throw notImplemented('Versioning is not implemented: a VersionId cannot be deleted.')
       }
+      isVersioned ||= version !== ''
     } else if (child.name === 'LastModifiedTime' || child.name === 'Size') {
       throw notImplemented(`The delete condition ${child.name} is not implemented.`)
     } else throw malformedXml()
   }
   if (key === undefined || key === '') throw malformedXml()
-  return { key, etag }
+  return { key, etag, isVersioned }
 }
 
 /** <CreateBucketConfiguration>: the location constraint, undefined when there is none. */

@@ -1,6 +1,6 @@
 // DeleteObject and DeleteObjects. Deleting what is not there succeeds.
 
-import { toFault } from '../../../base/index.ts'
+import type { Fault } from '../../../base/index.ts'
 import type { HttpResponse } from '../../../host/index.ts'
 import type { WriteCondition } from '../../../objects/index.ts'
 import { readDocument } from '../body.ts'
@@ -8,6 +8,7 @@ import { type Call, emptyResponse, xmlResponse } from '../call.ts'
 import { readWriteCondition } from '../core/conditions.ts'
 import { accessDenied, notImplemented, shownMessage } from '../core/fault.ts'
 import { checkKey } from '../core/names.ts'
+import { deletion as right } from '../core/rights.ts'
 import { XmlWriter } from '../core/xml.ts'
 import { readDelete } from '../core/xml-read.ts'
 import { findBucket } from './buckets.ts'
@@ -29,7 +30,7 @@ export async function deleteObjects(call: Call): Promise<HttpResponse> {
   const order = readDelete(await readDocument(call, documentBytesMax))
   await findBucket(call)
   const { objects } = order
-  const failures: unknown[] = new Array(objects.length)
+  const failures: (Fault | undefined)[] = new Array(objects.length)
   let next = 0
   const work = async (): Promise<void> => {
     while (next < objects.length) {
@@ -38,10 +39,11 @@ export async function deleteObjects(call: Call): Promise<HttpResponse> {
       if (object === undefined) return
       try {
         checkKey(object.key)
-        if (!call.permits('s3:DeleteObject', object.key)) throw accessDenied()
+        const action = object.isVersioned ? right.versioned : right.action
+        if (!call.permits(action, object.key)) throw accessDenied()
         await call.objects.delete(call.bucket, object.key, conditionOf(object.etag))
       } catch (error) {
-        failures[index] = error
+        failures[index] = call.faultOf(error)
       }
     }
   }
@@ -50,12 +52,11 @@ export async function deleteObjects(call: Call): Promise<HttpResponse> {
   await Promise.all(workers)
   const xml = new XmlWriter().root('DeleteResult')
   objects.forEach(({ key }, index) => {
-    const failure = failures[index]
-    if (failure === undefined) {
+    const fault = failures[index]
+    if (fault === undefined) {
       if (!order.isQuiet) xml.open('Deleted').text('Key', key).close('Deleted')
       return
     }
-    const fault = toFault(failure)
     xml.open('Error').text('Key', key).text('Code', fault.s3.code)
     xml.text('Message', shownMessage(fault)).close('Error')
   })
