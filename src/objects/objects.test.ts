@@ -518,6 +518,16 @@ test('a list of uploads goes on behind its last key or common prefix', async () 
   for (const [key, uploadId] of byKey) await objects.abortUpload('b', key, uploadId)
 })
 
+test('a completion whose checksum nothing can be held against is refused', async () => {
+  const name = await beginUpload('claimed')
+  const { etag } = await objects.putPart({ ...name, number: 1 }, request('', pattern(10)))
+  const asked = { parts: [{ number: 1, etag }], condition: { kind: 'none' } as const }
+  const checksum = { algorithm: 'CRC32', value: 'AAAAAA==', type: 'FULL_OBJECT' } as const
+  const completed = objects.completeUpload(name, { ...asked, checksum })
+  assert.equal(await codeOf(completed), 'InvalidRequest')
+  assert.equal(await codeOf(objects.completeUpload(name, asked)), 'none')
+})
+
 async function beginUpload(key: string) {
   const { uploadId } = await objects.createUpload({ bucket: 'b', key, headers: noHeaders })
   return { bucket: 'b', key, uploadId }

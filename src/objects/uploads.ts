@@ -271,13 +271,7 @@ function completedHead(
     algorithm: upload.checksumAlgorithm,
     isComposite: upload.isComposite,
   })
-  const isMismatch =
-    claimed !== undefined &&
-    checksum?.algorithm === claimed.algorithm &&
-    checksum.value.split('-')[0] !== claimed.value.split('-')[0]
-  if (isMismatch) {
-    throw s3Fault('BadDigest', `the ${claimed.algorithm} of the object is ${checksum.value}`)
-  }
+  if (claimed !== undefined) checkClaimed(checksum, claimed)
   const version = rooms.host.random.bytes(versionBytes)
   const length = chosen.reduce((sum, { part }) => sum + part.body.length, 0)
   return {
@@ -288,6 +282,20 @@ function completedHead(
     checksum,
     partCount: chosen.length,
   }
+}
+
+/** A claim that nothing here can be held against is refused: its client would take the object for checked. */
+function checkClaimed(checksum: Checksum | undefined, claimed: Checksum): void {
+  const { algorithm } = claimed
+  if (checksum?.algorithm !== algorithm) {
+    const has = checksum === undefined ? 'no checksum' : checksum.algorithm
+    throw s3Fault(
+      'InvalidRequest',
+      `The upload was begun with ${has}: the ${algorithm} of the object cannot be verified. Begin it with x-amz-checksum-algorithm, or complete it without the claim.`,
+    )
+  }
+  if (checksum.value.split('-')[0] === claimed.value.split('-')[0]) return
+  throw s3Fault('BadDigest', `the ${algorithm} of the object is ${checksum.value}`)
 }
 
 /** A repeated completion is answered as the first one was. */
