@@ -19,10 +19,10 @@ export function announceMember(
 ): () => Promise<void> {
   const ended = new AbortController()
   const run = async (): Promise<void> => {
-    const { totalBytes } = await host.disk.space()
-    const describe = (member: Member) => describeSelf(member, config, totalBytes)
     while (!ended.signal.aborted) {
       try {
+        const { totalBytes } = await host.disk.space()
+        const describe = (member: Member) => describeSelf(member, config, totalBytes)
         await updateMember(system, config.self, describe)
         return
       } catch (error) {

@@ -62,8 +62,10 @@ export class EtcdLink {
 
   /** Settles once the core has told the group for the first time. */
   begin(host: Host): Promise<void> {
+    const told = this.refresh()
+    this.#timer?.cancel()
     this.#timer = host.clock.every(askEveryMs, () => this.#ask())
-    return this.refresh()
+    return told
   }
 
   /** Settles when the core has answered a question of now; also when this ends. */
@@ -80,7 +82,7 @@ export class EtcdLink {
     this.#timer?.cancel()
     this.#settle(Number.POSITIVE_INFINITY)
     for (const settle of this.#moving.values())
-      settle(new Fault('unavailable', 'the node is stopping'))
+      settle(new Fault('unavailable', "etcd's API is stopping here"))
     this.#moving.clear()
   }
 
@@ -144,10 +146,10 @@ export async function serveEtcd(
   }
   const handler = createEtcdHandler({ host, keyspace, cluster })
   const tls = config.etcdTls
-  const listener = await host.http.serve(etcd, {
-    handler,
-    http2: true,
-    ...(tls === undefined ? {} : { tls }),
+  const server = { handler, http2: true, ...(tls === undefined ? {} : { tls }) }
+  const listener = await host.http.serve(etcd, server).catch((error: unknown) => {
+    link.end()
+    throw error
   })
   const forget =
     tls === undefined

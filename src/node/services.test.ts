@@ -24,6 +24,7 @@ function world(names: readonly string[]) {
   const all = names.map((name) => ({
     name,
     async start() {
+      await gates.get(`start ${name}`)
       if (broken.has(name)) throw new Fault('exists', `the port of ${name} is taken`)
       log.push(`start ${name}`)
       return async () => {
@@ -112,4 +113,19 @@ test('one that cannot start fails the start of the node; later it is tried again
   assert.deepEqual([log, timers.length], [[], 0])
   await settle()
   await later.services.close()
+})
+
+test('what fails to start while the node stops is not tried again', async () => {
+  const { services, wanted, broken, gates, timers } = world(['s3'])
+  let open = (): void => undefined
+  gates.set('start s3', new Promise((resolve) => (open = resolve)))
+  wanted.clear()
+  await services.begin()
+  wanted.add('s3')
+  broken.add('s3')
+  services.follow()
+  const closed = services.close()
+  open()
+  await closed
+  assert.equal(timers.length, 0)
 })

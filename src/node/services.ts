@@ -85,8 +85,9 @@ export class Services {
   /** Ends them all, the last first. */
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#timer?.cancel()
+    // What fails meanwhile sets the timer.
     await this.#work
+    this.#timer?.cancel()
     for (const [name, end] of [...this.#running].reverse()) {
       this.#running.delete(name)
       await end()
