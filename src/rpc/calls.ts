@@ -82,9 +82,9 @@ export class Calls {
   }
 
   #refusal(request: Uint8Array, options: CallOptions): Fault | undefined {
-    const { limits, peerLimits, out, peer } = this.#context
+    const { limits, peerHello, out, peer } = this.#context
     if (options.signal?.aborted) return cancelledFault('failed')
-    if (request.length > Math.min(limits.callBytesMax, peerLimits.callBytesMax)) {
+    if (request.length > Math.min(limits.callBytesMax, peerHello.callBytesMax)) {
       return new Fault('too-large', `a request of ${request.length} bytes`)
     }
     if (

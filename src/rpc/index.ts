@@ -3,11 +3,9 @@ export { identify } from './identify.ts'
 export {
   bulkCallers,
   bulkMethod,
-  type Callers,
   controlCallers,
   controlMethod,
   meshCallers,
-  type MethodTable,
 } from './methods.ts'
 export type {
   CallOptions,

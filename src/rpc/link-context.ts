@@ -14,8 +14,8 @@ export type LinkContext = {
   readonly pool: BufferPool
   readonly handlers: Handlers
   readonly limits: RpcLimits
-  /** What the peer accepts; set before any call or stream exists. */
-  peerLimits: Hello
+  /** What the peer accepts and supports; set before any call or stream exists. */
+  peerHello: Hello
   /** Whether the peer may use the method, being who it is now. */
   mayUse(method: MethodNumber): boolean
   /** A fresh id of this side's parity. */

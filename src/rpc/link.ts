@@ -12,7 +12,7 @@ import { type BufferPool, Fault, isFault, type NodeId, toHex } from '../base/ind
 import type { Connection, Host } from '../host/index.ts'
 import { Calls } from './calls.ts'
 import { type FrameHeader, FrameParser, type FrameSink, frameType } from './core/frame.ts'
-import { checkHello, checkHelloLevel, type Hello, helloCodec } from './core/hello.ts'
+import { checkHello, checkHelloLevel, type Hello, helloCodec, tooOld } from './core/hello.ts'
 import type { Handlers } from './handlers.ts'
 import type { LinkContext } from './link-context.ts'
 import { OutQueue } from './out-queue.ts'
@@ -52,7 +52,6 @@ export class Link implements FrameSink {
   readonly #served: Served
   readonly #streams: Streams
   #instance = ''
-  #theirs: Hello | undefined
   #nextId: number
   #isOpen = false
   #fault: Fault | undefined
@@ -72,7 +71,7 @@ export class Link implements FrameSink {
       pool: options.pool,
       handlers: options.handlers,
       limits: options.limits,
-      peerLimits: options.hello,
+      peerHello: options.hello,
       nextId: () => this.#takeId(),
       mayUse: (method) => !options.isGuest() || options.mayGuestUse(method),
     }
@@ -111,8 +110,8 @@ export class Link implements FrameSink {
 
   /** False when it was dropped. `message` must not change any more. */
   send(method: MethodNumber, message: Uint8Array): boolean {
-    const { out, limits, peerLimits } = this.#context
-    if (!this.#isOpen || message.length > peerLimits.messageBytesMax) return false
+    const { out, limits, peerHello } = this.#context
+    if (!this.#isOpen || message.length > peerHello.messageBytesMax) return false
     if (out.queuedBytes + message.length > limits.queuedBytesMax) return false
     out.push({ type: frameType.message, method }, message)
     return true
@@ -156,15 +155,9 @@ export class Link implements FrameSink {
 
   /** The level may have risen since the hello. */
   #checkLevel(): void {
-    if (this.#theirs === undefined || this.#fault !== undefined) return
-    const { level } = this.#options
-    try {
-      // What the peer said of the level then is no news.
-      checkHelloLevel({ ...this.#theirs, levelActive: 0 }, this.peer, level)
-    } catch (error) {
-      if (!isFault(error)) throw error
-      this.cut(error)
-    }
+    if (!this.#isOpen) return
+    const fault = tooOld(this.#context.peerHello, this.peer, this.#options.level)
+    if (fault !== undefined) this.cut(fault)
   }
 
   #receive(bytes: Uint8Array): void {
@@ -192,9 +185,8 @@ export class Link implements FrameSink {
     const hello = helloCodec.decode(payload)
     checkHello(hello, this.#connection.peer)
     checkHelloLevel(hello, this.peer, this.#options.level)
-    this.#theirs = hello
     this.#instance = toHex(hello.instance)
-    this.#context.peerLimits = hello
+    this.#context.peerHello = hello
     this.#isOpen = true
     this.#options.onOpen(this)
   }

@@ -58,8 +58,8 @@ export class Served {
 
   #answer(id: number, call: ServedCall, answer: Uint8Array): void {
     if (!this.#finish(id, call)) return
-    const { out, limits, peerLimits } = this.#context
-    if (answer.length > Math.min(limits.callBytesMax, peerLimits.callBytesMax)) {
+    const { out, limits, peerHello } = this.#context
+    if (answer.length > Math.min(limits.callBytesMax, peerHello.callBytesMax)) {
       const what = `an answer of ${answer.length} bytes`
       this.#refuse(id, new Fault('too-large', what, { outcome: 'unknown' }))
       return

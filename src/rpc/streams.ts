@@ -38,9 +38,9 @@ export class Streams {
 
   /** Throws the Fault that refuses it. */
   open(method: MethodNumber, request: Uint8Array, options: CallOptions): RpcStream {
-    const { out, limits, peerLimits, peer } = this.#context
+    const { out, limits, peerHello, peer } = this.#context
     if (options.signal?.aborted) throw cancelledFault('failed')
-    if (request.length > Math.min(limits.callBytesMax, peerLimits.callBytesMax)) {
+    if (request.length > Math.min(limits.callBytesMax, peerHello.callBytesMax)) {
       throw new Fault('too-large', `an opening message of ${request.length} bytes`)
     }
     const ourCount = this.#open.size - this.#openedByPeer
@@ -122,7 +122,7 @@ export class Streams {
   }
 
   #create(id: number, isOpener: boolean): Stream {
-    const { peer, out, pool, limits, peerLimits } = this.#context
+    const { peer, out, pool, limits, peerHello } = this.#context
     return new Stream({
       id,
       from: peer,
@@ -130,8 +130,8 @@ export class Streams {
       out,
       pool,
       receiveWindowBytes: limits.streamWindowBytes,
-      sendWindowBytes: peerLimits.streamWindowBytes,
-      sendMessageBytesMax: Math.min(limits.streamMessageBytesMax, peerLimits.streamMessageBytesMax),
+      sendWindowBytes: peerHello.streamWindowBytes,
+      sendMessageBytesMax: Math.min(limits.streamMessageBytesMax, peerHello.streamMessageBytesMax),
       onOver: (stream, fault) => this.#forget(stream, fault),
     })
   }

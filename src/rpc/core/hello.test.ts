@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { clusterId, type FaultCode, isFault, nodeId, seededRandom } from '../../base/index.ts'
 import { backoffMs } from './backoff.ts'
-import { checkHello, checkHelloLevel, createHello, type Hello, helloCodec } from './hello.ts'
+import {
+  checkHello,
+  checkHelloLevel,
+  createHello,
+  type Hello,
+  helloCodec,
+  tooOld,
+} from './hello.ts'
 
 const proved = { nodeId: nodeId(3), clusterId: clusterId('ab'.repeat(16)) }
 const limits = {
@@ -68,6 +75,10 @@ test('a program that the cluster has outgrown is refused, and told', () => {
         /node 3 knows .* up to 1, .* by level 2/.test(error.message),
     )
   }
+  assert.deepEqual(told, [])
+  assert.equal(tooOld(from(1, 9), peer, undefined), undefined)
+  assert.equal(tooOld(from(2, 9), peer, level(2, 2)), undefined)
+  assert.equal(tooOld(from(1, 9), peer, level(2, 2))?.code, 'unsupported')
   assert.deepEqual(told, [])
   assert.throws(
     () => checkHelloLevel(from(3, 3), peer, level(2, 2)),

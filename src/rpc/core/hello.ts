@@ -83,21 +83,23 @@ export function checkHello(
   }
 }
 
-/**
- * Throws the Fault that refuses a program that is too old for the cluster. One that tells no level knows the first. When
- * the peer's cluster is ahead of this program, its owner is told.
- */
-export function checkHelloLevel(hello: Hello, peer: NodeId, level: RpcLevel | undefined): void {
-  if (level === undefined) return
+/** The Fault of a program that the cluster has outgrown by now. One that tells no level knows the first. */
+export function tooOld(hello: Hello, peer: NodeId, level: RpcLevel | undefined): Fault | undefined {
+  if (level === undefined) return undefined
   const [theirs, active] = [Math.max(1, hello.levelNewest), level.active()]
-  if (theirs < active) {
-    throw new Fault(
-      'unsupported',
-      `the program of node ${peer} knows feature levels up to ${theirs}, and the cluster goes by level ${active}`,
-      { next: 'install the version that the other nodes run on it; a level is never lowered' },
-    )
-  }
-  if (hello.levelActive <= level.newest) return
+  if (theirs >= active) return undefined
+  return new Fault(
+    'unsupported',
+    `the program of node ${peer} knows feature levels up to ${theirs}, and the cluster goes by level ${active}`,
+    { next: 'install the version that the other nodes run on it; a level is never lowered' },
+  )
+}
+
+/** Throws the Fault that refuses the connection. When the peer's cluster is ahead of this program, its owner is told. */
+export function checkHelloLevel(hello: Hello, peer: NodeId, level: RpcLevel | undefined): void {
+  const fault = tooOld(hello, peer, level)
+  if (fault !== undefined) throw fault
+  if (level === undefined || hello.levelActive <= level.newest) return
   level.onOutgrown(hello.levelActive)
   throw new Fault('unsupported', `node ${peer} goes by feature level ${hello.levelActive}`)
 }
