@@ -6,15 +6,8 @@ import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Member } from './cluster.ts'
 import { type FounderFacts, planGenesis } from './core/genesis.ts'
-import { firstLevel } from './core/feature-levels.ts'
-import {
-  clusterCodec,
-  clusterKey,
-  levelCodec,
-  levelKey,
-  memberCodec,
-  memberPrefix,
-} from './core/records.ts'
+import { levelRecordOf } from './core/feature-levels.ts'
+import { clusterCodec, clusterKey, levelKey, memberCodec, memberPrefix } from './core/records.ts'
 import type { Topology } from './core/topology.ts'
 
 export type FoundingOptions = {
@@ -92,7 +85,7 @@ export async function readLocalMembers(system: Keyspace): Promise<
   })
   const [level] = (await system.range({ key: levelKey, isSerializable: true })).kvs
   return {
-    level: level === undefined ? firstLevel : levelCodec.decode(level.value).level,
+    level: levelRecordOf(level).level,
     members: listed.kvs.map((kv) => memberCodec.decode(kv.value)).sort((a, b) => a.id - b.id),
     founders: clusterCodec.decode(record.value).founders.map(nodeId),
   }

@@ -42,6 +42,7 @@ export {
   discoveryGroup,
   encodeQuestion,
 } from './core/discovery.ts'
+export { hasCapability } from './core/capabilities.ts'
 export { renderDnsmasq, renderHosts } from './core/dns-hints.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
@@ -62,15 +63,12 @@ export { formatWords, parseWords } from './core/words.ts'
 export { createPairing, type Pairing, type PairingCode } from './pairing.ts'
 export { programVersion } from './core/program-version.ts'
 export {
-  checkLevel,
-  type Feature,
   featuresBetween,
   firstLevel,
   type HeardLevel,
-  type Level,
+  levelFault,
   levelOf,
   newestLevel,
-  oldestLevel,
   planRaise,
   type RaisePlan,
 } from './core/feature-levels.ts'

@@ -33,6 +33,7 @@ import {
   nodeCounterKey,
 } from './core/records.ts'
 import { type EventText, planEvent } from './registry.ts'
+import { listBelow } from './system-sight.ts'
 
 const attemptsMax = 16
 const membersMax = 4_096
@@ -130,19 +131,24 @@ const noAddresses: Addresses = { control: nowhere, bulk: nowhere, admin: nowhere
 
 /** Who drains now, as the leader knows it: a node's own copy of the list may be older than its answer to a drain. */
 export async function readDraining(system: Keyspace): Promise<readonly Member[]> {
-  const { kvs } = await system.range({
-    key: memberPrefix,
-    rangeEnd: prefixEnd(memberPrefix),
-    limit: membersMax,
-  })
+  const kvs = await listBelow(system, memberPrefix)
   return kvs.map((kv) => memberCodec.decode(kv.value)).filter(({ state }) => state === 'draining')
 }
 
-/** The revision under which a member drains, read from the leader; undefined when it does not. */
-export async function readDrain(system: Keyspace, id: NodeId): Promise<Revision | undefined> {
+/** A member that drains. */
+export type Drain = {
+  readonly id: NodeId
+  readonly name: string
+  /** Of its record, under which it drains. */
+  readonly seen: Revision
+}
+
+/** Read from the leader; undefined when the member does not drain. */
+export async function readDrain(system: Keyspace, id: NodeId): Promise<Drain | undefined> {
   const kv = (await system.range({ key: memberKey(id) })).kvs[0]
-  if (kv === undefined || memberCodec.decode(kv.value).state !== 'draining') return undefined
-  return kv.modRevision
+  if (kv === undefined) return undefined
+  const { state, name } = memberCodec.decode(kv.value)
+  return state === 'draining' ? { id, name, seen: kv.modRevision } : undefined
 }
 
 /**
@@ -151,8 +157,8 @@ export async function readDrain(system: Keyspace, id: NodeId): Promise<Revision 
  */
 export async function declareDrained(
   system: Keyspace,
-  { id, name }: Pick<Member, 'id' | 'name'>,
-  { seen, atMs }: { readonly seen: Revision; readonly atMs: number },
+  { id, name, seen }: Drain,
+  { atMs }: { readonly atMs: number },
 ): Promise<boolean> {
   const text = `${name} is empty: it can be removed`
   const noted = await planEvent(system, { atMs, kind: 'member-drained', node: id, text })
@@ -172,8 +178,8 @@ export async function declareDrained(
 
 /** Whether it has declared itself empty under its present record. */
 export async function isDrained(system: Keyspace, id: NodeId): Promise<boolean> {
-  const seen = await readDrain(system, id)
-  return seen !== undefined && (await readDeclared(system, id)) === seen
+  const drain = await readDrain(system, id)
+  return drain !== undefined && (await readDeclared(system, id)) === drain.seen
 }
 
 /** Share of the idle rate for background moves, 0.01 to 1. Fault 'invalid'. */

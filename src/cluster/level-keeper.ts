@@ -14,8 +14,8 @@ import type { Keyspace } from '../keyspace/index.ts'
 import type { Member } from './cluster.ts'
 import { put, unchanged } from './core/compares.ts'
 import {
-  firstLevel,
   type HeardLevel,
+  levelRecordOf,
   newestLevel,
   planRaise,
   type RaisePlan,
@@ -50,7 +50,6 @@ export type LevelOptions = {
 const lookMs = 1_000
 const settleMsDefault = 60_000
 const attemptsMax = 8
-const founded: LevelRecord = { level: firstLevel, isByOperator: false, raisedMs: 0 }
 
 /** Members with what their leader heard of them. */
 function heardLevels(members: readonly Member[], rows: readonly BeatRow[]): readonly HeardLevel[] {
@@ -63,7 +62,7 @@ function heardLevels(members: readonly Member[], rows: readonly BeatRow[]): read
 
 export async function readLevel(system: Keyspace): Promise<LevelRecord> {
   const [kv] = (await system.range({ key: levelKey })).kvs
-  return kv === undefined ? founded : levelCodec.decode(kv.value)
+  return levelRecordOf(kv)
 }
 
 /** From now on: by itself, or by command. */
@@ -73,7 +72,7 @@ export async function changeLevelPolicy(
 ): Promise<LevelRecord> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const [kv] = (await system.range({ key: levelKey })).kvs
-    const record = { ...(kv === undefined ? founded : levelCodec.decode(kv.value)), isByOperator }
+    const record = { ...levelRecordOf(kv), isByOperator }
     const { succeeded } = await system.txn({
       compares: [unchanged(levelKey, kv)],
       success: [put(levelKey, levelCodec.encode(record))],
@@ -97,7 +96,7 @@ export async function raiseLevel(
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const { members, lastId, counterKv, others } = await readSystem(system, [levelKey])
     const [kv] = others
-    const before = kv === undefined ? founded : levelCodec.decode(kv.value)
+    const before = levelRecordOf(kv)
     const plan = planRaise(heard(members), before.level, newest)
     if (plan.to <= before.level) return { record: before, plan }
     const atMs = Math.max(0, Math.floor(how.atMs))

@@ -28,11 +28,11 @@ import {
   clusterKey,
   memberCodec,
   memberPrefix,
-  levelCodec,
   levelKey,
   placementRuleCodec,
   placementRuleKey,
 } from './core/records.ts'
+import { levelRecordOf } from './core/feature-levels.ts'
 
 export type ClusterOptions = Patience & {
   readonly self: NodeId
@@ -186,24 +186,23 @@ class SystemSight {
   async load(isSerializable: boolean): Promise<void> {
     const request = { isSerializable }
     const { system } = this.#deps
-    const cluster = await system.range({ key: clusterKey, ...request })
-    const record = cluster.kvs[0]
+    const rangeEnd = prefixEnd(memberPrefix)
+    const [cluster, listed, rule, level] = await Promise.all([
+      system.range({ key: clusterKey, ...request }),
+      system.range({ key: memberPrefix, rangeEnd, ...request }),
+      system.range({ key: placementRuleKey, ...request }),
+      system.range({ key: levelKey, ...request }),
+    ])
+    const [[record], [ruled], [levelled]] = [cluster.kvs, rule.kvs, level.kvs]
     if (record === undefined) {
       throw new Fault('unavailable', 'the cluster has no state yet', {
         next: 'start a majority of the founding nodes',
       })
     }
-    const listed = await system.range({
-      key: memberPrefix,
-      rangeEnd: prefixEnd(memberPrefix),
-      ...request,
-    })
-    const [ruled] = (await system.range({ key: placementRuleKey, ...request })).kvs
-    const [levelled] = (await system.range({ key: levelKey, ...request })).kvs
     const loaded = [record, ruled, levelled, ...listed.kvs].filter((kv) => kv !== undefined)
     if (sameRecords(this.#loaded, loaded)) return
     this.#loaded = loaded
-    this.settings = { ...settingsOf(record, ruled), ...levelIn(levelled) }
+    this.settings = { ...settingsOf(record, ruled), level: levelRecordOf(levelled).level }
     this.members = listed.kvs.map((kv) => memberCodec.decode(kv.value)).sort((a, b) => a.id - b.id)
     this.listed = this.members.filter(isListed)
     for (const changed of this.#watchers) changed()
@@ -269,10 +268,6 @@ function settingsOf(cluster: KeyValue, ruled: KeyValue | undefined): Settings {
   const placement = placementRuleCodec.decode(ruled.value)
   const { dataShards, parityShards } = placement
   return { ...settings, dataShards, parityShards, placement }
-}
-
-function levelIn(kv: KeyValue | undefined): Pick<Settings, 'level'> {
-  return kv === undefined ? {} : { level: levelCodec.decode(kv.value).level }
 }
 
 function sameRecords(a: readonly KeyValue[], b: readonly KeyValue[]): boolean {

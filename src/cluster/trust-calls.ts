@@ -13,6 +13,7 @@ import {
 } from '../base/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
 import type { Member } from './cluster.ts'
+import { hasCapability } from './core/capabilities.ts'
 import type { RenewAnswer, RenewRequest } from './enrolment.ts'
 import { type TrustReport, trustReportCodec } from './trust-report.ts'
 
@@ -90,7 +91,6 @@ async function askInTurn<T>(
   throw last
 }
 
-/** Without a list of capabilities a member has them all. */
 export function hasControl({ caps, state }: Pick<Member, 'caps' | 'state'>): boolean {
-  return state !== 'removed' && (caps.length === 0 || caps.includes('control'))
+  return state !== 'removed' && hasCapability(caps, 'control')
 }

@@ -24,18 +24,15 @@ export function followDrain(deps: {
   let timer: Timer | undefined
   let isClosed = false
   let declared: Revision | undefined
-  const own = () => cluster.view.members().find(({ id }) => id === self)
-  const isLeaving = (): boolean => own()?.state === 'draining'
+  const isLeaving = (): boolean =>
+    cluster.view.members().find(({ id }) => id === self)?.state === 'draining'
   const look = async (): Promise<void> => {
-    const seen = await readDrain(system, self)
+    const drain = await readDrain(system, self)
     const isEmpty = await content.runEmptying()
-    if (seen === undefined || !isEmpty || seen === declared) return
+    if (drain === undefined || !isEmpty || drain.seen === declared) return
     const atMs = Math.floor(host.clock.wallMs())
-    if (
-      !(await declareDrained(system, own() ?? { id: self, name: `node ${self}` }, { seen, atMs }))
-    )
-      return
-    declared = seen
+    if (!(await declareDrained(system, drain, { atMs }))) return
+    declared = drain.seen
     host.journal.event('notice', 'node.drained', {})
   }
   /** Once more after it has ended: content takes shards again. */

@@ -5,10 +5,10 @@
 
 import type { Fault } from '../base/index.ts'
 import {
-  checkLevel,
   type Cluster,
   firstLevel,
   type Heartbeats,
+  levelFault,
   LevelKeeper,
   newestLevel,
 } from '../cluster/index.ts'
@@ -32,11 +32,8 @@ export class NodeLevel implements RpcLevel {
   }
 
   onOutgrown(active: number): void {
-    try {
-      checkLevel(active)
-    } catch (error) {
-      this.#onTooOld(error as Fault)
-    }
+    const fault = levelFault(active)
+    if (fault !== undefined) this.#onTooOld(fault)
   }
 
   /**
@@ -45,8 +42,9 @@ export class NodeLevel implements RpcLevel {
    */
   follow(level: number | undefined): void {
     const active = Math.max(this.#active, level ?? firstLevel)
-    if (this.#isRunning) this.onOutgrown(active)
-    else checkLevel(active)
+    const fault = levelFault(active)
+    if (fault !== undefined && !this.#isRunning) throw fault
+    if (fault !== undefined) this.#onTooOld(fault)
     this.#active = active
   }
 

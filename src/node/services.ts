@@ -5,7 +5,7 @@
 // start of a node a service that cannot start ends the start; later it is tried again, because the node has more to do.
 
 import { isFault, toFault } from '../base/index.ts'
-import { levelOf, type Member, type Settings } from '../cluster/index.ts'
+import { hasCapability, levelOf, type Member, type Settings } from '../cluster/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 
 /** By the name of its capability. */
@@ -26,7 +26,7 @@ export function isWanted(
   const caps = own?.caps ?? []
   // Before that level older programs served whatever the list said, and clients may rely on it until all do otherwise.
   const isByCaps = levelOf(settings).supports('services-by-capability')
-  return !isByCaps || caps.length === 0 || caps.includes(name)
+  return !isByCaps || hasCapability(caps, name)
 }
 
 export class Services {

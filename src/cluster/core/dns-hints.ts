@@ -10,6 +10,7 @@
 
 import type { ClusterId } from '../../base/index.ts'
 import type { Member } from '../cluster.ts'
+import { hasCapability } from './capabilities.ts'
 
 type Named = Pick<Member, 'id' | 'name' | 'state' | 'control' | 'caps'>
 
@@ -60,7 +61,7 @@ function label({ name }: Named): string {
 }
 
 function rolesOf({ caps }: Named): readonly string[] {
-  return caps.length === 0 || caps.includes('s3') ? ['s3', 'admin'] : ['admin']
+  return hasCapability(caps, 's3') ? ['s3', 'admin'] : ['admin']
 }
 
 function isAddress(host: string): boolean {

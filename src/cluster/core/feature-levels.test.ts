@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isFault } from '../../base/index.ts'
 import {
-  checkLevel,
   featureTable,
   featuresBetween,
   firstLevel,
   type HeardLevel,
+  levelFault,
   levelOf,
   newestLevel,
   oldestLevel,
@@ -24,7 +24,6 @@ const member = (id: number, change: Partial<HeardLevel> = {}): HeardLevel => ({
 })
 
 test('a feature is there from its level on', () => {
-  assert.equal(levelOf({}).active, firstLevel)
   assert.equal(levelOf({}).supports('services-by-capability'), false)
   assert.equal(levelOf({ level: 2 }).supports('services-by-capability'), true)
   assert.equal(levelOf({ level: 9 }).supports('services-by-capability'), true)
@@ -71,14 +70,13 @@ test('whoever is a member and not here keeps the level down; the removed do not'
 
 test('a program is refused by a cluster that is ahead of it, or too far behind', () => {
   const program = { newest: 3, oldest: 2 }
-  checkLevel(2, program)
-  checkLevel(3, program)
-  checkLevel(newestLevel)
-  const refused = (active: number, words: RegExp): void =>
-    assert.throws(
-      () => checkLevel(active, program),
-      (error) => isFault(error, 'precondition') && words.test(`${error.message}; ${error.next}`),
-    )
+  assert.equal(levelFault(2, program), undefined)
+  assert.equal(levelFault(3, program), undefined)
+  assert.equal(levelFault(newestLevel), undefined)
+  const refused = (active: number, words: RegExp): void => {
+    const fault = levelFault(active, program)
+    assert.ok(isFault(fault, 'precondition') && words.test(`${fault.message}; ${fault.next}`))
+  }
   refused(4, /too old: .* up to 3, .* level 4; install the version that the other nodes run/)
   refused(1, /too new: .* from 2, .* level 1; install the release in between/)
 })

@@ -9,11 +9,19 @@
 // that may be mixed with this one have it) is taken out together with its level, by raising `oldestLevel`.
 
 import { Fault } from '../../base/index.ts'
+import type { KeyValue } from '../../keyspace/index.ts'
 import type { MemberState } from '../cluster.ts'
 import { programVersion } from './program-version.ts'
+import { levelCodec, type LevelRecord } from './records.ts'
 
 /** The level of clusters that were founded before there were levels, and of programs that tell none. */
 export const firstLevel = 1
+
+/** The record of `levelKey`; undefined: none was ever written. */
+export function levelRecordOf(kv: KeyValue | undefined): LevelRecord {
+  if (kv !== undefined) return levelCodec.decode(kv.value)
+  return { level: firstLevel, isByOperator: false, raisedMs: 0 }
+}
 
 /** Each feature with the level that switches it on, and what that means for people. */
 export const featureTable = {
@@ -31,16 +39,9 @@ export const newestLevel = Object.values(featureTable).reduce(
   firstLevel,
 )
 
-/** What a cluster goes by. */
-export type Level = {
-  readonly active: number
-  supports(feature: Feature): boolean
-}
-
-/** `settings.level` absent: the first. */
-export function levelOf({ level }: { readonly level?: number }): Level {
-  const active = level ?? firstLevel
-  return { active, supports: (feature) => featureTable[feature].level <= active }
+/** What a cluster goes by. `settings.level` absent: the first. */
+export function levelOf({ level = firstLevel }: { readonly level?: number }) {
+  return { supports: (feature: Feature): boolean => featureTable[feature].level <= level }
 }
 
 /** Features that come with a level above `from`, up to `to`, in the order of their names. */
@@ -54,29 +55,28 @@ export function featuresBetween(
     .filter(({ level }) => level > from && level <= to)
 }
 
-/** Throws the Fault of a program that may not take part: too old for the cluster, or newer than it can be mixed with. */
-export function checkLevel(
+/** The Fault of a program that may not take part: too old for the cluster, or newer than it can be mixed with. */
+export function levelFault(
   active: number,
   program: { readonly newest: number; readonly oldest: number } = {
     newest: newestLevel,
     oldest: oldestLevel,
   },
-): void {
+): Fault | undefined {
   const { newest, oldest } = program
   if (active > newest) {
-    throw new Fault(
+    return new Fault(
       'precondition',
       `this program (${programVersion}) is too old: it knows feature levels up to ${newest}, and the cluster goes by level ${active}`,
       { next: 'install the version that the other nodes run; a level is never lowered' },
     )
   }
-  if (active < oldest) {
-    throw new Fault(
-      'precondition',
-      `this program (${programVersion}) is too new: it knows feature levels from ${oldest}, and the cluster goes by level ${active}`,
-      { next: 'install the release in between on all nodes first, and let the level rise' },
-    )
-  }
+  if (active >= oldest) return undefined
+  return new Fault(
+    'precondition',
+    `this program (${programVersion}) is too new: it knows feature levels from ${oldest}, and the cluster goes by level ${active}`,
+    { next: 'install the release in between on all nodes first, and let the level rise' },
+  )
 }
 
 /** A member as it is heard now. */
