@@ -6,7 +6,15 @@
 // The audit log is bounded: each entry pushes out the one that is `auditEntriesMax` older, and every 32nd act removes
 // what is too old. Who reads the log sees nothing that is too old, whether it was removed yet or not.
 
-import { Fault, isFault, prefixEnd, type Revision, revision, toFault } from '../base/index.ts'
+import {
+  Fault,
+  type FaultCode,
+  isFault,
+  prefixEnd,
+  type Revision,
+  revision,
+  toFault,
+} from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Keyspace, KeyValue, Operation } from '../keyspace/index.ts'
 import type { Actor, AuditEntry } from './access.ts'
@@ -46,7 +54,7 @@ const textMax = 512
 const pruneEvery = 32
 const prunedMax = 256
 /** Nobody refused the act: the cluster could not be asked. */
-const undecided: ReadonlySet<string> = new Set([
+const undecided: ReadonlySet<FaultCode> = new Set([
   'unavailable',
   'not-leader',
   'deadline',

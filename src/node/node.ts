@@ -393,7 +393,7 @@ async function serveAdmin(
     ...nodeRoutes(actions),
     ...registryRoutes(registry),
     ...leavingRoutes(createLeavingActions(parts)),
-    ...upgradeRoutes(createUpgradeActions({ ...parts, ...core, lane: parts.lane })),
+    ...upgradeRoutes(createUpgradeActions({ ...parts, trust: core.trust })),
     ...raftRoutes(serving.namespaces),
     ...ofTrust,
     ...routesOfEnrolment(core, cluster),
