@@ -145,7 +145,13 @@ export {
   userNamespacesMax,
 } from './namespaces.ts'
 export { createChooseHolders } from './placement-memo.ts'
-export { askAgain, type Cluster, type ClusterOptions, openCluster } from './open-cluster.ts'
+export {
+  askAgain,
+  type Cluster,
+  type ClusterOptions,
+  openCluster,
+  type Patience,
+} from './open-cluster.ts'
 export {
   type BeatFacts,
   type BeatRow,

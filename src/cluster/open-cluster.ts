@@ -18,7 +18,7 @@ import {
   revision,
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
-import type { Keyspace, KeyValue } from '../keyspace/index.ts'
+import type { Keyspace, KeyValue, RequestOptions } from '../keyspace/index.ts'
 import type { BucketRecord, ClusterAdmin, ClusterView, Member, Settings } from './cluster.ts'
 import { createClusterAdmin } from './cluster-admin.ts'
 import {
@@ -95,7 +95,8 @@ export async function askAgain<T>(
  */
 export async function openCluster(deps: Deps, options: ClusterOptions): Promise<Cluster> {
   const sight = new SystemSight(deps, options)
-  await askAgain(deps.host, options, () => sight.load(false))
+  const until = options.signal === undefined ? {} : { signal: options.signal }
+  await askAgain(deps.host, options, () => sight.load(false, until))
   sight.start()
   const view: ClusterView = {
     members: () => sight.listed,
@@ -183,15 +184,15 @@ class SystemSight {
   }
 
   /** Reads members and settings. Serializable reads are enough: a change is told. */
-  async load(isSerializable: boolean): Promise<void> {
+  async load(isSerializable: boolean, options: RequestOptions = {}): Promise<void> {
     const request = { isSerializable }
     const { system } = this.#deps
     const rangeEnd = prefixEnd(memberPrefix)
     const [cluster, listed, rule, level] = await Promise.all([
-      system.range({ key: clusterKey, ...request }),
-      system.range({ key: memberPrefix, rangeEnd, ...request }),
-      system.range({ key: placementRuleKey, ...request }),
-      system.range({ key: levelKey, ...request }),
+      system.range({ key: clusterKey, ...request }, options),
+      system.range({ key: memberPrefix, rangeEnd, ...request }, options),
+      system.range({ key: placementRuleKey, ...request }, options),
+      system.range({ key: levelKey, ...request }, options),
     ])
     const [[record], [ruled], [levelled]] = [cluster.kvs, rule.kvs, level.kvs]
     if (record === undefined) {

@@ -2,8 +2,9 @@
 // core's timers. It owns no replicated state: keyspaces are asked over its port.
 //
 // It serves when the core says so, which is once the cluster's state can be read, and ends when the core
-// says stop: first the gateways, so that no new request comes, then what they stand on. A failure to start is told to the core instead of thrown: it is an answer for people
-// (a taken port), not a broken thread.
+// says stop: first the gateways, so that no new request comes, then what they stand on. A start that is under way
+// then is given up. A failure to start is told to the core instead of thrown: it is an answer for people (a taken
+// port), not a broken thread.
 
 import { openAccess } from '../access/index.ts'
 import { type NodeId, toFault } from '../base/index.ts'
@@ -46,10 +47,11 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   const send = (message: LaneMessage): void => control.send(laneMessageCodec.encode(message))
   const link = new EtcdLink(send)
   const shown = new ShownCredentials()
+  const ended = new AbortController()
   let served: Promise<Served> | undefined
   const begin = async (): Promise<void> => {
     try {
-      served = serve(host, { config, keyspacePort, closers, link, shown })
+      served = serve(host, { config, keyspacePort, closers, link, shown, signal: ended.signal })
       await served
       send({ kind: 'serving' })
     } catch (error) {
@@ -58,6 +60,9 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
     }
   }
   const end = async (): Promise<void> => {
+    ended.abort()
+    // What it opens after the closing began would stay open.
+    await served?.catch(() => undefined)
     await closers.closeAll()
     send({ kind: 'stopped' })
   }
@@ -101,10 +106,13 @@ type Lane = {
   readonly closers: Closers
   readonly link: EtcdLink
   readonly shown: ShownCredentials
+  /** Ends a start that waits for the cluster. */
+  readonly signal: AbortSignal
 }
 
 /** Builds everything of this thread; answers how to ask it for its status and for a scrub. */
-async function serve(host: Host, { config, keyspacePort, closers, link, shown }: Lane) {
+async function serve(host: Host, lane: Lane) {
+  const { config, keyspacePort, closers, link, shown, signal } = lane
   const { self } = config
   const keyspaces = await openKeyspaces(host, { config, keyspacePort })
   closers.add(() => keyspaces.close())
@@ -118,7 +126,7 @@ async function serve(host: Host, { config, keyspacePort, closers, link, shown }:
   closers.add(() => rpc.close())
   const system = await keyspaces.open(systemNamespace)
   const isReachable = (id: NodeId): boolean => rpc.isReachable(id)
-  const cluster = await openCluster({ host, system, isReachable }, { self })
+  const cluster = await openCluster({ host, system, isReachable }, { self, signal })
   closers.add(async () => cluster.close())
   followPeers(cluster, rpc, self)
   const { totalBytes } = await host.disk.space()

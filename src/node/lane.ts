@@ -15,8 +15,11 @@ import type { PlacementQuestion } from './placement-desk.ts'
 import type { LaneStatus } from './status.ts'
 
 export type Lane = {
-  /** Settles when the gateways serve; rejects with the Fault that kept them from it. Called once. */
-  serve(): Promise<void>
+  /**
+   * Settles when the gateways serve; rejects with the Fault that kept them from it. Called once. Fault 'cancelled' by
+   * the signal: the thread goes on until it is stopped.
+   */
+  serve(signal?: AbortSignal): Promise<void>
   /** Undefined when it does not answer in time. */
   status(): Promise<LaneStatus | undefined>
   /** Shown by the thread's servers and connections from now on. */
@@ -132,9 +135,16 @@ class CoreLane implements Lane {
     this.#send({ kind: 'credentials', credentials })
   }
 
-  serve(): Promise<void> {
+  serve(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.reject(givenUp())
     return new Promise((resolve, reject) => {
-      this.#onServing = (fault) => (fault === undefined ? resolve() : reject(fault))
+      const onAbort = (): void => reject(givenUp())
+      this.#onServing = (fault) => {
+        signal?.removeEventListener('abort', onAbort)
+        if (fault === undefined) resolve()
+        else reject(fault)
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
       this.#send({ kind: 'serve' })
     })
   }
@@ -189,4 +199,8 @@ class CoreLane implements Lane {
     await Promise.race([stopped, this.#host.clock.sleep(stopDeadlineMs)])
     await this.#thread.endThread()
   }
+}
+
+function givenUp(): Fault {
+  return new Fault('cancelled', 'the start was given up')
 }

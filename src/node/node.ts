@@ -16,6 +16,7 @@ import {
   type MemberTrust,
   type Heartbeats,
   openCluster,
+  type Patience,
   planFounders,
   readLocalMembers,
   replaceMember,
@@ -333,12 +334,12 @@ async function openServers(
   core.heartbeats?.start(cluster)
   closers.add(async () => core.heartbeats?.close())
   closers.add(core.level.keep({ host, system, heartbeats: core.heartbeats }, cluster))
-  const namespaces = await openUserNamespaces(core, cluster)
+  const namespaces = await openUserNamespaces(core, cluster, waiting)
   closers.add(announceMember(config, host, system))
   core.trust?.keepSettings(cluster)
   const lane = await loading
   core.shown.add((credentials) => lane.show(credentials))
-  await lane.serve()
+  await lane.serve(signal)
   core.lane = lane
   closers.add(async () => {
     core.lane = undefined
@@ -352,13 +353,14 @@ async function openServers(
 async function openUserNamespaces(
   { host, raft, rpc, system, own, self, closers }: Core,
   cluster: Cluster,
+  waiting: Patience,
 ): Promise<UserNamespaces | undefined> {
   if (own === undefined) return undefined
   const members = (): readonly NodeId[] =>
     cluster.allMembers().flatMap(({ id, state }) => (state === 'online' ? [id] : []))
   const namespaces = new UserNamespaces({ host, raft, rpc, system, keyspaces: own, members, self })
   closers.add(async () => namespaces.close())
-  await namespaces.start()
+  await namespaces.start(waiting)
   return namespaces
 }
 

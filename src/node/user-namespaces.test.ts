@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nodeId } from '../base/index.ts'
+import { Fault, isFault, nodeId } from '../base/index.ts'
 import { beginClosing, createNamespace, dropNamespace } from '../cluster/index.ts'
 import { MemoryKeyspace } from '../cluster/testing/memory-keyspace.ts'
 import { UserNamespaces } from './user-namespaces.ts'
@@ -17,6 +17,12 @@ function world() {
       clock: {
         monotonicMs: () => 0,
         wallMs: () => 5,
+        sleep: (_ms: number, signal?: AbortSignal) =>
+          new Promise<void>((_resolve, reject) => {
+            const onAbort = (): void => reject(new Fault('cancelled', 'given up'))
+            if (signal?.aborted === true) onAbort()
+            else signal?.addEventListener('abort', onAbort)
+          }),
         after: (_ms: number, run: () => void) => {
           due.push(run)
           return { cancel: () => undefined }
@@ -65,5 +71,17 @@ test('a namespace that is newer than the list at hand stays open; one that the l
   await createNamespace(system, { name: '/raft/last', members, createdMs: 5 })
   await look()
   assert.deepEqual([...open].sort(), ['/raft/last', '/raft/new', '/raft/other'])
+  namespaces.close()
+})
+
+test('a start that waits for the map is given up when it is told', async () => {
+  const { system, namespaces } = world()
+  system.range = async () => {
+    throw new Fault('unavailable', 'no answer')
+  }
+  const giveUp = new AbortController()
+  const started = namespaces.start({ signal: giveUp.signal })
+  giveUp.abort()
+  await assert.rejects(started, (error) => isFault(error, 'cancelled'))
   namespaces.close()
 })

@@ -15,6 +15,7 @@ import {
   findNamespace,
   listNamespaces,
   type NamespaceRecord,
+  type Patience,
   readMapVersion,
 } from '../cluster/index.ts'
 import type { Host, Timer } from '../host/index.ts'
@@ -83,10 +84,10 @@ export class UserNamespaces {
     })
   }
 
-  /** Settles when what the map here shows is open. */
-  async start(): Promise<void> {
+  /** Settles when what the map here shows is open; `waiting` ends with Fault 'cancelled'. */
+  async start(waiting: Patience = {}): Promise<void> {
     this.#unlisten = this.#deps.system.onRevision(() => this.#lookSoon())
-    await askAgain(this.#deps.host, {}, () => this.#look())
+    await askAgain(this.#deps.host, waiting, () => this.#look())
   }
 
   close(): void {
