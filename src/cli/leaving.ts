@@ -3,6 +3,7 @@
 
 import { Fault, nodeId } from '../base/index.ts'
 import { readdressInTopology } from '../cluster/index.ts'
+import type { DrainProgress, MovesProgress } from '../node/index.ts'
 import { askAdmin } from './admin-client.ts'
 import { type Formation, readFormation, type Slot } from './formation.ts'
 import { dropSlot, readdressSlot } from './grow.ts'
@@ -37,24 +38,6 @@ export type LeavingOptions = {
 }
 
 type Left = { readonly id: number; readonly state: string; readonly warnings: readonly string[] }
-type Drain = {
-  readonly id: number
-  readonly isUp: boolean
-  readonly shardsLeft: number
-  readonly bytesLeft: number
-  readonly votesIn: readonly string[]
-  readonly leads: readonly string[]
-  readonly isDrained: boolean
-  readonly estimateMs: number
-}
-type Moves = {
-  readonly share: number
-  readonly shardsLeft: number
-  readonly bytesLeft: number
-  readonly bytesPerSecond: number
-  readonly estimateMs: number
-  readonly draining: readonly Drain[]
-}
 
 const askMs = 30_000
 const pollMs = 1_000
@@ -86,7 +69,7 @@ export async function leavingCommand(
     case 'moves': {
       const { share } = command
       const body = share === undefined ? {} : { body: { share } }
-      const moves = await ask<Moves>(options, { path: '/v1/moves', ...body })
+      const moves = await ask<MovesProgress>(options, { path: '/v1/moves', ...body })
       print(options, moves, describeMoves(moves))
       return 0
     }
@@ -109,11 +92,13 @@ async function drain(
   }
   let shown = ''
   for (let silent = 0; ; ) {
-    const moves = await ask<Moves>(options, { path: '/v1/moves' }).catch((error: unknown) => {
-      silent++
-      if (silent > silentMax) throw error
-      return undefined
-    })
+    const moves = await ask<MovesProgress>(options, { path: '/v1/moves' }).catch(
+      (error: unknown) => {
+        silent++
+        if (silent > silentMax) throw error
+        return undefined
+      },
+    )
     const state = moves?.draining.find((one) => one.id === id)
     if (moves !== undefined && state === undefined) {
       throw new Fault('conflict', `node ${id} drains no more: somebody cancelled it or removed it`)
@@ -322,7 +307,7 @@ function print({ isJson }: LeavingOptions, value: unknown, text: string): void {
   answer(isJson ? JSON.stringify(value) : text)
 }
 
-function describeDrain(state: Drain): string {
+function describeDrain(state: DrainProgress): string {
   const { id, isUp, shardsLeft, bytesLeft, votesIn, leads, isDrained } = state
   if (isDrained) return `node ${id}: nothing left`
   const parts = [
@@ -335,7 +320,7 @@ function describeDrain(state: Drain): string {
   return `node ${id}: ${parts.join(', ')}`
 }
 
-function describeMoves(moves: Moves): string {
+function describeMoves(moves: MovesProgress): string {
   const { share, shardsLeft, bytesLeft, bytesPerSecond, estimateMs, draining } = moves
   const rate = bytesPerSecond === 0 ? '' : ` at ${size(bytesPerSecond)}/s`
   const all =

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clusterId, Fault, isFault, type NodeId, nodeId } from '../base/index.ts'
+import { Fault, isFault, type NodeId, nodeId } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { IncomingCall, Rpc } from '../rpc/index.ts'
 import { foundCluster } from './found-cluster.ts'
 import { Heartbeats } from './heartbeats.ts'
 import { type Cluster, openCluster } from './open-cluster.ts'
-import { planTopology } from './core/topology.ts'
 import { updateMember } from './cluster-admin.ts'
 import { listEvents } from './registry.ts'
+import { ownCluster, threeNodes } from './testing/founded.ts'
 import { MemoryKeyspace } from './testing/memory-keyspace.ts'
 
 /** Time passes in steps; what falls due runs in order of its time, promises settle after each step. */
@@ -50,15 +50,6 @@ class Time {
   }
 }
 
-const topology = planTopology({
-  region: 'eu-1',
-  rs: { data: 2, parity: 1 },
-  s3Tls: { host: '0.0.0.0', port: 8443 },
-  addresses: ['a', 'b', 'c'].map((host) => ({ host, controlPort: 6660, bulkPort: 9991 })),
-  buckets: [],
-  auth: [],
-})
-
 type Handlers = {
   readonly messages: Map<number, (from: NodeId, message: Uint8Array) => void>
   readonly calls: Map<number, (call: IncomingCall) => Promise<Uint8Array>>
@@ -73,9 +64,11 @@ class World {
   readonly nodes = new Map<number, { beats: Heartbeats; cluster: Cluster } & Handlers>()
 
   async start(): Promise<void> {
-    const own = clusterId('00112233445566778899aabbccddeeff')
     const host = this.#host()
-    await foundCluster({ host, system: this.system }, { clusterId: own, topology, isFounder: true })
+    await foundCluster(
+      { host, system: this.system },
+      { clusterId: ownCluster, topology: threeNodes, isFounder: true },
+    )
     for (const id of [1, 2, 3].map(nodeId)) await this.#startNode(id)
   }
 

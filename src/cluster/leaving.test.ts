@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clusterId, nodeId, type NodeId } from '../base/index.ts'
-import type { Host } from '../host/index.ts'
+import { nodeId, type NodeId } from '../base/index.ts'
 import { clusterCodec, clusterKey, memberCodec, memberKey } from './core/records.ts'
-import { planTopology } from './core/topology.ts'
-import { foundCluster, readLocalMembers } from './found-cluster.ts'
+import { readLocalMembers } from './found-cluster.ts'
 import { replaceMember } from './cluster-admin.ts'
 import {
   addMember,
@@ -19,24 +17,9 @@ import {
   setMovesShare,
 } from './leaving.ts'
 import { listEventsAfter } from './registry.ts'
-import { MemoryKeyspace } from './testing/memory-keyspace.ts'
+import { founded } from './testing/founded.ts'
+import type { MemoryKeyspace } from './testing/memory-keyspace.ts'
 
-const topology = planTopology({
-  region: 'here-1',
-  rs: { data: 2, parity: 1 },
-  s3Tls: { host: '0.0.0.0', port: 8443 },
-  addresses: ['a', 'b', 'c'].map((host) => ({ host, controlPort: 6660, bulkPort: 9991 })),
-  buckets: [],
-  auth: [],
-})
-
-async function founded(): Promise<MemoryKeyspace> {
-  const system = new MemoryKeyspace()
-  const host = { clock: { wallMs: () => 1_000 } } as unknown as Host
-  const clusterIdentity = clusterId('00112233445566778899aabbccddeeff')
-  await foundCluster({ host, system }, { clusterId: clusterIdentity, topology, isFounder: true })
-  return system
-}
 const newcomer = (host: string) => ({
   addresses: {
     control: { host, port: 6660 },

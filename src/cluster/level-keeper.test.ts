@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clusterId, nodeId, type NodeId } from '../base/index.ts'
+import { nodeId, type NodeId } from '../base/index.ts'
 import type { Member } from './cluster.ts'
 import { firstLevel, type HeardLevel, newestLevel } from './core/feature-levels.ts'
-import { planGenesis } from './core/genesis.ts'
 import {
   counterCodec,
   levelCodec,
@@ -12,30 +11,19 @@ import {
   memberKey,
   nodeCounterKey,
 } from './core/records.ts'
-import { planTopology } from './core/topology.ts'
 import type { BeatRow } from './heartbeats.ts'
 import { changeLevelPolicy, LevelKeeper, raiseLevel, readLevel } from './level-keeper.ts'
 import { listEvents } from './registry.ts'
+import { founded } from './testing/founded.ts'
 import { MemoryKeyspace } from './testing/memory-keyspace.ts'
 
-const topology = planTopology({
-  region: 'eu-1',
-  rs: { data: 2, parity: 1 },
-  s3Tls: { host: '0.0.0.0', port: 8443 },
-  addresses: ['a', 'b', 'c'].map((host) => ({ host, controlPort: 6660, bulkPort: 9991 })),
-  buckets: [],
-  auth: [],
-})
 const three = [1, 2, 3].map(nodeId)
 
 /** A cluster that was founded by an older program. */
-async function founded(): Promise<MemoryKeyspace> {
-  const system = new MemoryKeyspace()
-  const given = { clusterId: clusterId('00112233445566778899aabbccddeeff'), createdMs: 1 }
-  const { success, ...rest } = planGenesis(topology, given)
+async function foundedBefore(): Promise<MemoryKeyspace> {
+  const system = await founded()
   const old = { level: firstLevel, isByOperator: false, raisedMs: 0 }
-  const value = levelCodec.encode(old)
-  await system.txn({ ...rest, success: [...success, { kind: 'put', key: levelKey, value }] })
+  await system.put(levelKey, levelCodec.encode(old))
   return system
 }
 
@@ -66,15 +54,13 @@ const heardAs =
     })
 
 test('a cluster begins at the newest level of the program that founds it', async () => {
-  const system = new MemoryKeyspace()
-  const given = { clusterId: clusterId('00112233445566778899aabbccddeeff'), createdMs: 1 }
-  await system.txn(planGenesis(topology, given))
+  const system = await founded()
   assert.equal((await readLevel(system)).level, newestLevel)
   assert.equal((await readLevel(new MemoryKeyspace())).level, firstLevel)
 })
 
 test('a raise is one transaction with its event; it goes no further than the slowest, and never back', async () => {
-  const system = await founded()
+  const system = await foundedBefore()
   const how = { atMs: 77, newest: 5 }
   const rows = (levels: readonly number[]) =>
     heardAs(three.map((id, at) => row(id, levels[at] ?? 0)))
@@ -94,7 +80,7 @@ test('a raise is one transaction with its event; it goes no further than the slo
 })
 
 test('who comes in while the level rises is seen: the decision is made again', async () => {
-  const system = await founded()
+  const system = await foundedBefore()
   const members = await membersOf(system)
   const [first] = members
   assert.ok(first !== undefined)
@@ -118,7 +104,7 @@ test('who comes in while the level rises is seen: the decision is made again', a
 })
 
 test('the leader raises by itself once all were able for a while; by command only when that is set', async () => {
-  const system = await founded()
+  const system = await foundedBefore()
   const members = await membersOf(system)
   let nowMs = 0
   let look = (): void => undefined

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clusterId, isFault, nodeId } from '../base/index.ts'
+import { isFault, nodeId } from '../base/index.ts'
 import {
   counterCodec,
   eventCodec,
@@ -20,25 +20,7 @@ import {
   readPlacementRule,
   setCapabilities,
 } from './registry.ts'
-import { planGenesis } from './core/genesis.ts'
-import { planTopology } from './core/topology.ts'
-import { MemoryKeyspace } from './testing/memory-keyspace.ts'
-
-const topology = planTopology({
-  region: 'eu-1',
-  rs: { data: 2, parity: 1 },
-  s3Tls: { host: '0.0.0.0', port: 8443 },
-  addresses: ['a', 'b', 'c'].map((host) => ({ host, controlPort: 6660, bulkPort: 9991 })),
-  buckets: [],
-  auth: [],
-})
-
-async function founded(): Promise<MemoryKeyspace> {
-  const system = new MemoryKeyspace()
-  const given = { clusterId: clusterId('00112233445566778899aabbccddeeff'), createdMs: 1 }
-  await system.txn(planGenesis(topology, given))
-  return system
-}
+import { founded } from './testing/founded.ts'
 
 const offline = (member: Member) => ({
   member: { ...member, state: 'offline' as const },

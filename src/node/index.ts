@@ -11,5 +11,6 @@ export {
   type SnapshotHead,
   shelvedSnapshots,
 } from '../raft/index.ts'
+export type { DrainProgress, MovesProgress } from './leaving-actions.ts'
 export type { ClusterStatus } from './status.ts'
 export type { ConsoleAsset } from '../gateways/console/index.ts'
