@@ -3,6 +3,7 @@
 
 import { Fault, hmacSha256, isFault, type Random, toFault } from '../src/base/index.ts'
 import {
+  createLoopProcesses,
   createLoopThreads,
   createSignedPki,
   type Clock,
@@ -16,6 +17,7 @@ import {
   type Network,
   type Passwords,
   type Pki,
+  type Processes,
   type Threads,
 } from '../src/host/index.ts'
 import { SimClock } from './clock.ts'
@@ -35,6 +37,7 @@ export class SimHost implements Host, EventOwner {
   readonly network: Network
   readonly http: Http
   readonly threads: Threads
+  readonly processes: Processes
   readonly pki: Pki
   readonly journal: Journal
   readonly memory: MemoryMeter = { residentBytes: () => 64 * 1024 * 1024 }
@@ -61,6 +64,7 @@ export class SimHost implements Host, EventOwner {
     this.network = world.network.ofNode(this)
     this.http = world.http.ofNode(this)
     this.threads = createLoopThreads(this)
+    this.processes = createLoopProcesses(this)
     this.pki = createSignedPki(this.random)
     this.journal = {
       event: (level, event, fields) => this.#record(level, event, fields),

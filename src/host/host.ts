@@ -18,6 +18,7 @@ export type Host = {
   readonly network: Network
   readonly http: Http
   readonly threads: Threads
+  readonly processes: Processes
   readonly journal: Journal
   readonly memory: MemoryMeter
   readonly passwords: Passwords
@@ -365,6 +366,41 @@ export type Threads = {
     input: Uint8Array,
     options?: { readonly nice?: number },
   ): Promise<{ readonly port: Port; stop(): Promise<void> }>
+}
+
+// ---- processes: programs of one node that can be killed in the middle of what they do ----
+
+/**
+ * As ThreadProgram, in a process of its own: what cannot be interrupted otherwise (a SQLite statement). Of the host it has a
+ * port and a clock for durations; its time zone is UTC. The simulator and tests run it on the caller's loop (createLoopProcesses).
+ */
+export type ProcessProgram = {
+  readonly name: string
+  readonly moduleUrl: string
+  readonly exportName: string
+  /** May return early: the process lives until it is killed or the node is gone. */
+  readonly run: (port: Port, input: Uint8Array, clock: DurationClock) => Promise<void>
+}
+
+export type DurationClock = Pick<Clock, 'monotonicMs'>
+
+export type Processes = {
+  /** Settles once the program runs. Fault 'unavailable' when it cannot be started. */
+  start(
+    program: ProcessProgram,
+    input: Uint8Array,
+    options: {
+      readonly nice?: number
+      /** Called at most once, when it ended without kill(): its own crash, or somebody else's signal. */
+      readonly onEnd: (fault: Fault) => void
+    },
+  ): Promise<RunningProcess>
+}
+
+export type RunningProcess = {
+  readonly port: Port
+  /** Ends it at once, whatever it does; settles when it is gone and its files are let go. */
+  kill(): Promise<void>
 }
 
 /** What a node reports about itself: for people, for `--log json`, and for the simulator's digest. */

@@ -12,6 +12,7 @@ export type {
   DatagramSocket,
   Disk,
   DiskFile,
+  DurationClock,
   Host,
   Http,
   HttpCall,
@@ -37,6 +38,9 @@ export type {
   PlainNetwork,
   Port,
   PortSharing,
+  Processes,
+  ProcessProgram,
+  RunningProcess,
   ThreadProgram,
   Threads,
   Timer,
@@ -44,6 +48,7 @@ export type {
   TransportConnectOptions,
   TransportListenOptions,
 } from './host.ts'
+export { createLoopProcesses } from './loop-processes.ts'
 export { createLoopPorts, createLoopThreads } from './loop-threads.ts'
 export { createSignedPki } from './signed-pki.ts'
 export { createRefusals, type Refusals } from './refusals.ts'

@@ -81,11 +81,12 @@ export const worldly: readonly string[] = [
   'sim/plants/run-plants.ts',
 ]
 
-/** Node modules that a single file elsewhere may import (docs/decisions/0003 and 0007). */
+/** Node modules that a single file elsewhere may import (docs/decisions/0003, 0007 and 0014). */
 export const allowedNodeModules: readonly { readonly file: string; readonly module: string }[] = [
   { file: 'src/base/hash.ts', module: 'node:crypto' },
   { file: 'src/base/cipher.ts', module: 'node:crypto' },
   { file: 'src/storage/sqlite-engine.ts', module: 'node:sqlite' },
+  { file: 'src/sql/engine/connection.ts', module: 'node:sqlite' },
 ]
 
 /** Ambient names, and what to use instead. A dotted name bans that member only. */

@@ -41,6 +41,10 @@ export function buildHost(parts: HostParts): Host {
       journal,
       writeLine: parts.journal.write ?? writeToStandardError,
     }),
+    processes: {
+      start: async (program, input, options) =>
+        await (await import('./processes.ts')).startProcess(program, input, options),
+    },
     journal,
     memory: { residentBytes: () => process.memoryUsage.rss() },
     passwords: realPasswords,

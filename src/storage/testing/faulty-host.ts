@@ -370,6 +370,7 @@ export function faultyHost(disk = new FaultyDisk(), seed = 1): FaultyHost {
     network: refused('network'),
     http: refused('http'),
     threads: undefined as unknown as Threads,
+    processes: refused('processes'),
     memory: { residentBytes: () => 0 },
     passwords: refused('passwords'),
     pki: refused('pki'),

@@ -1,0 +1,254 @@
+// The engine of one database: its file as the state of its log. Applied index, digest and remembered answers move in the
+// transaction of the effect itself, so that a restart goes on with exactly the entry that is missing.
+//
+// A batch runs in a savepoint behind the row of its answer, which also gives changes() and last_insert_rowid() the same
+// beginning on all replicas. The digest chains the changes of every entry (SQLite's session extension), the rows of
+// answers among them, so that it covers what sessions do not see: tables without a primary key, and the schema.
+//
+// A statement may roll back the whole transaction (INSERT OR ROLLBACK, RAISE(ROLLBACK)), and with it other batches of the
+// same turn:
+//   1. its batch is marked, and what came before its entry is run again and committed,
+//   2. its entry is run again: the marked batch now answers with an error and runs nothing.
+// That a batch is such a one is decided by its own statements, so replicas agree.
+
+import type { DatabaseSync } from 'node:sqlite'
+import { assert, concatBytes, equalBytes, Fault, sha256, toHex } from '../../base/index.ts'
+import { answerCodec, failedResult, type Refusal } from '../core/answer.ts'
+import { Chance } from '../core/chance.ts'
+import { entryCodec, hashOfWork, seedBytes, type SqlBatch, timeOfId } from '../core/entry.ts'
+import type { SqlResult } from '../sql.ts'
+import {
+  type Connection,
+  copyDatabase,
+  engineName,
+  openConnection,
+  openMemory,
+} from './connection.ts'
+import { type Moment, registerMathematics, registerTimeAndChance } from './functions.ts'
+import { OwnTables, type State } from './own-tables.ts'
+import { Statements } from './statements.ts'
+
+/** Of the rows that one batch gives back. */
+const answerBytesMax = 4 * 1024 * 1024
+
+export type IndexedEntry = { readonly index: number; readonly payload: Uint8Array }
+export type RanBatch = { readonly answer: Uint8Array; readonly elapsedUs: readonly number[] }
+
+class TransactionLost {
+  readonly batch: string
+  constructor(batch: string) {
+    this.batch = batch
+  }
+}
+
+export class SqlEngine {
+  readonly name: string
+  readonly #connection: Connection
+  readonly #database: DatabaseSync
+  readonly #calendar: DatabaseSync
+  readonly #statements: Statements
+  readonly #own: OwnTables
+  readonly #moment: Moment = { timeMs: 0, chance: new Chance(new Uint8Array(seedBytes)) }
+  readonly #nowUs: () => number
+  /** Ids of batches of this turn that would roll it back. */
+  readonly #marked = new Set<string>()
+  #state: State
+  /** An entry was run and waits for commit() or rollback(). */
+  #isOpen = false
+
+  /** Fault 'corrupt' for a file that is none of ours or is damaged. `nowUs`: a clock for durations. */
+  constructor(path: string, nowUs: () => number) {
+    this.#connection = openConnection(path, { isReader: false })
+    this.#database = this.#connection.database
+    this.#calendar = openMemory()
+    this.#nowUs = nowUs
+    this.#own = this.#connection.trusted(() => new OwnTables(this.#database))
+    this.#state = this.#connection.trusted(() => this.#own.read())
+    this.name = engineName(this.#calendar)
+    registerTimeAndChance(this.#database, this.#calendar, this.#moment)
+    registerMathematics(this.#database)
+    this.#statements = new Statements(this.#connection, { rowBytesMax: answerBytesMax })
+  }
+
+  /** The last entry that is committed in the file. */
+  get applied(): number {
+    return this.#state.applied
+  }
+
+  get digest(): Uint8Array {
+    return this.#state.digest
+  }
+
+  /** Runs an entry before it is proposed; nobody else sees it until commit(). */
+  run(payload: Uint8Array): readonly RanBatch[] {
+    assert(!this.#isOpen, 'one entry at a time is run ahead')
+    for (;;) {
+      const { ran } = this.#attempt([{ index: 0, payload }])
+      if (ran === undefined) continue
+      this.#marked.clear()
+      this.#isOpen = true
+      return ran[0] ?? []
+    }
+  }
+
+  /** What run() did is the entry of this index. */
+  commit(index: number): void {
+    assert(this.#isOpen && index > this.#state.applied, 'an entry that was run is committed once')
+    this.#isOpen = false
+    this.#finish(index)
+  }
+
+  rollback(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    this.#undo()
+  }
+
+  /** Entries in order, as few transactions as can be; those that the file shows already answer nothing. */
+  apply(entries: readonly IndexedEntry[]): readonly (readonly RanBatch[])[] {
+    assert(!this.#isOpen, 'nothing is applied beside an entry that was run ahead')
+    const { applied } = this.#state
+    let rest = entries.filter(({ index }) => index > applied)
+    const answers: (readonly RanBatch[])[] = entries.slice(rest.length).map(() => [])
+    while (rest.length > 0) {
+      const { ran, lostAt } = this.#attempt(rest)
+      // What went well before the loss goes well again, and is then out of its way.
+      const done = ran === undefined ? rest.slice(0, lostAt) : rest
+      const again = ran ?? this.#attempt(done).ran
+      assert(again !== undefined, 'what an entry does is the same each time')
+      this.#finish(done.at(-1)?.index)
+      answers.push(...again)
+      rest = rest.slice(done.length)
+    }
+    this.#marked.clear()
+    return answers
+  }
+
+  /** When it returns, everything applied survives any crash. */
+  checkpoint(): void {
+    this.#connection.trusted(() => {
+      const row = this.#database.prepare('PRAGMA wal_checkpoint(FULL)').get()
+      if (row?.busy !== 0) throw new Fault('unavailable', 'a reader holds the checkpoint back')
+    })
+  }
+
+  /** The committed state as a file of its own. */
+  async copyTo(path: string): Promise<void> {
+    await copyDatabase(this.#database, path)
+  }
+
+  close(): void {
+    this.rollback()
+    this.#database.close()
+    this.#calendar.close()
+  }
+
+  /** In a transaction that stays open, or is undone: the entry that lost it is marked then. */
+  #attempt(entries: readonly IndexedEntry[]): {
+    readonly ran?: readonly (readonly RanBatch[])[]
+    readonly lostAt: number
+  } {
+    const ran: (readonly RanBatch[])[] = []
+    this.#exec('BEGIN IMMEDIATE')
+    try {
+      for (const { payload } of entries) ran.push(this.#entry(payload))
+      return { ran, lostAt: entries.length }
+    } catch (error) {
+      this.#undo()
+      if (!(error instanceof TransactionLost)) throw error
+      this.#marked.add(error.batch)
+      return { lostAt: ran.length }
+    }
+  }
+
+  #entry(payload: Uint8Array): readonly RanBatch[] {
+    const { batches } = entryCodec.decode(payload)
+    const session = this.#connection.trusted(() => this.#database.createSession())
+    try {
+      const ran = batches.map((batch) => this.#batch(batch))
+      const changes = this.#connection.trusted(() => changesOf(session))
+      this.#state.digest = sha256(concatBytes([this.#state.digest, changes]))
+      return ran
+    } finally {
+      this.#connection.trusted(() => session.close())
+    }
+  }
+
+  #batch(batch: SqlBatch): RanBatch {
+    const hash = hashOfWork(batch)
+    const known = this.#connection.trusted(() => this.#own.find(batch.id))
+    if (known !== undefined) {
+      if (equalBytes(known.hash, hash)) return { answer: known.answer, elapsedUs: [] }
+      return refused('mismatch')
+    }
+    if (timeOfId(batch.id) <= this.#state.forgottenMs) return refused('forgotten')
+    this.#state.timeMs = Math.max(this.#state.timeMs, batch.timeMs)
+    this.#state.batches++
+    this.#moment.timeMs = this.#state.timeMs
+    this.#moment.chance = new Chance(batch.seed)
+    this.#connection.trusted(() => this.#own.begin(batch.id, hash, this.#state))
+    const isMarked = this.#marked.has(toHex(batch.id))
+    const results = isMarked ? [failedResult(lostTransaction)] : this.#results(batch)
+    const answer = answerCodec.encode({ results })
+    this.#connection.trusted(() => this.#own.remember(answer, this.#state))
+    return { answer, elapsedUs: results.map(({ elapsedUs }) => elapsedUs) }
+  }
+
+  #results(batch: SqlBatch): readonly SqlResult[] {
+    const results: SqlResult[] = []
+    const { isAtomic } = batch
+    if (isAtomic) this.#exec('SAVEPOINT batch')
+    for (const statement of batch.statements) {
+      const startedUs = this.#nowUs()
+      if (!isAtomic) this.#exec('SAVEPOINT one')
+      const result = this.#statements.run(statement)
+      if (!this.#database.isTransaction) throw new TransactionLost(toHex(batch.id))
+      const isFailed = result.error !== undefined
+      results.push({ ...result, elapsedUs: Math.max(0, Math.round(this.#nowUs() - startedUs)) })
+      if (isAtomic && isFailed) break
+      if (!isAtomic) this.#end('one', isFailed)
+    }
+    if (isAtomic) this.#end('batch', results.at(-1)?.error !== undefined)
+    return results
+  }
+
+  #end(savepoint: string, isFailed: boolean): void {
+    if (isFailed) this.#exec(`ROLLBACK TO ${savepoint}`)
+    this.#exec(`RELEASE ${savepoint}`)
+  }
+
+  #finish(index: number | undefined): void {
+    this.#connection.trusted(() => {
+      if (index !== undefined) this.#state.applied = index
+      this.#own.write(this.#state)
+      this.#database.exec('COMMIT')
+    })
+  }
+
+  #undo(): void {
+    this.#connection.trusted(() => {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      this.#state = this.#own.read()
+    })
+  }
+
+  #exec(sql: string): void {
+    this.#connection.trusted(() => this.#database.exec(sql))
+  }
+}
+
+const lostTransaction =
+  'a statement rolled back the transaction: say OR ABORT, because a batch is a transaction by itself'
+
+function refused(refusal: Refusal): RanBatch {
+  return { answer: answerCodec.encode({ results: [], refusal }), elapsedUs: [] }
+}
+
+/** A session cannot tell changes of a table whose shape changed under it; the answers tell of the statement. */
+function changesOf(session: ReturnType<DatabaseSync['createSession']>): Uint8Array {
+  try {
+    return session.changeset()
+  } catch {
+    return new Uint8Array(0)
+  }
+}

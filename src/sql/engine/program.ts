@@ -1,0 +1,88 @@
+// The program of an engine's process: a writer over a database's file, or a reader. One request after the other; each is
+// answered, with the Fault that it failed with if need be. What breaks an invariant ends the process.
+
+import type { DurationClock, Port } from '../../host/index.ts'
+import { Fault, isFault, utf8Decode } from '../../base/index.ts'
+import {
+  type EngineInput,
+  encodeFailure,
+  encodeReply,
+  type EngineReply,
+  rawActCodec,
+  statementsOf,
+} from '../core/engine-wire.ts'
+import { SqlEngine } from './engine.ts'
+import { SqlReader } from './reader.ts'
+
+type RawAct = ReturnType<typeof rawActCodec.decode>
+
+/** Rejects with what makes the file unusable. */
+export async function runEngine(
+  port: Port,
+  input: Uint8Array,
+  clock: DurationClock,
+): Promise<void> {
+  const { path, isReader } = JSON.parse(utf8Decode(input)) as EngineInput
+  const nowUs = (): number => clock.monotonicMs() * 1000
+  const act = isReader ? actsOfReader(path, nowUs) : actsOfWriter(path, nowUs)
+  let last: Promise<void> = Promise.resolve()
+  await new Promise<void>((_, reject) => {
+    port.onMessage = (message) => {
+      const raw = rawActCodec.decode(message)
+      last = last.then(() => answer(port, raw, act)).catch(reject)
+    }
+  })
+}
+
+async function answer(
+  port: Port,
+  raw: RawAct,
+  act: (raw: RawAct) => EngineReply | Promise<EngineReply>,
+): Promise<void> {
+  try {
+    port.send(encodeReply(raw.number, await act(raw)))
+  } catch (error) {
+    if (!isFault(error)) throw error
+    port.send(encodeFailure(raw.number, error))
+  }
+}
+
+const empty: EngineReply = {
+  engine: '',
+  applied: 0,
+  digest: new Uint8Array(0),
+  entries: [],
+  results: [],
+}
+
+function actsOfReader(path: string, nowUs: () => number) {
+  const reader = new SqlReader(path, nowUs)
+  return (raw: RawAct): EngineReply => {
+    if (raw.kind !== 'query') throw new Fault('internal', `a reader is asked to ${raw.kind}`)
+    return { ...empty, results: reader.query(statementsOf(raw)) }
+  }
+}
+
+function actsOfWriter(path: string, nowUs: () => number) {
+  const engine = new SqlEngine(path, nowUs)
+  const stand = (): EngineReply => {
+    return { ...empty, engine: engine.name, applied: engine.applied, digest: engine.digest }
+  }
+  return (raw: RawAct): EngineReply | Promise<EngineReply> => {
+    if (raw.kind === 'run') {
+      const [payload = new Uint8Array(0)] = raw.payloads
+      return { ...stand(), entries: [engine.run(payload)] }
+    }
+    if (raw.kind === 'apply') {
+      const indexed = raw.payloads.map((payload, at) => ({ index: raw.indexes[at] ?? 0, payload }))
+      const entries = engine.apply(indexed)
+      return { ...stand(), entries: raw.wantsAnswers ? entries : [] }
+    }
+    if (raw.kind === 'copy') return engine.copyTo(raw.path).then(stand)
+    if (raw.kind === 'commit') engine.commit(raw.index)
+    else if (raw.kind === 'rollback') engine.rollback()
+    else if (raw.kind === 'checkpoint') engine.checkpoint()
+    else if (raw.kind !== 'open') throw new Fault('internal', `an engine is asked to ${raw.kind}`)
+    return stand()
+  }
+}
