@@ -159,7 +159,22 @@ test('it goes on after what was heard last, and says when something is lost', as
   happen(3)
   await pass(50)
   assert.deepEqual(kinds(ahead.heard), ['retry:', 'ready', '13', 'changed'])
-  assert.equal((await open('?after=-1')).status, 400)
+  for (const wrong of ['?after=-1', '?limit=0']) assert.equal((await open(wrong)).status, 400)
+})
+
+test('a client that was slow to read hears that something is lost, and nothing once its right is gone', async () => {
+  const { happen, open, pass, refuse } = world()
+  happen()
+  const stream = await open()
+  await pass(0)
+  assert.deepEqual(kinds(stream.heard), ['retry:', '1', 'ready'])
+  happen(9)
+  await pass(50)
+  assert.deepEqual(kinds(stream.heard).slice(3), ['gap', '6', '7', '8', '9', '10', 'changed'])
+  assert.match(stream.heard[3] ?? '', /"after":1,"oldest":6/)
+  refuse(new Fault('denied', 'not any more'))
+  await pass(50)
+  assert.deepEqual(kinds(stream.heard).at(-1), 'end')
 })
 
 test('changes are told once a second at most, and silence shows that it lives', async () => {

@@ -119,6 +119,7 @@ type Start = { readonly after: number | undefined; readonly limit: number }
 function readStart({ request, query }: AdminCall): Start {
   const header = request.headers.find(([name]) => name === 'last-event-id')?.[1]
   const limit = readNumber(query.get('limit'), 'limit') ?? limitDefault
+  if (limit === 0) throw new Fault('invalid', '"limit" is a number from 1 on')
   // The browser's word on what it heard is newer than the address that it first asked for.
   const after = readNumber(header ?? query.get('after'), 'after')
   return { after, limit: Math.min(limit, limitMax) }
@@ -218,13 +219,16 @@ class Stream implements AsyncIterable<Uint8Array> {
       after === undefined
         ? await this.#list.newestEvents(limit)
         : await this.#list.eventsAfter(at, pageMax)
-    const [first] = page
-    if (after !== undefined && first !== undefined && first.number > at + 1) {
-      yield frame('gap', { after: at, oldest: first.number })
-    }
     let isReady = false
+    let isFollowing = after !== undefined
     let toldMs = Number.NEGATIVE_INFINITY
     while (!this.#isEnded) {
+      // The list goes on while a slow client takes what it was sent.
+      const [first] = page
+      if (isFollowing && first !== undefined && first.number > at + 1) {
+        yield frame('gap', { after: at, oldest: first.number })
+      }
+      isFollowing = true
       for (const event of page) yield numbered(event)
       at = page.at(-1)?.number ?? at
       if (page.length < pageMax) {
@@ -241,8 +245,8 @@ class Stream implements AsyncIterable<Uint8Array> {
         if (!isWoken && !isOwed) yield utf8Encode(':\n\n')
         if (isWoken && !this.#isEnded) await this.#clock.sleep(settleMs)
         if (this.#isEnded) return
-        await call.recheck()
       }
+      await call.recheck()
       this.#isStale = false
       page = await this.#list.eventsAfter(at, pageMax)
     }

@@ -51,14 +51,14 @@ const handler = createAdminHandler({
   enter: async (_, { action }) => void entered.push(action),
 })
 
-async function ask(method: string, target: string, body = '', token = 'right') {
+async function ask(method: string, target: string, body = '', token = 'right', isFramed = true) {
   seen.length = 0
   const request: HttpRequest = {
     method,
     target,
     headers: [
       ['authorization', `Bearer ${token}`],
-      ['content-length', String(body.length)],
+      ...(isFramed ? ([['content-length', String(body.length)]] as const) : []),
     ],
     body: (async function* () {
       yield utf8Encode(body)
@@ -117,6 +117,14 @@ test('a description is told as it was given; nothing of it is made up', async ()
   await ask('POST', '/cluster/nodes/3/heartbeat', '{"labels":{"rack":"r1"}}')
   assert.deepEqual(entered, ['admin:ReportHeartbeat'])
   assert.deepEqual([beat.status, beat.seen], [204, [['beat', 3, {}]]])
+  const chunked = await ask(
+    'POST',
+    '/cluster/nodes/3/heartbeat',
+    '{"free_bytes":8}',
+    'right',
+    false,
+  )
+  assert.deepEqual(chunked.seen, [['beat', 3, { freeBytes: 8 }]])
   assert.equal((await ask('PUT', '/cluster/nodes/9', '{}')).status, 404)
   assert.equal((await ask('POST', '/cluster/nodes/9/heartbeat')).status, 404)
 })
@@ -158,7 +166,9 @@ test('keys keep their slashes and signs; pages and rules are read as they are', 
   assert.deepEqual(planned, [['plan', { after: 'x', limit: 5 }]])
   const { seen: listed } = await ask('GET', '/cluster/events?before=7&limit=5000')
   assert.deepEqual(listed, [['events', { before: 7, limit: 1000 }]])
-  assert.equal((await ask('GET', '/cluster/events?limit=-1')).status, 400)
+  for (const asked of ['events?limit=-1', 'events?limit=0', 'replication/plan?limit=0']) {
+    assert.equal((await ask('GET', `/cluster/${asked}`)).status, 400, asked)
+  }
   const rule = '{"data_shards":1,"parity_shards":2,"min_distinct":{"dc":2},"weights":"equal"}'
   const { seen: changed } = await ask('PUT', '/cluster/placement-rule', rule)
   const expected = { dataShards: 1, parityShards: 2, minDistinct: { dc: 2 }, weights: 'equal' }

@@ -15,7 +15,14 @@
 
 import { Fault, type NodeId, nodeId } from '../../base/index.ts'
 import type { HttpResponse } from '../../host/index.ts'
-import { type AdminCall, type AdminRoute, answerJson } from './routes.ts'
+import {
+  type AdminCall,
+  type AdminRoute,
+  answerJson,
+  bodyBytesMax,
+  parseJson,
+  readBytes as readBody,
+} from './routes.ts'
 
 export type NodeDescription = {
   readonly publicUrl?: string
@@ -120,7 +127,7 @@ function nodeRoutesOf(actions: RegistryActions): readonly AdminRoute[] {
       needs: 'admin:ListEvents',
       async answer({ query }) {
         const before = readNumber(query.get('before'), 'before')
-        const limit = Math.min(eventsMax, readNumber(query.get('limit'), 'limit') ?? 100)
+        const limit = Math.min(eventsMax, readLimit(query.get('limit')) ?? 100)
         const page = before === undefined ? { limit } : { limit, before }
         return answerJson(200, await actions.events(page))
       },
@@ -160,7 +167,7 @@ function placementRoutesOf(actions: RegistryActions): readonly AdminRoute[] {
       needs: 'admin:PlanReplication',
       async answer({ query }) {
         const after = query.get('after')
-        const limit = readNumber(query.get('limit'), 'limit')
+        const limit = readLimit(query.get('limit'))
         const page = {
           ...(after === undefined ? {} : { after }),
           ...(limit === undefined ? {} : { limit }),
@@ -189,10 +196,10 @@ function readId({ params }: AdminCall): NodeId {
   throw new Fault('invalid', `'${id.slice(0, 40)}' is no node id: expected a whole number from 1`)
 }
 
-/** A heartbeat may have no body at all. */
-async function readOptional(call: AdminCall): Promise<unknown> {
-  const length = call.request.headers.find(([name]) => name === 'content-length')?.[1]
-  return length === '0' || length === undefined ? {} : await call.body()
+/** A heartbeat may have no body at all; one may come without its length (chunked, or over HTTP/2). */
+async function readOptional({ request }: AdminCall): Promise<unknown> {
+  const bytes = await readBody(request, bodyBytesMax)
+  return bytes.length === 0 ? {} : parseJson(bytes)
 }
 
 type Given = Readonly<Record<string, unknown>>
@@ -244,6 +251,13 @@ function readNumber(text: string | undefined, name: string): number | undefined 
   if (text === undefined) return undefined
   if (/^[0-9]{1,15}$/.test(text)) return Number(text)
   throw new Fault('invalid', `"${name}" is a whole number`)
+}
+
+/** None would mean all, further down. */
+function readLimit(text: string | undefined): number | undefined {
+  const limit = readNumber(text, 'limit')
+  if (limit !== 0) return limit
+  throw new Fault('invalid', '"limit" is a number from 1 on')
 }
 
 function readRule(body: unknown): RuleChanges {

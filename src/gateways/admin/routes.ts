@@ -122,9 +122,13 @@ function decodePart(part: string): string {
 export const bodyBytesMax = 64 * 1024
 
 export async function readJson(request: HttpRequest, bytesMax = bodyBytesMax): Promise<unknown> {
-  const whole = await readBytes(request, bytesMax)
+  return parseJson(await readBytes(request, bytesMax))
+}
+
+/** Fault 'invalid'. */
+export function parseJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(utf8Decode(whole))
+    return JSON.parse(utf8Decode(bytes))
   } catch {
     throw new Fault('invalid', 'the body is not JSON')
   }
