@@ -16,7 +16,7 @@ import {
   text,
   uint,
 } from './codec.ts'
-import { Fault, isFault } from './fault.ts'
+import { Fault, faultCodeOf, isFault } from './fault.ts'
 import { faultCodec } from './fault-codec.ts'
 import { seededRandom } from './random.ts'
 
@@ -117,6 +117,8 @@ test('a fault keeps its meaning across nodes', () => {
     fields: { leader: '2' },
     s3: { code: 'SlowDown', status: 503 },
   })
+  for (const code of ['constructor', 'toString', '']) assert.equal(faultCodeOf(code), 'internal')
+  assert.equal(faultCodeOf('no-space'), 'no-space')
   const read = faultCodec.decode(faultCodec.encode(fault))
   const { code, message: what, outcome, next, fields, s3 } = read
   assert.deepEqual(

@@ -1,7 +1,7 @@
 // A Fault as bytes. Unknown codes of a newer node read as 'internal'.
 
 import { type Codec, decodeBytes, encodeBytes, message, text, uint } from './codec.ts'
-import { Fault, type FaultCode, faultTable } from './fault.ts'
+import { Fault, faultCodeOf } from './fault.ts'
 
 const faultFields = message({
   code: text(1),
@@ -28,7 +28,7 @@ export const faultCodec: Codec<Fault> = {
   },
   decode(bytes) {
     const read = decodeBytes(faultFields, bytes)
-    const code = read.code in faultTable ? (read.code as FaultCode) : 'internal'
+    const code = faultCodeOf(read.code)
     return new Fault(code, read.what, {
       outcome: read.isUnknown === 1 ? 'unknown' : 'failed',
       ...(read.next === '' ? {} : { next: read.next }),

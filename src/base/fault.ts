@@ -54,6 +54,11 @@ export const faultTable = {
 
 export type FaultCode = keyof typeof faultTable
 
+/** Of a text from outside; 'internal' for what is no code. */
+export function faultCodeOf(text: string): FaultCode {
+  return Object.hasOwn(faultTable, text) ? (text as FaultCode) : 'internal'
+}
+
 export type FaultOptions = {
   /** Defaults to 'failed'. */
   readonly outcome?: Outcome

@@ -56,6 +56,7 @@ export {
 export {
   Fault,
   type FaultCode,
+  faultCodeOf,
   type FaultOptions,
   faultTable,
   isFault,

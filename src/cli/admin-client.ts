@@ -2,7 +2,7 @@
 // of the data directory.
 
 import { request } from 'node:https'
-import { Fault, type FaultCode, faultTable } from '../base/index.ts'
+import { Fault, faultCodeOf } from '../base/index.ts'
 import { reason } from './files.ts'
 
 export type AdminEndpoint = {
@@ -84,10 +84,12 @@ function readAnswer(status: number, text: string): unknown {
   const { error } = parsed as {
     error?: { code?: string; message?: string; next?: string; fields?: Record<string, string> }
   }
-  const code = error?.code ?? ''
-  const known: FaultCode = code in faultTable ? (code as FaultCode) : 'internal'
-  throw new Fault(known, error?.message ?? `the admin API answered ${status}`, {
-    ...(error?.next === undefined ? {} : { next: error.next }),
-    ...(error?.fields === undefined ? {} : { fields: error.fields }),
-  })
+  throw new Fault(
+    faultCodeOf(error?.code ?? ''),
+    error?.message ?? `the admin API answered ${status}`,
+    {
+      ...(error?.next === undefined ? {} : { next: error.next }),
+      ...(error?.fields === undefined ? {} : { fields: error.fields }),
+    },
+  )
 }

@@ -130,7 +130,7 @@ export function parseName(flag: string, text: string): string {
 function parsePin(text: string | undefined): string | undefined {
   if (text === undefined || /^[0-9a-f]{32,64}$/.test(text)) return text
   throw new Fault('invalid', '--pin: expected 32 hexadecimal digits', {
-    next: 'atoll admin authority shows it on a member',
+    next: 'atoll admin authority list shows it on a member',
   })
 }
 

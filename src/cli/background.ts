@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '../base/index.ts'
-import { isAlive, readHolder } from './lock.ts'
+import { isAlive, readHolder, tellToEnd } from './lock.ts'
 import { nodePaths } from './paths.ts'
 
 const mainPath = fileURLToPath(new URL('./main.ts', import.meta.url))
@@ -33,7 +33,7 @@ export function startEarly(dataDir: string): EarlyStart {
   return {
     pid,
     giveUp() {
-      if (running === undefined && isAlive(pid)) process.kill(pid, 'SIGTERM')
+      if (running === undefined) tellToEnd(pid)
     },
   }
 }
@@ -87,7 +87,7 @@ export function endedFault(dataDir: string): Fault {
 export async function stopRunning(dataDir: string): Promise<boolean> {
   const pid = runningPid(dataDir)
   if (pid === undefined) return false
-  process.kill(pid, 'SIGTERM')
+  tellToEnd(pid)
   const endMs = Date.now() + stopMsMax
   while (isAlive(pid)) {
     if (Date.now() > endMs) {

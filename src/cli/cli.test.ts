@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,8 +17,9 @@ import { after, before, test } from 'node:test'
 import { clusterId, isFault, nodeId } from '../base/index.ts'
 import { issueNodeCertificate, issueServerCertificate, makeAuthority } from './authority.ts'
 import { formCluster, isLost, readFormation, requireTopology } from './formation.ts'
-import { acquireLock, readHolder } from './lock.ts'
+import { acquireLock, readHolder, tellToEnd } from './lock.ts'
 import { loadNodeConfig } from './node-dir.ts'
+import { readNode } from './node-flags.ts'
 import { defaultCode, parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { planPorts, requireFreePorts, shiftPorts } from './ports.ts'
 import { duration, size, table } from './status-text.ts'
@@ -24,6 +33,11 @@ after(() => rmSync(dir, { recursive: true, force: true }))
 const invalid = (error: unknown): boolean => isFault(error, 'invalid')
 
 test('flags are read strictly', () => {
+  assert.equal(readNode({ dataDir: '/d' }).log, 'text')
+  assert.equal(readNode({ dataDir: '/d', level: 'debug' }).level, 'debug')
+  for (const wrong of [{ log: 'yaml' }, { level: 'info' }, { log: '' }]) {
+    assert.throws(() => readNode({ dataDir: '/d', ...wrong }), invalid, JSON.stringify(wrong))
+  }
   assert.deepEqual(parseCode('3+2'), { data: 3, parity: 2 })
   for (const text of ['3', '0+1', '+', '3+-1', '30+3', '2 + 1', '']) {
     assert.throws(() => parseCode(text), invalid, text)
@@ -102,6 +116,29 @@ test('a lock is held once, is left behind by the dead, and names its holder', ()
   writeFileSync(path, `${process.pid} 1\n`)
   assert.equal(readHolder(path), undefined, 'a pid that was given to another process')
   acquireLock(path, 'it').release()
+})
+
+test('a lock that is being taken is left alone, until its taker is long dead', () => {
+  const path = join(dir, 'locks', 'two')
+  const isTaken = (error: unknown): boolean => isFault(error, 'exists') && error.next !== undefined
+  // As its maker leaves it between making the file and writing who he is.
+  writeFileSync(path, '')
+  assert.throws(() => acquireLock(path, 'it'), isTaken)
+  utimesSync(path, 1, 1)
+  acquireLock(path, 'it').release()
+  // As another process has it that found the same dead holder.
+  const dead = spawnSync(process.execPath, ['-e', '0']).pid
+  writeFileSync(path, `${dead} 1\n`)
+  const other = acquireLock(`${path}.taking`, 'it')
+  assert.throws(() => acquireLock(path, 'it'), isTaken)
+  assert.equal(readFileSync(path, 'utf8'), `${dead} 1\n`)
+  other.release()
+  writeFileSync(`${path}.taking`, `${dead} 1\n`)
+  acquireLock(path, 'it').release()
+})
+
+test('who is told to end may have ended already', () => {
+  tellToEnd(spawnSync(process.execPath, ['-e', '0']).pid)
 })
 
 test('a taken port is named with the flag that moves it', async () => {

@@ -51,13 +51,27 @@ export function writeText(
     mkdirSync(dirname(path), { recursive: true })
     const temporary = `${path}.new`
     const file = openSync(temporary, 'w', options?.isSecret === true ? 0o600 : 0o644)
-    writeSync(file, text)
-    fsyncSync(file)
-    closeSync(file)
+    try {
+      writeSync(file, text)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
     renameSync(temporary, path)
+    syncFolder(dirname(path))
   } catch (error) {
     const code = systemCode(error) === 'ENOSPC' ? 'no-space' : 'internal'
     throw new Fault(code, `cannot write ${path}: ${reason(error)}`, { cause: error })
+  }
+}
+
+/** Makes the names in a folder durable. */
+export function syncFolder(folder: string): void {
+  const opened = openSync(folder, 'r')
+  try {
+    fsyncSync(opened)
+  } finally {
+    closeSync(opened)
   }
 }
 

@@ -8,7 +8,7 @@ import { askAdmin } from './admin-client.ts'
 import { type Formation, readFormation, type Slot } from './formation.ts'
 import { dropSlot, readdressSlot } from './grow.ts'
 import { findNodes } from './known-nodes.ts'
-import { acquireLock, readHolder } from './lock.ts'
+import { acquireLock, readHolder, tellToEnd } from './lock.ts'
 import { writeTopology } from './node-dir.ts'
 import { findOwnNode, type OwnNode } from './own-node.ts'
 import { launcherPaths, nodePaths } from './paths.ts'
@@ -140,7 +140,7 @@ async function dropLocally(dataDir: string, id: number): Promise<string | undefi
   const { slot } = found
   const { lock } = nodePaths(launcherPaths(dataDir).node(slot.slot))
   const pid = readHolder(lock)
-  if (pid !== undefined) process.kill(pid, 'SIGTERM')
+  if (pid !== undefined) tellToEnd(pid)
   const endMs = Date.now() + endedMsMax
   while (readHolder(lock) !== undefined) {
     if (Date.now() > endMs) {

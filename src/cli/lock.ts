@@ -1,14 +1,28 @@
 // A lock file per data directory: two processes on one log would destroy it. The file holds the pid of
 // its holder and the moment that process started, so that a pid the system gave to somebody else after
 // a crash does not look like a holder.
+//
+// Only who creates the file holds the lock. A file that is still empty is being written by its maker. What the dead left
+// is removed by one process at a time, which holds FILE.taking and looks once more. Otherwise: 1. two processes find the same
+// dead holder; 2. the first removes the file and makes its own; 3. the second removes that one, and both hold the lock.
 
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
-import { mkdirSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { Fault } from '../base/index.ts'
 import { readText, reason, systemCode } from './files.ts'
 
 export type Lock = { release(): void }
+
+/** An empty file that is older was left by a process that died while it took the lock. */
+const writtenWithinMs = 10_000
 
 /** Fault 'exists' with field {pid} while a living process holds it. */
 export function acquireLock(path: string, what: string): Lock {
@@ -22,9 +36,32 @@ export function acquireLock(path: string, what: string): Lock {
         next: `stop process ${holder} first`,
       })
     }
-    removeLock(path)
+    if (isBeingTaken(path) || !removeLeft(path)) break
   }
-  throw new Fault('exists', `${what} is being locked by others again and again`)
+  throw new Fault('exists', `${what} is being locked by another process at this moment`, {
+    next: 'see what it does, and try again',
+  })
+}
+
+/** Removes what the dead left. False while another process does. */
+function removeLeft(path: string): boolean {
+  const guard = `${path}.taking`
+  if (!createExclusively(guard)) {
+    if (readHolder(guard) !== undefined || isBeingTaken(guard)) return false
+    removeLock(guard)
+    return true
+  }
+  try {
+    if (readHolder(path) === undefined && !isBeingTaken(path)) removeLock(path)
+  } finally {
+    removeLock(guard)
+  }
+  return true
+}
+
+function isBeingTaken(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found?.size === 0 && Date.now() - found.mtimeMs < writtenWithinMs
 }
 
 /** The living process that holds the lock; undefined when nobody does. */
@@ -56,6 +93,20 @@ function removeLock(path: string): void {
     if (systemCode(error) !== 'ENOENT') {
       throw new Fault('internal', `cannot unlock ${path}: ${reason(error)}`, { cause: error })
     }
+  }
+}
+
+/** SIGTERM; nothing for one that has ended. Fault 'denied' for a process of another user. */
+export function tellToEnd(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    const code = systemCode(error)
+    if (code === 'ESRCH') return
+    if (code !== 'EPERM') throw error
+    throw new Fault('denied', `process ${pid} is of another user`, {
+      next: 'run the command as that user, or as root; systemctl stop, where systemd started it',
+    })
   }
 }
 

@@ -14,7 +14,7 @@ import {
   readNode,
   readPath,
 } from './node-flags.ts'
-import { parseCode, parseCount, parsePorts } from './options.ts'
+import { parseChoice, parseCode, parseCount, parsePorts } from './options.ts'
 import { addLeavingCommands } from './leaving-commands.ts'
 import { addAccessCommands } from './access-commands.ts'
 import { addOperatorCommands } from './operator-commands.ts'
@@ -343,6 +343,7 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
   const rs = text('rs')
   const node = text('node')
   const addNodes = text('addNodes')
+  const log = text('log')
   return {
     dataDir: resolve(text('dataDir') ?? defaultDataDir),
     nodes: nodes === undefined ? undefined : parseCount('--nodes', nodes, [1, 32]),
@@ -356,7 +357,7 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
     snapshotDir: readPath(text('snapshotDir')),
     readLease: readLeaseOf(text('readLease')),
     isJson: flags.json === true,
-    log: text('log') === 'json' ? 'json' : 'file',
+    log: log === undefined ? 'file' : parseChoice('--log', log, ['json']),
     watches: flags.watch === true,
   }
 }

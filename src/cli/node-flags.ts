@@ -2,16 +2,17 @@
 
 import { resolve } from 'node:path'
 import type { runNode } from './node-command.ts'
-import { parseCount, parseRatio } from './options.ts'
+import { parseChoice, parseCount, parseRatio } from './options.ts'
 
 export type Flags = Readonly<Record<string, string | boolean | undefined>>
+
+const levels = ['debug', 'notice', 'warning', 'error'] as const
 
 export function readNode(flags: Flags): Parameters<typeof runNode>[0] {
   const text = (name: string): string | undefined => {
     const value = flags[name]
     return typeof value === 'string' ? value : undefined
   }
-  const level = text('level')
   return {
     dataDir: resolve(text('dataDir') ?? ''),
     dataThreads: readDataThreads(text('dataThreads')) ?? 1,
@@ -20,8 +21,8 @@ export function readNode(flags: Flags): Parameters<typeof runNode>[0] {
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
     snapshotDir: readPath(text('snapshotDir')),
     readLease: readLeaseOf(text('readLease')),
-    log: flags.log === 'json' || flags.log === 'journal' ? flags.log : 'text',
-    level: level === 'debug' || level === 'warning' || level === 'error' ? level : 'notice',
+    log: parseChoice('--log', text('log') ?? 'text', ['text', 'json', 'journal']),
+    level: parseChoice('--level', text('level') ?? 'notice', levels),
   }
 }
 

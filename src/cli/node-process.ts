@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Fault, type FaultCode, faultTable } from '../base/index.ts'
+import { Fault, faultCodeOf } from '../base/index.ts'
 import type { EtcdFlags } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 
@@ -114,7 +114,7 @@ function watch(child: ChildProcess, nodeDir: string): NodeProcess {
 }
 
 function faultOf(notice: Extract<NodeNotice, { kind: 'failed' }>): Fault {
-  const code: FaultCode = notice.code in faultTable ? (notice.code as FaultCode) : 'internal'
+  const code = faultCodeOf(notice.code)
   return new Fault(code, notice.what, {
     fields: notice.fields,
     ...(notice.next === '' ? {} : { next: notice.next }),

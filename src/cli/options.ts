@@ -11,6 +11,13 @@ export function parseCount(flag: string, text: string, range: readonly [number, 
   throw new Fault('invalid', `${flag} ${text}: expected a number from ${low} to ${high}`)
 }
 
+/** One of the words that the flag knows. */
+export function parseChoice<T extends string>(flag: string, text: string, known: readonly T[]): T {
+  const found = known.find((one) => one === text)
+  if (found !== undefined) return found
+  throw new Fault('invalid', `${flag} ${text.slice(0, 40)}: expected ${known.join(', ')}`)
+}
+
 /** A small ratio; what bounds it is said where it is used. */
 export function parseRatio(flag: string, text: string): number {
   const value = Number(text)

@@ -5,7 +5,7 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { request } from 'node:https'
 import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
-import { Fault, type FaultCode, faultTable, isFault, utf8Decode } from '../base/index.ts'
+import { Fault, faultCodeOf, isFault, utf8Decode } from '../base/index.ts'
 import { joinClient, type PinnedServer } from '../cluster/index.ts'
 import type { Address, Host } from '../host/index.ts'
 import { reason } from './files.ts'
@@ -150,10 +150,9 @@ export function faultOfAnswer({ status, body }: PinnedAnswer): Fault {
   const text = (value: unknown): string | undefined =>
     typeof value === 'string' ? value.slice(0, 1024) : undefined
   const code = text(error?.code) ?? ''
-  const known: FaultCode = code in faultTable ? (code as FaultCode) : 'internal'
   const fields = Object.entries((error?.fields ?? {}) as Record<string, unknown>)
   const next = text(error?.next)
-  return new Fault(known, text(error?.message) ?? `the member answered ${status}`, {
+  return new Fault(faultCodeOf(code), text(error?.message) ?? `the member answered ${status}`, {
     fields: Object.fromEntries(
       fields
         .slice(0, 16)

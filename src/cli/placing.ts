@@ -5,19 +5,10 @@
 //   D/.placing/node/     cluster.toml, node.toml, identity/, cluster.json
 //   D/.placing/whole     everything above is on the disk
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Fault, isFault } from '../base/index.ts'
-import { writeText } from './files.ts'
+import { syncFolder, writeText } from './files.ts'
 import { acquireLock, type Lock, readHolder } from './lock.ts'
 import { hasIdentity } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
@@ -42,7 +33,7 @@ export async function placeNode(
   await write(paths.node)
   syncFolders(paths.node)
   writeText(paths.whole, '1\n')
-  syncFolder(paths.folder)
+  syncNamed(paths.folder)
   finishPlacing(dataDir)
 }
 
@@ -58,7 +49,7 @@ export function finishPlacing(dataDir: string): boolean {
       const target = join(dataDir, name)
       rmSync(target, { recursive: true, force: true })
       renameSync(join(paths.node, name), target)
-      syncFolder(dataDir)
+      syncNamed(dataDir)
     }
   }
   rmSync(paths.folder, { recursive: true, force: true })
@@ -106,7 +97,7 @@ export function archiveDir(dataDir: string, stamp: string): string | undefined {
   const folder = join(dataDir, `archive-${stamp}`)
   mkdirSync(folder, { recursive: true })
   for (const name of moved) renameSync(join(dataDir, name), join(folder, name))
-  syncFolder(dataDir)
+  syncNamed(dataDir)
   return folder
 }
 
@@ -114,14 +105,10 @@ function syncFolders(folder: string): void {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.isDirectory()) syncFolders(join(folder, entry.name))
   }
-  syncFolder(folder)
+  syncNamed(folder)
 }
 
 /** Makes the names in a folder durable, and its own name too. */
-function syncFolder(folder: string): void {
-  for (const path of [folder, dirname(folder)]) {
-    const opened = openSync(path, 'r')
-    fsyncSync(opened)
-    closeSync(opened)
-  }
+function syncNamed(folder: string): void {
+  for (const path of [folder, dirname(folder)]) syncFolder(path)
 }
