@@ -5,6 +5,7 @@
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { ApiFault, read } from './api.ts'
 import { isLive, onChanged } from './live.ts'
+import { poll } from './poll.ts'
 
 export type Polled<T> = {
   /** Undefined before the first answer. */
@@ -31,32 +32,25 @@ export function usePolled<T>(path: string | undefined, everyMs: number): Polled<
     if (path === undefined) return
     const stopping = new AbortController()
     const { signal } = stopping
-    const loop = async (): Promise<void> => {
-      while (!signal.aborted) {
-        let isMissing = false
-        try {
-          const value = await read<T>(path, signal)
-          if (!signal.aborted) setState({ path, value, fault: undefined })
-        } catch (error) {
-          if (signal.aborted) return
-          if (!(error instanceof ApiFault)) throw error
-          isMissing = error.isMissing
-          setState((before) => ({
-            path,
-            value: before.path === path ? before.value : undefined,
-            fault: error,
-          }))
-        }
-        const factor = isMissing ? missingFactor : isLive() ? liveFactor : 1
-        await pause(everyMs * factor, signal, (now) => {
-          wake.current = now
-        })
+    const ask = async (): Promise<number> => {
+      let isMissing = false
+      try {
+        const value = await read<T>(path, signal)
+        if (!signal.aborted) setState({ path, value, fault: undefined })
+      } catch (error) {
+        if (signal.aborted) return 0
+        if (!(error instanceof ApiFault)) throw error
+        isMissing = error.isMissing
+        setState((before) => ({
+          path,
+          value: before.path === path ? before.value : undefined,
+          fault: error,
+        }))
       }
+      return everyMs * (isMissing ? missingFactor : isLive() ? liveFactor : 1)
     }
-    loop().catch((error: unknown) => {
-      if (!signal.aborted) reportError(error)
-    })
-    const endChanges = onChanged(() => wake.current())
+    wake.current = poll(ask, { page: document, signal, fail: reportError })
+    const endChanges = onChanged(wake.current)
     return () => {
       endChanges()
       stopping.abort()
@@ -65,27 +59,4 @@ export function usePolled<T>(path: string | undefined, everyMs: number): Polled<
   const again = useCallback(() => wake.current(), [])
   const { value, fault } = state
   return { value, fault, again }
-}
-
-/** Until the time is over and the page is visible, or somebody asks for it now. */
-function pause(ms: number, signal: AbortSignal, offer: (now: () => void) => void): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer)
-      document.removeEventListener('visibilitychange', onVisible)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    let isDue = false
-    const onVisible = (): void => {
-      if (isDue && !document.hidden) end()
-    }
-    const timer = setTimeout(() => {
-      isDue = true
-      onVisible()
-    }, ms)
-    document.addEventListener('visibilitychange', onVisible)
-    signal.addEventListener('abort', end)
-    offer(end)
-  })
 }

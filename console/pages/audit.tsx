@@ -23,6 +23,8 @@ export function Audit() {
     <Shown polled={polled} what="the audit log">
       {({ entries }) => {
         const last = entries.at(-1)?.sequence
+        // What is shown still is the page that was left: its last entry is the one that the next stands before.
+        const isTurning = last === undefined || last === before
         const turn = (next: readonly number[]): void => {
           setBefores(next)
           scrollTo({ top: 0 })
@@ -51,7 +53,7 @@ export function Audit() {
               </button>
               <button
                 type="button"
-                disabled={entries.length < pageLength || last === undefined}
+                disabled={entries.length < pageLength || isTurning}
                 onClick={() => last !== undefined && turn([...befores, last])}
               >
                 Older

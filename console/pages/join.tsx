@@ -160,7 +160,7 @@ function Pairing() {
       <p className="faint">Four words to type, for a machine that somebody sits at.</p>
       <ol className="how">
         <li>
-          Start Atoll on the machine: <code>atoll start</code>
+          Start Atoll on the machine: <code>atoll start --data-dir DIRECTORY</code>
         </li>
         <li>
           Open its setup page there: <code>http://127.0.0.1:7777</code>

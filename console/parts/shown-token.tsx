@@ -92,7 +92,7 @@ export function ShownToken({
         <summary>As a bootstrap file, for a machine that starts without a person</summary>
         <p className="faint">
           As <code>bootstrap.json</code> in its directory, readable by its owner only; then{' '}
-          <code>atoll start</code>.
+          <code>atoll start --data-dir {word(machine.directory, 'DIRECTORY')}</code>.
         </p>
         <div className="command">
           <pre data-testid="bootstrap">
