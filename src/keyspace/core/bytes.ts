@@ -30,12 +30,14 @@ export type Allocate = (length: number) => Uint8Array
 
 export const allocateOwn: Allocate = (length) => new Uint8Array(length)
 
-const slabBytes = 64 * 1024
-const sharedBytesMax = 4096
+const slabBytesMin = 4096
+const slabBytesMax = 64 * 1024
+const sharedBytesMax = slabBytesMin
 
 /**
- * Cuts small pieces from larger ones, each given out once. A piece keeps its whole slab alive: for rows
- * that a store copies, not for what is kept.
+ * Cuts small pieces from larger ones, each given out once. A piece keeps its whole slab alive: for rows that a store
+ * copies, and for what is kept together with its neighbours. Each slab is twice as long as the one before, so that
+ * thousands of namespaces that are seldom written hold little.
  */
 export function createSlab(): Allocate {
   let slab = new Uint8Array(0)
@@ -43,7 +45,7 @@ export function createSlab(): Allocate {
   return (length) => {
     if (length > sharedBytesMax) return new Uint8Array(length)
     if (slab.length - at < length) {
-      slab = new Uint8Array(slabBytes)
+      slab = new Uint8Array(Math.min(slabBytesMax, Math.max(slabBytesMin, slab.length * 2)))
       at = 0
     }
     const piece = slab.subarray(at, at + length)
