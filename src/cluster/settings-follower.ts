@@ -54,25 +54,32 @@ export class SettingsFollower {
     }
   }
 
-  /** Takes the namespace's bundle as this node's replica has it. */
+  /** Takes the namespace's bundle as this node's replica has it. A fault of the disk is thrown: to be tried again. */
   async follow(): Promise<void> {
     const { host, system } = this.#deps
     const kv = (await system.range({ key: bundleKey, isSerializable: true })).kvs[0]
     if (kv === undefined) return
     const { text } = bundleCodec.decode(kv.value)
     if (text === this.#held?.text || text === this.#refused) return
+    const offered = this.#judge(text)
+    if (offered === undefined) return
+    await host.disk.replace(identityFiles.bundle, utf8Encode(text))
+    this.#hold(offered)
+    host.journal.event('notice', 'cluster.settings_taken', { epoch: offered.epoch })
+  }
+
+  /** The bundle if it is to be taken. */
+  #judge(text: string): Bundle | undefined {
     try {
       const offered = readBundle(text)
       const change = planBundleChange(this.#held, offered, this.#clusterId)
       if (change.kind === 'refuse') throw new Fault('denied', change.why)
-      if (change.kind === 'keep') return
-      await host.disk.replace(identityFiles.bundle, utf8Encode(text))
-      this.#hold(offered)
-      host.journal.event('notice', 'cluster.settings_taken', { epoch: offered.epoch })
+      return change.kind === 'keep' ? undefined : offered
     } catch (error) {
       if (!isFault(error)) throw error
       this.#refused = text
-      host.journal.event('error', 'cluster.settings_refused', { reason: error.message })
+      this.#deps.host.journal.event('error', 'cluster.settings_refused', { reason: error.message })
+      return undefined
     }
   }
 
