@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Fault, isFault, nodeId } from '../base/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { LaneMessage } from './lane-messages.ts'
-import { EtcdLink, serveEtcd } from './etcd-lane.ts'
+import { EtcdLink, type EtcdParts, etcdService } from './etcd-lane.ts'
 
 /** A link whose questions are answered at once, on a clock that counts the timers that run. */
 function world() {
@@ -16,6 +16,7 @@ function world() {
     }
   })
   const ports = { isTaken: true }
+  const seen = { listeners: 0 }
   const host = {
     clock: {
       every: () => {
@@ -34,24 +35,33 @@ function world() {
   const parts = {
     config: { self: nodeId(1), listen: {}, etcdTls: undefined },
     etcd: { host: 'h', port: 2379 },
-    keyspaces: { open: async () => ({ onRevision: () => () => undefined }) },
+    keyspaces: {
+      open: async () => ({
+        onRevision: () => {
+          seen.listeners++
+          return () => seen.listeners--
+        },
+      }),
+    },
     view: { settings: () => ({ clusterId: 'ab' }) },
     link,
-  } as unknown as Parameters<typeof serveEtcd>[1]
-  return { host, link, parts, ports, timers }
+  } as unknown as EtcdParts
+  return { host, link, start: etcdService(host, parts), ports, timers, seen }
 }
 
-test('a server that cannot listen leaves no timer behind, and is served when it can', async () => {
-  const { host, parts, ports, timers } = world()
+test('a server that cannot listen leaves nothing behind, and is served when it can', async () => {
+  const { start, ports, timers, seen } = world()
   for (let attempt = 0; attempt < 3; attempt++) {
-    await assert.rejects(serveEtcd(host, parts), (error) => isFault(error, 'exists'))
+    await assert.rejects(start(), (error) => isFault(error, 'exists'))
     assert.equal(timers.size, 0)
   }
   ports.isTaken = false
-  const end = await serveEtcd(host, parts)
+  const end = await start()
   assert.equal(timers.size, 1)
   await end()
   assert.equal(timers.size, 0)
+  await (await start())()
+  assert.equal(seen.listeners, 1)
 })
 
 test('a move of leadership ends with the server', async () => {

@@ -9,7 +9,7 @@ import {
   type EtcdGroup,
   type EtcdMember,
 } from '../gateways/index.ts'
-import type { Address, Host, Timer } from '../host/index.ts'
+import type { Address, Host, HttpHandler, Timer } from '../host/index.ts'
 import type { FullKeyspaces, Keyspace } from '../keyspace/index.ts'
 import type { NodeConfig } from './config.ts'
 import { type EtcdRole, writeRole } from './etcd-roles.ts'
@@ -118,22 +118,29 @@ export class EtcdLink {
   }
 }
 
-/** Serves the port; answers what ends it. */
-export async function serveEtcd(
-  host: Host,
-  parts: {
-    readonly config: NodeConfig
-    readonly etcd: Address
-    readonly keyspaces: FullKeyspaces
-    readonly view: ClusterView
-    readonly system: Keyspace
-    readonly link: EtcdLink
-    readonly shown: ShownCredentials
-  },
-): Promise<() => Promise<void>> {
-  const { config, etcd, keyspaces, view, system, link, shown } = parts
+export type EtcdParts = {
+  readonly config: NodeConfig
+  readonly etcd: Address
+  readonly keyspaces: FullKeyspaces
+  readonly view: ClusterView
+  readonly system: Keyspace
+  readonly link: EtcdLink
+  readonly shown: ShownCredentials
+}
+
+/** A service to start: serves the port and answers what ends it. */
+export function etcdService(host: Host, parts: EtcdParts): () => Promise<() => Promise<void>> {
+  // One however often it is served: a handler listens to the keyspace for good.
+  let handler: HttpHandler | undefined
+  return async () => {
+    handler ??= await openHandler(host, parts)
+    return await serve(host, parts, handler)
+  }
+}
+
+async function openHandler(host: Host, parts: EtcdParts): Promise<HttpHandler> {
+  const { config, keyspaces, view, system, link } = parts
   const keyspace = await keyspaces.open(etcdNamespace)
-  await link.begin(host)
   const cluster: EtcdCluster = {
     clusterId: shortId(view.settings().clusterId),
     self: config.self,
@@ -144,7 +151,15 @@ export async function serveEtcd(
     moveLeader: (to) => link.moveLeader(to),
     setRole: (id, role) => setRole(host, { system, link }, { id, role }),
   }
-  const handler = createEtcdHandler({ host, keyspace, cluster })
+  return createEtcdHandler({ host, keyspace, cluster })
+}
+
+async function serve(
+  host: Host,
+  { config, etcd, link, shown }: EtcdParts,
+  handler: HttpHandler,
+): Promise<() => Promise<void>> {
+  await link.begin(host)
   const tls = config.etcdTls
   const server = { handler, http2: true, ...(tls === undefined ? {} : { tls }) }
   const listener = await host.http.serve(etcd, server).catch((error: unknown) => {
