@@ -55,12 +55,13 @@ export function followClusterFiles(deps: Deps): () => Promise<void> {
       })
       .finally(() => {
         running = undefined
+        if (isStale) follow()
       })
   }
   const unwatch = cluster.view.onChange(follow)
   follow()
   return async () => {
     unwatch()
-    await running
+    while (running !== undefined) await running
   }
 }

@@ -12,6 +12,8 @@ function world() {
   const system = new MemoryKeyspace()
   const open = new Set<string>()
   const due: (() => void)[] = []
+  /** What an opening waits for, by group; then its Fault, if it has one. */
+  const gates = new Map<number, Promise<void>>()
   const deps = {
     host: {
       clock: {
@@ -33,7 +35,11 @@ function world() {
     raft: { group: () => undefined },
     rpc: { serve: () => undefined },
     keyspaces: {
-      add: async ({ name }: { readonly name: string }) => void open.add(name),
+      add: async ({ name, group }: { readonly name: string; readonly group: number }) => {
+        await gates.get(group)
+        if (open.has(name)) throw new Fault('exists', `${name} is open already`)
+        open.add(name)
+      },
       remove: (name: string) => void open.delete(name),
     },
     members: () => members,
@@ -48,7 +54,7 @@ function world() {
     // A look is a few answers of a keyspace in memory.
     for (let turn = 0; turn < 50; turn++) await Promise.resolve()
   }
-  return { system, open, namespaces, look }
+  return { system, open, namespaces, look, gates }
 }
 
 test('a namespace that is newer than the list at hand stays open; one that the leader does not know goes', async () => {
@@ -83,5 +89,42 @@ test('a start that waits for the map is given up when it is told', async () => {
   const started = namespaces.start({ signal: giveUp.signal })
   giveUp.abort()
   await assert.rejects(started, (error) => isFault(error, 'cancelled'))
+  namespaces.close()
+})
+
+test('what is created while a look opens what it found is looked at after it', async () => {
+  const { system, open, namespaces, look, gates } = world()
+  await namespaces.start()
+  const first = await createNamespace(system, { name: '/raft/first', members, createdMs: 5 })
+  let pass = (): void => undefined
+  gates.set(first.group, new Promise((resolve) => (pass = resolve)))
+  await look()
+  await createNamespace(system, { name: '/raft/second', members, createdMs: 5 })
+  pass()
+  await look()
+  await look()
+  assert.deepEqual([...open].sort(), ['/raft/first', '/raft/second'])
+  namespaces.close()
+})
+
+test('an opening that fails late takes nothing with it that was opened under its name since', async () => {
+  const { system, open, namespaces, look, gates } = world()
+  await namespaces.start()
+  const old = await createNamespace(system, { name: '/raft/one', members, createdMs: 5 })
+  let fail = (_: Fault): void => undefined
+  gates.set(old.group, new Promise((_, reject) => (fail = reject)))
+  await look()
+  await dropNamespace(system, await beginClosing(system, '/raft/one'))
+  const created = namespaces.create('/raft/one')
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 200; turn++) await Promise.resolve()
+  }
+  await settle()
+  fail(new Fault('unavailable', 'the log does not answer'))
+  const { group } = await created
+  await settle()
+  assert.ok(group !== old.group)
+  assert.deepEqual([...open], ['/raft/one'])
+  assert.equal((await namespaces.status('/raft/one')).group, group)
   namespaces.close()
 })

@@ -218,15 +218,24 @@ export class UserNamespaces {
     const { name, group } = record
     const known = this.#open.get(name)
     if (known?.group === group) return known.ready
-    if (known !== undefined) this.#deps.keyspaces.remove(name)
-    const ready = this.#openGroup(record)
+    const ready = this.#openGroup(record, known)
     this.#open.set(name, { group, ready, isClosing: record.isClosing })
-    ready.catch(() => this.#open.delete(name))
+    ready.catch(() => {
+      if (this.#open.get(name)?.ready === ready) this.#open.delete(name)
+    })
     return ready
   }
 
-  /** Priority goes round, so that leaders are spread over the nodes. */
-  async #openGroup({ name, group, voters, learners }: NamespaceRecord): Promise<void> {
+  /**
+   * Priority goes round, so that leaders are spread over the nodes. `before`: of the same name, served no more; it may
+   * be opening still, and would be served after the new one.
+   */
+  async #openGroup(record: NamespaceRecord, before: Open | undefined): Promise<void> {
+    const { name, group, voters, learners } = record
+    if (before !== undefined) {
+      await before.ready.catch(() => undefined)
+      this.#deps.keyspaces.remove(name)
+    }
     const isFirst = voters[group % Math.max(1, voters.length)] === this.#deps.self
     await this.#deps.keyspaces.add({
       name,
@@ -239,14 +248,18 @@ export class UserNamespaces {
 
   #lookSoon(): void {
     if (this.#timer !== undefined || this.#isClosed) return
-    this.#timer = this.#deps.host.clock.after(lookAfterMs, () => {
+    const { host, system } = this.#deps
+    this.#timer = host.clock.after(lookAfterMs, () => {
+      const seen = system.freshness().revision
       const again = (): void => {
         this.#timer = undefined
+        // What came after the look had read the map is told only once.
+        if (system.freshness().revision !== seen) this.#lookSoon()
       }
       this.#look().then(again, (error: unknown) => {
         again()
-        if (!isFault(error)) this.#deps.host.journal.fatal('node.namespaces_failed', error)
-        this.#deps.host.journal.event('debug', 'node.namespaces_wait', { reason: error.message })
+        if (!isFault(error)) return host.journal.fatal('node.namespaces_failed', error)
+        host.journal.event('debug', 'node.namespaces_wait', { reason: error.message })
         this.#lookSoon()
       })
     })
