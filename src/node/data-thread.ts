@@ -27,7 +27,7 @@ import { openSegments } from '../storage/index.ts'
 import { Closers } from './closers.ts'
 import { decodeConfig, type NodeConfig, pathsOf, planFileBytes, planReserves } from './config.ts'
 import { followDrain } from './drain.ts'
-import { EtcdLink, etcdService } from './etcd-lane.ts'
+import { EtcdLink, etcdGateway } from './etcd-lane.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
 import { answerPlacement, type PlacementQuestion } from './placement-desk.ts'
@@ -166,7 +166,7 @@ async function serve(host: Host, lane: Lane) {
       { name: 's3', start: () => serveS3(host, { config, handler, shown }) },
       ...(etcd === undefined
         ? []
-        : [{ name: 'etcd', start: etcdService(host, { ...ofEtcd, etcd }) }]),
+        : [{ name: 'etcd', start: etcdGateway(host, { ...ofEtcd, etcd }) }]),
     ],
     (name) => isWanted(name, ownIn(view, self), view.settings()),
   )

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Fault, isFault, nodeId } from '../base/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 import type { LaneMessage } from './lane-messages.ts'
-import { EtcdLink, type EtcdParts, etcdService } from './etcd-lane.ts'
+import { EtcdLink, type EtcdParts, etcdGateway } from './etcd-lane.ts'
 
 /** A link whose questions are answered at once, on a clock that counts the timers that run. */
 function world() {
@@ -46,7 +46,7 @@ function world() {
     view: { settings: () => ({ clusterId: 'ab' }) },
     link,
   } as unknown as EtcdParts
-  return { host, link, start: etcdService(host, parts), ports, timers, seen }
+  return { host, link, start: etcdGateway(host, parts), ports, timers, seen }
 }
 
 test('a server that cannot listen leaves nothing behind, and is served when it can', async () => {

@@ -128,8 +128,8 @@ export type EtcdParts = {
   readonly shown: ShownCredentials
 }
 
-/** A service to start: serves the port and answers what ends it. */
-export function etcdService(host: Host, parts: EtcdParts): () => Promise<() => Promise<void>> {
+/** What starts it: serves the port and answers what ends that. */
+export function etcdGateway(host: Host, parts: EtcdParts): () => Promise<() => Promise<void>> {
   // One however often it is served: a handler listens to the keyspace for good.
   let handler: HttpHandler | undefined
   return async () => {
