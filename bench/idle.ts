@@ -16,21 +16,30 @@ export async function run(args: readonly string[]): Promise<void> {
       `start to first successful PUT (status ${status}): ${(firstMs / 1000).toFixed(2)} s`,
     )
     client.close()
-    await new Promise((resolve) => setTimeout(resolve, 3000))
-    const before = target.pids.map((pid) => cpuMs([pid]))
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
-    target.pids.forEach((pid, i) => {
-      const share = (cpuMs([pid]) - (before[i] ?? 0)) / (seconds * 1000)
-      const resident = residentMebibytes([pid]).toFixed(0)
-      console.log(
-        `node ${i + 1}: ${(share * 100).toFixed(2)} % of a core, ${resident} MiB resident`,
-      )
-    })
-    const total = target.pids.reduce((sum, pid, i) => sum + cpuMs([pid]) - (before[i] ?? 0), 0)
-    console.log(
-      `all three: ${((total / (seconds * 1000)) * 100).toFixed(2)} % of one core (aim: under 3 %)`,
-    )
+    await sleep(3)
+    await tell('soon after the start', target.pids, seconds)
+    await sleep(settleSeconds)
+    await tell('settled', target.pids, 3 * seconds)
   } finally {
     await cluster.stop()
   }
+}
+
+/** Code that runs for the first times is compiled, and the start's garbage is collected, in the first minute. */
+const settleSeconds = 30
+
+const sleep = (seconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+
+/** Watches the nodes for a while; says what share of a core each and all took, and their memory at the end. */
+async function tell(when: string, pids: readonly number[], seconds: number): Promise<void> {
+  const before = pids.map((pid) => cpuMs([pid]))
+  await sleep(seconds)
+  const shares = pids.map((pid, i) => (cpuMs([pid]) - (before[i] ?? 0)) / (seconds * 10))
+  const resident = pids.map((pid) => residentMebibytes([pid]).toFixed(0))
+  const total = shares.reduce((sum, share) => sum + share, 0)
+  console.log(
+    `${when}, ${seconds} s: ${shares.map((share) => share.toFixed(2)).join(', ')} % of a core; ` +
+      `all three: ${total.toFixed(2)} % (aim: under 3 %); resident ${resident.join(', ')} MiB (aim: 150)`,
+  )
 }

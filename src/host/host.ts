@@ -34,7 +34,10 @@ export type Clock = {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Runs once after at least `ms`. The timer does not keep the process alive. */
   after(ms: number, run: () => void): Timer
-  /** Runs every `ms`; a late tick counts once (a pause of ten periods gives one run, not ten). */
+  /**
+   * Runs every `ms`, for the first time after half to one and a half of it, so that what has like periods can run
+   * together; a late tick counts once (a pause of ten periods gives one run, not ten).
+   */
   every(ms: number, run: () => void): Timer
   /** Runs at the end of this turn of the loop, after the callbacks that are due now (setImmediate). */
   soon(run: () => void): void

@@ -1,7 +1,7 @@
 // The core's end of a data thread's port: runs its requests, answers once per turn, and tells how fresh
-// the replicas are: within 100 ms of a change of a revision, and every 400 ms, so that an idle node
-// rests. A data thread belongs to the node and is trusted with the kinds that it names; that a request
-// is well formed is checked again where it is applied.
+// the replicas are: within 100 ms of a change of a revision, and every 400 ms while the thread asks things, so
+// that an idle node rests. A data thread belongs to the node and is trusted with the kinds that it names; that a
+// request is well formed is checked again where it is applied.
 
 import { Fault, faultCodec, toFault } from '../base/index.ts'
 import type { Host, Port, Timer } from '../host/index.ts'
@@ -21,6 +21,8 @@ import type { FeedLink } from './watch-feed.ts'
 
 const revisionMs = 100
 const ageMs = 400
+/** Who has asked nothing for so long is not told that nothing changed: it asks when it wants to know. */
+const restsAfterMs = 2_000
 const inFlightMax = 4096
 /** Answers beyond this many bytes go in a further message of the same turn. */
 const messageBytesMax = 8 * 1024 * 1024
@@ -43,6 +45,7 @@ export class LaneServer {
   /** Requests that nobody has cancelled. */
   readonly #running = new Set<number>()
   #inFlight = 0
+  #askedMs: number
   readonly #timer: Timer
   readonly #unlisten: (() => void)[] = []
   #tellSoon: Timer | undefined
@@ -56,8 +59,20 @@ export class LaneServer {
     this.#host = host
     this.#port = port
     this.#find = options.find
-    this.#timer = host.clock.every(ageMs, () => this.#tell())
-    port.onMessage = (bytes) => this.#takeAll(decodeLaneRequests(bytes))
+    this.#askedMs = host.clock.monotonicMs()
+    this.#timer = host.clock.every(ageMs, () => {
+      if (!this.#rests()) this.#tell()
+    })
+    port.onMessage = (bytes) => {
+      const didRest = this.#rests()
+      this.#askedMs = host.clock.monotonicMs()
+      if (didRest) this.#tell()
+      this.#takeAll(decodeLaneRequests(bytes))
+    }
+  }
+
+  #rests(): boolean {
+    return this.#host.clock.monotonicMs() - this.#askedMs > restsAfterMs
   }
 
   close(): void {

@@ -2,6 +2,7 @@
 
 import { Fault } from '../../base/index.ts'
 import type { Clock, Timer } from '../host.ts'
+import { everyBeat } from './beats.ts'
 
 export const realClock: Clock = {
   wallMs: () => Date.now(),
@@ -12,11 +13,7 @@ export const realClock: Clock = {
     timer.unref()
     return { cancel: () => clearTimeout(timer) }
   },
-  every(ms, run): Timer {
-    const timer = setInterval(run, ms)
-    timer.unref()
-    return { cancel: () => clearInterval(timer) }
-  },
+  every: everyBeat,
   soon(run) {
     setImmediate(run)
   },
