@@ -124,7 +124,12 @@ export async function createKeyspaces(
   options: KeyspacesOptions,
 ): Promise<CoreKeyspaces> {
   const keyspaces = new NodeKeyspaces(dependencies, options)
-  for (const namespace of options.namespaces) await keyspaces.add(namespace)
+  try {
+    for (const namespace of options.namespaces) await keyspaces.add(namespace)
+  } catch (error) {
+    await keyspaces.close()
+    throw error
+  }
   return keyspaces
 }
 
@@ -142,12 +147,15 @@ class NodeKeyspaces implements CoreKeyspaces {
   readonly #values: ValueShelf
   readonly #byName = new Map<string, Namespace>()
   readonly #byGroup = new Map<number, Namespace>()
+  /** Names and groups that are being opened. */
+  readonly #opening = new Set<string | number>()
   /** Of namespaces that are served no more; closed with the rest. */
   readonly #removed: KeyspaceMachine[] = []
   readonly #lanes: LaneServer[] = []
   readonly #allocate = createSlab()
   readonly #timers: readonly Timer[]
   #isComparing = false
+  #isClosed = false
 
   constructor(dependencies: KeyspaceDependencies, options: KeyspacesOptions) {
     this.#dependencies = dependencies
@@ -172,16 +180,32 @@ class NodeKeyspaces implements CoreKeyspaces {
   }
 
   async add(options: NamespaceOptions): Promise<void> {
-    checkName(options.name)
-    if (this.#byName.has(options.name) || this.#byGroup.has(options.group)) {
-      throw new Fault('exists', `the namespace ${options.name} or its group is open already`)
+    const { name, group } = options
+    checkName(name)
+    // Two at once would be two drivers of one group, each with its own idea of its votes.
+    const isOpening = this.#opening.has(name) || this.#opening.has(group)
+    if (isOpening || this.#byName.has(name) || this.#byGroup.has(group)) {
+      throw new Fault('exists', `the namespace ${name} or its group is open already`)
     }
-    const { host, rpc, self, session } = this.#dependencies
+    this.#opening.add(name).add(group)
+    try {
+      await this.#add(options)
+    } finally {
+      this.#opening.delete(name)
+      this.#opening.delete(group)
+    }
+  }
+
+  async #add(options: NamespaceOptions): Promise<void> {
+    const { host, rpc, self, session, store } = this.#dependencies
     const { founders, name, group } = options
     const members = [...founders.voters, ...(founders.learners ?? [])]
     const hasReplica = options.hasReplica ?? members.includes(self)
     const replica = hasReplica ? await this.#openReplica(options) : undefined
-    const { store } = this.#dependencies
+    if (this.#isClosed) {
+      await replica?.machine.close()
+      throw new Fault('unavailable', 'the node is stopping')
+    }
     const machine = replica?.machine
     const source = machine && new WatchSource({ store, values: this.#values, machine })
     const router = new Router({
@@ -279,6 +303,7 @@ class NodeKeyspaces implements CoreKeyspaces {
 
   /** Ends what the room runs; the groups are raft's to close, afterwards. */
   async close(): Promise<void> {
+    this.#isClosed = true
     for (const timer of this.#timers) timer.cancel()
     for (const lane of this.#lanes) lane.close()
     for (const { router } of this.#byName.values()) router.close()
@@ -292,7 +317,7 @@ class NodeKeyspaces implements CoreKeyspaces {
     const { group: id, name, founders, electionPriority, clusterId, onForeign } = options
     const onFatal = (error: unknown): void => this.#stop(error)
     const machine = createMachine({ host, store, values: this.#values, group: id, onFatal })
-    const group = await raft.open({
+    const opening = raft.open({
       group: id,
       name,
       stateMachine: machine,
@@ -300,6 +325,10 @@ class NodeKeyspaces implements CoreKeyspaces {
       ...(electionPriority === undefined ? {} : { electionPriority }),
       ...(clusterId === undefined ? {} : { clusterId }),
       ...(onForeign === undefined ? {} : { onForeign }),
+    })
+    const group = await opening.catch(async (error: unknown) => {
+      await machine.close()
+      throw error
     })
     const { quotaBytes = quotaBytesDefault } = options
     return new Replica({ host, store, values: this.#values, group, machine, quotaBytes })
