@@ -359,7 +359,7 @@ async function openUserNamespaces(
   const members = (): readonly NodeId[] =>
     cluster.allMembers().flatMap(({ id, state }) => (state === 'online' ? [id] : []))
   const namespaces = new UserNamespaces({ host, raft, rpc, system, keyspaces: own, members, self })
-  closers.add(async () => namespaces.close())
+  closers.add(() => namespaces.close())
   await namespaces.start(waiting)
   return namespaces
 }

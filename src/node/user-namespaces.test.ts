@@ -77,7 +77,7 @@ test('a namespace that is newer than the list at hand stays open; one that the l
   await createNamespace(system, { name: '/raft/last', members, createdMs: 5 })
   await look()
   assert.deepEqual([...open].sort(), ['/raft/last', '/raft/new', '/raft/other'])
-  namespaces.close()
+  await namespaces.close()
 })
 
 test('a start that waits for the map is given up when it is told', async () => {
@@ -89,7 +89,7 @@ test('a start that waits for the map is given up when it is told', async () => {
   const started = namespaces.start({ signal: giveUp.signal })
   giveUp.abort()
   await assert.rejects(started, (error) => isFault(error, 'cancelled'))
-  namespaces.close()
+  await namespaces.close()
 })
 
 test('what is created while a look opens what it found is looked at after it', async () => {
@@ -104,7 +104,7 @@ test('what is created while a look opens what it found is looked at after it', a
   await look()
   await look()
   assert.deepEqual([...open].sort(), ['/raft/first', '/raft/second'])
-  namespaces.close()
+  await namespaces.close()
 })
 
 test('an opening that fails late takes nothing with it that was opened under its name since', async () => {
@@ -126,5 +126,29 @@ test('an opening that fails late takes nothing with it that was opened under its
   assert.ok(group !== old.group)
   assert.deepEqual([...open], ['/raft/one'])
   assert.equal((await namespaces.status('/raft/one')).group, group)
-  namespaces.close()
+  await namespaces.close()
+})
+
+test('what is being opened is open before the close ends, and nothing is opened after it', async () => {
+  const { system, open, namespaces, look, gates } = world()
+  await namespaces.start()
+  let pass = (): void => undefined
+  const gate = new Promise<void>((resolve) => (pass = resolve))
+  // As many as are opened at a time, and one more.
+  for (let number = 0; number <= 64; number++) {
+    const name = `/raft/n${number}`
+    gates.set((await createNamespace(system, { name, members, createdMs: 5 })).group, gate)
+  }
+  await look()
+  let isOver = false
+  const closed = namespaces.close().then(() => {
+    isOver = true
+  })
+  await look()
+  assert.deepEqual([isOver, open.size], [false, 0])
+  pass()
+  await closed
+  assert.equal(open.size, 64)
+  await look()
+  assert.equal(open.size, 64)
 })

@@ -90,10 +90,12 @@ export class UserNamespaces {
     await askAgain(this.#deps.host, waiting, () => this.#look())
   }
 
-  close(): void {
+  /** Settles when nothing is being opened any more: what it stands on may close then. */
+  async close(): Promise<void> {
     this.#isClosed = true
     this.#timer?.cancel()
     this.#unlisten()
+    await Promise.allSettled([...this.#open.values()].map(({ ready }) => ready))
   }
 
   /** The same answer however often it is asked. */
@@ -218,6 +220,7 @@ export class UserNamespaces {
     const { name, group } = record
     const known = this.#open.get(name)
     if (known?.group === group) return known.ready
+    if (this.#isClosed) return Promise.reject(new Fault('unavailable', 'the node is stopping'))
     const ready = this.#openGroup(record, known)
     this.#open.set(name, { group, ready, isClosing: record.isClosing })
     ready.catch(() => {
