@@ -11,6 +11,7 @@ import {
   type MeshOptions,
   type OpenOptions,
 } from '../../src/mesh/index.ts'
+import type { Disk } from '../../src/host/index.ts'
 import { realLoop } from '../main.ts'
 import type { SimHost } from '../sim-host.ts'
 import { World } from '../world.ts'
@@ -27,7 +28,14 @@ async function start(
   number: number,
   options: Partial<MeshOptions> = {},
 ): Promise<Site> {
-  const host = world.startHost(number)
+  return await startOn(world.startHost(number), number, options)
+}
+
+async function startOn(
+  host: SimHost,
+  number: number,
+  options: Partial<MeshOptions> = {},
+): Promise<Site> {
   const mesh = await createMesh(host, {
     listen: addressOf(number),
     transport: (self) => host.network.secured({ ...self, ...pem }),
@@ -437,3 +445,38 @@ story(
     assert.deepEqual(await cluster.get('a'), utf8Encode('1'))
   },
 )
+
+story('what is closed while it opens is opened again, over one group', 12, async (world) => {
+  const alone = { founders: { kind: 'size', size: 1 } } as const
+  const host = world.startHost(1)
+  const { disk } = host
+  let pass = (): void => undefined
+  const gate = new Promise<void>((resolve) => (pass = resolve))
+  let isOpening = false
+  // A group looks for its snapshots before it runs.
+  const slow: Disk = {
+    ...disk,
+    list: async (path) => {
+      isOpening = true
+      await gate
+      return await disk.list(path)
+    },
+  }
+  const { mesh } = await startOn(host, 1, { snapshotDisk: slow })
+  const first = await mesh.open('/raft/kv', alone)
+  await until(world, () => isOpening)
+  await first.close()
+  const second = await mesh.open('/raft/kv', alone)
+  await until(world, () => second.status().standing.kind === 'member')
+  await world.sleep(1_000)
+  pass()
+  await second.waitForLeader(60_000)
+  await second.set('a', utf8Encode('1'))
+  await mesh.close()
+})
+
+story('a namespace that is opened while the mesh closes is refused', 13, async (world) => {
+  const { mesh } = await start(world, 1)
+  const opening = mesh.open('/raft/kv', { founders })
+  await Promise.all([assert.rejects(opening, fails('cancelled')), mesh.close()])
+})

@@ -174,7 +174,7 @@ class NodeMesh implements Mesh {
   readonly #directory: Directory
   readonly #post: FoundingPost
   readonly #commands: Commands
-  readonly #replicas = new Map<string, Replica>()
+  readonly #replicas = new Map<string, Promise<Replica>>()
   readonly #open = new Map<string, OpenNamespace>()
   /** What has a group here, open or not. */
   readonly #groups = new Map<number, string>()

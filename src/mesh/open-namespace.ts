@@ -44,8 +44,11 @@ export type NamespaceEnds = ReplicaEnds & {
   readonly preset: Preset
   /** Directory of founding's records. */
   readonly foundingDirectory: string
-  /** Replicas live as long as the mesh: what was closed here is found again by the next open(). */
-  readonly replicas: Map<string, Replica>
+  /**
+   * Replicas live as long as the mesh: what was closed here, perhaps while it opened, is found again by the next
+   * open().
+   */
+  readonly replicas: Map<string, Promise<Replica>>
   /** The user has closed the namespace. */
   readonly onClosed: () => Promise<void>
 }
@@ -89,6 +92,10 @@ export class OpenNamespace implements Cluster, Served {
     const { host, post } = this.#ends
     const transport = post.open(this.namespace)
     const founding = await openFounding({ host, transport }, this.#foundingOptions())
+    if (this.#isClosed) {
+      founding.close()
+      throw new Fault('cancelled', 'the mesh was closed')
+    }
     this.#founding = founding
     founding.genesis().then(
       (genesis) => this.#becomeMember(founding, genesis),
@@ -357,18 +364,8 @@ export class OpenNamespace implements Cluster, Served {
   async #becomeMember(founding: Founding, genesis: Genesis): Promise<void> {
     const { host, self, rpc, preset } = this.#ends
     try {
-      const kept = this.#ends.replicas.get(this.namespace)
-      const replica =
-        kept ??
-        (await openReplica(this.#ends, {
-          namespace: this.namespace,
-          group: this.group,
-          genesis,
-          isFounder: genesis.founders.some(({ id }) => id === founding.id()),
-          open: this.#options,
-          onForeign: (foreign) => this.#raiseForeign(foreign),
-        }))
-      this.#ends.replicas.set(this.namespace, replica)
+      const isFounder = genesis.founders.some(({ id }) => id === founding.id())
+      const replica = await this.#openReplica(genesis, isFounder)
       if (this.#isClosed) return
       const { group } = replica
       const isReachable = (node: NodeId): boolean => rpc.isReachable(node)
@@ -394,6 +391,23 @@ export class OpenNamespace implements Cluster, Served {
       this.#raise({ kind: `refused-${fault.code}`, what: fault.message, next: fault.next ?? '' })
       this.#wake()
     }
+  }
+
+  async #openReplica(genesis: Genesis, isFounder: boolean): Promise<Replica> {
+    const { replicas } = this.#ends
+    const kept = replicas.get(this.namespace)
+    if (kept !== undefined) return await kept
+    const opening = openReplica(this.#ends, {
+      namespace: this.namespace,
+      group: this.group,
+      genesis,
+      isFounder,
+      open: this.#options,
+      onForeign: (foreign) => this.#raiseForeign(foreign),
+    })
+    replicas.set(this.namespace, opening)
+    opening.catch(() => replicas.delete(this.namespace))
+    return await opening
   }
 
   /** One try to be taken in as a learner; founding asks again. */
