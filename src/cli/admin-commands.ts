@@ -7,6 +7,7 @@ import { adminGroup } from './admin-group.ts'
 import { addTrustCommands } from './admin-trust-commands.ts'
 import { joinStatusHelp } from './join-status.ts'
 import { parseCount } from './options.ts'
+import { defaultDataDir } from './paths.ts'
 
 type RawFlags = Readonly<Record<string, string | boolean | undefined>>
 type Finish = (run: () => Promise<number>) => Promise<void>
@@ -118,7 +119,7 @@ function askFlags(command: Command): Command {
     .option(
       '--data-dir <dir>',
       'the directory of a node here, or the one that `atoll up` uses',
-      '.atoll',
+      defaultDataDir,
     )
     .option('--json', 'print JSON')
 }

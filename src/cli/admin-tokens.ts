@@ -60,7 +60,7 @@ export async function createToken(
   else {
     const { view, token } = made
     const uses = view.usesLeft === 1 ? 'one machine' : `${view.usesLeft} machines`
-    const left = duration(Math.max(0, view.expiresMs - Date.now()))
+    const left = goodFor(view)
     answer(
       `${token}\n\n  Good for ${uses} for ${left}; it is not shown again. Its name is ${view.id}.`,
     )
@@ -72,10 +72,14 @@ export async function createToken(
 export async function createPairing(options: AskOptions): Promise<number> {
   const given = await askNode(options, { method: 'POST', path: '/v1/pairings', body: {} })
   const made = v.parse(v.object({ words: v.string(), expiresMs: v.number() }), given)
-  const left = duration(Math.max(0, made.expiresMs - Date.now()))
   if (options.isJson) answer(JSON.stringify(made))
-  else answer(`${made.words}\n\n  Good for one machine for ${left}, and for five tries.`)
+  else answer(`${made.words}\n\n  Good for one machine for ${goodFor(made)}, and for five tries.`)
   return 0
+}
+
+/** To the minute: what was just made for an hour is good for 60 minutes. */
+function goodFor({ expiresMs }: { readonly expiresMs: number }): string {
+  return duration(Math.max(0, 60_000 * Math.round((expiresMs - Date.now()) / 60_000)))
 }
 
 export async function listTokens(options: AskOptions): Promise<number> {

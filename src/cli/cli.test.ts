@@ -12,8 +12,9 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
+import { Command } from 'commander'
 import { clusterId, isFault, nodeId } from '../base/index.ts'
 import { issueNodeCertificate, issueServerCertificate, makeAuthority } from './authority.ts'
 import { formCluster, isLost, readFormation, requireTopology } from './formation.ts'
@@ -23,6 +24,8 @@ import { readNode } from './node-flags.ts'
 import { defaultCode, parseCode, parseCount, parsePorts, parseRatio } from './options.ts'
 import { planPorts, requireFreePorts, shiftPorts } from './ports.ts'
 import { duration, size, table } from './status-text.ts'
+import { describeCluster } from './up-text.ts'
+import { addGroupExamples, tellUsage } from './usage.ts'
 
 let dir: string
 before(() => {
@@ -135,6 +138,25 @@ test('a lock that is being taken is left alone, until its taker is long dead', (
   other.release()
   writeFileSync(`${path}.taking`, `${dead} 1\n`)
   acquireLock(path, 'it').release()
+})
+
+test('what is used wrongly says where to look, and every group where its examples are', () => {
+  const told: string[] = []
+  tellUsage("error: unknown command 'foo'\n", (text) => told.push(text))
+  assert.match(told.join(''), /^atoll: unknown command 'foo'\n {2}next: .*--help/)
+  const program = new Command('atoll')
+  const group = program.command('admin').command('token')
+  group.command('create').addHelpText('after', 'Examples:')
+  addGroupExamples(program, 'atoll')
+  const help: string[] = []
+  group.configureOutput({ writeOut: (text) => help.push(text) }).outputHelp()
+  assert.match(help.join(''), /Examples are .*: atoll admin token create --help/)
+})
+
+test('the lines to paste name the directory that was given', () => {
+  const summary = { region: 'eu', accessKeyId: 'a', secretAccessKey: 'b', nodes: [] }
+  assert.match(describeCluster(summary, '/srv/x'), /`npm start -- --data-dir \/srv\/x` starts it/)
+  assert.match(describeCluster(summary, resolve('.atoll')), /`npm start` starts it/)
 })
 
 test('who is told to end may have ended already', () => {

@@ -15,6 +15,8 @@ export function findNodes(dataDir: string, node: number | undefined): readonly K
   if (formation === undefined) {
     const own = findOwnNode(dataDir)
     if (own !== undefined && (node === undefined || node === own.id)) return [own]
+    if (own !== undefined)
+      throw new Fault('not-found', `${dataDir} is the directory of node ${own.id}, not of ${node}`)
     throw new Fault('not-found', `${dataDir} holds no cluster`, {
       next: 'give the directory of a node or the one that `atoll up` uses with --data-dir, or start one: atoll up',
     })

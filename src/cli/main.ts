@@ -14,7 +14,9 @@ import {
   readNode,
   readPath,
 } from './node-flags.ts'
+import { defaultDataDir } from './paths.ts'
 import { parseChoice, parseCode, parseCount, parsePorts } from './options.ts'
+import { addGroupExamples, tellUsage } from './usage.ts'
 import { addLeavingCommands } from './leaving-commands.ts'
 import { addAccessCommands } from './access-commands.ts'
 import { addOperatorCommands } from './operator-commands.ts'
@@ -25,7 +27,6 @@ import { addRegistryCommands } from './registry-commands.ts'
 import { reportFailure } from './terminal.ts'
 import { addUpgradeCommands } from './upgrade-commands.ts'
 
-const defaultDataDir = '.atoll'
 const usageStatus = 64
 const keyHelp =
   'between nodes, use the key in this file (32 bytes or more, on all nodes the same) instead of certificates'
@@ -36,6 +37,7 @@ const readLeaseHelp =
 const program = new Command('atoll')
   .description('A few ordinary machines become one cloud.')
   .exitOverride()
+  .configureOutput({ outputError: tellUsage })
   .configureHelp({ sortSubcommands: false })
   .addHelpText(
     'after',
@@ -372,6 +374,7 @@ function readId(text: string): number {
   return parseCount('--node', text, [1, 999_999_999])
 }
 
+addGroupExamples(program, 'atoll')
 try {
   await program.parseAsync()
 } catch (error) {

@@ -9,6 +9,9 @@
 
 import { join } from 'node:path'
 
+/** Of a cluster on one machine, below where the command runs. */
+export const defaultDataDir = '.atoll'
+
 export const clusterFileNames = ['cluster.toml', 'predastore.toml'] as const
 
 export const launcherPaths = (dataDir: string) => ({

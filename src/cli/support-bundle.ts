@@ -33,6 +33,7 @@ export type SupportOptions = {
   readonly dataDir: string
   /** Default: atoll-support-TIME.tar.gz here. */
   readonly out: string | undefined
+  readonly isJson: boolean
 }
 
 const journalBytesMax = 4 * 1024 * 1024
@@ -69,7 +70,7 @@ export async function bundle(options: SupportOptions): Promise<number> {
   tell(
     `atoll: ${entries.length} files, without keys, tokens and passwords; look it through before you pass it on`,
   )
-  answer(out)
+  answer(options.isJson ? JSON.stringify({ file: out, files: entries.length }) : out)
   return 0
 }
 

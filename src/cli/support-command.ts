@@ -7,7 +7,7 @@ type Parts = {
   readonly defaultDataDir: string
   readonly finish: (run: () => Promise<number>) => Promise<void>
 }
-type Flags = { readonly dataDir: string; readonly out?: string }
+type Flags = { readonly dataDir: string; readonly out?: string; readonly json?: boolean }
 
 export function addSupportCommands(program: Command, { defaultDataDir, finish }: Parts): void {
   const support = program.command('support').description('What helps somebody else to help.')
@@ -16,6 +16,7 @@ export function addSupportCommands(program: Command, { defaultDataDir, finish }:
     .description('Collect status, settings and journals in one archive, without secrets.')
     .option('--data-dir <dir>', 'the directory of a cluster or of a node', defaultDataDir)
     .option('--out <file>', 'default: atoll-support-TIME.tar.gz here')
+    .option('--json', 'print JSON')
     .addHelpText(
       'after',
       `
@@ -27,10 +28,14 @@ Examples:
   atoll support bundle --data-dir /var/lib/atoll --out /tmp/for-support.tar.gz
 `,
     )
-    .action(async ({ dataDir, out }: Flags) => {
+    .action(async ({ dataDir, out, json }: Flags) => {
       const { bundle } = await import('./support-bundle.ts')
       await finish(() =>
-        bundle({ dataDir: resolve(dataDir), out: out === undefined ? undefined : resolve(out) }),
+        bundle({
+          dataDir: resolve(dataDir),
+          out: out === undefined ? undefined : resolve(out),
+          isJson: json === true,
+        }),
       )
     })
 }

@@ -36,17 +36,17 @@ test('a bundle carries settings and journals, and no secret of the directory, wh
   const said = Object.values(secrets).map((secret) => `10:00 node 1 notice x said=${secret} end\n`)
   put('cl/node-1/node.log', `${said.join('')}10:01 node 1 notice raft.leader_elected\n`)
   const out = join(dir, 'out.tar.gz')
-  assert.equal(await bundle({ dataDir: join(dir, 'cl'), out }), 0)
+  assert.equal(await bundle({ dataDir: join(dir, 'cl'), out, isJson: false }), 0)
   const text = gunzipSync(readFileSync(out)).toString('utf8')
   for (const [name, secret] of Object.entries(secrets)) assert.ok(!text.includes(secret), name)
   assert.ok(!text.includes(JSON.stringify(secrets.password).slice(1, -1)))
   assert.match(text, /raft\.leader_elected/)
   assert.match(text, /admin = 7777/)
   assert.match(text, /said=\[removed\] end/)
-  await assert.rejects(bundle({ dataDir: join(dir, 'cl'), out }), (error) =>
+  await assert.rejects(bundle({ dataDir: join(dir, 'cl'), out, isJson: false }), (error) =>
     isFault(error, 'exists'),
   )
-  await assert.rejects(bundle({ dataDir: join(dir, 'no'), out }), (error) =>
+  await assert.rejects(bundle({ dataDir: join(dir, 'no'), out, isJson: false }), (error) =>
     isFault(error, 'not-found'),
   )
 })

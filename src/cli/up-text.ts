@@ -1,8 +1,10 @@
 // What `atoll up` answers: one line of JSON for programs, endpoints and ready-to-paste lines for people.
 
+import { resolve } from 'node:path'
 import type { Topology } from '../cluster/index.ts'
 import { describeOperator, type FirstOperator } from './first-operator.ts'
 import type { Slot } from './formation.ts'
+import { defaultDataDir } from './paths.ts'
 
 export type ClusterSummary = {
   readonly region: string
@@ -53,6 +55,7 @@ export function summarizeCluster(
 export function describeCluster(summary: ClusterSummary, dataDir: string): string {
   const { region, accessKeyId, secretAccessKey, nodes, console: people } = summary
   const first = nodes[0]?.s3 ?? ''
+  const flag = dataDir === resolve(defaultDataDir) ? '' : ` -- --data-dir ${dataDir}`
   const rows = nodes.map(
     ({ id, pid, s3, admin }) =>
       `  node ${String(id).padEnd(3)} ${s3.padEnd(24)} ${admin.padEnd(26)} pid ${pid}`,
@@ -78,7 +81,7 @@ export function describeCluster(summary: ClusterSummary, dataDir: string): strin
     `      -H x-amz-content-sha256:UNSIGNED-PAYLOAD -T README.md ${first}/predastore/README.md`,
     '',
     `  State: npm run -s atoll -- status --data-dir ${dataDir}`,
-    '  Ctrl-C stops the cluster; `npm start` starts it again with everything it had.',
+    `  Ctrl-C stops the cluster; \`npm start${flag}\` starts it again with everything it had.`,
     '',
   ].join('\n')
 }
