@@ -1,9 +1,9 @@
 // Reading one chunk from any k of its shards.
 //
 // Undisturbed, a read takes the data shards that its range touches and gives their units as they come: nothing
-// is copied or computed. When a shard is missing, damaged, unreachable or slow, the rest of the chunk is
-// gathered: k shards in step, stripe by stripe, into slots of the kernel, which makes the units that are
-// wanted. A shard in trouble is left out from then on (a damaged one for the stripes up to the damage), and
+// is copied or computed. When all of them lie elsewhere and parity lies here, or when a shard is missing, damaged,
+// unreachable or slow, (the rest of) the chunk is gathered: k shards in step, stripe by stripe, into slots of the
+// kernel, which makes the units that are wanted. A shard in trouble is left out from then on (a damaged one for the stripes up to the damage), and
 // gathering goes on at the same stripe with another. Repair gathers too, with the lost shard as the only one wanted.
 
 import { assert, Fault, isFault, type NodeId, toHex } from '../base/index.ts'
@@ -25,11 +25,17 @@ export type ReadableChunk = {
   readonly record: ChunkRecord
 }
 
-/** A stripe with every wanted unit in a slot; valid until the next stripe is asked for. */
+/** A stripe with every wanted unit in a slot. */
 export type GatheredStripe = {
   readonly stripe: number
   readonly length: number
+  /** By shard, in the order in which they were wanted. */
   readonly slots: ReadonlyMap<number, Slot>
+}
+
+export type GatherOptions<T> = {
+  readonly take: (gathered: GatheredStripe) => T | Promise<T>
+  readonly signal?: AbortSignal | undefined
 }
 
 export type ChunkRange = {
@@ -66,7 +72,7 @@ export class ChunkReader {
   async *read({ from, to, signal }: ChunkRange): AsyncGenerator<Uint8Array, void, void> {
     const layout = this.#record
     let position = from
-    if (this.#areDataShardsUp(from, to)) {
+    if (this.#areDataShardsUp(from, to) && !this.#isParityNearer(from, to)) {
       for await (const slice of this.#readDirectly({ from, to, signal })) {
         position += slice.length
         yield slice
@@ -80,28 +86,36 @@ export class ChunkReader {
     })
     const bytes = layout.dataShards * layout.unitBytes
     const stripes = { first: Math.floor(position / bytes), last: Math.floor((to - 1) / bytes) }
-    for await (const gathered of this.gather(touched, stripes, signal)) {
-      for (const [shard, slot] of gathered.slots) {
-        const span = unitSpan(layout, gathered.stripe, shard)
+    const room = new Uint8Array(Math.min(bytes, to - position))
+    const copy = ({ stripe, slots }: GatheredStripe): readonly Uint8Array[] => {
+      const slices: Uint8Array[] = []
+      let used = 0
+      for (const [shard, slot] of slots) {
+        const span = unitSpan(layout, stripe, shard)
         const start = Math.max(span.from, position)
         const end = Math.min(span.to, to)
         if (start >= end) continue
-        yield this.#context.kernel.view(slot + start - span.from, end - start)
+        const slice = room.subarray(used, used + end - start)
+        slice.set(this.#context.kernel.view(slot + start - span.from, slice.length))
+        slices.push(slice)
+        used += slice.length
         position = end
       }
+      return slices
     }
+    for await (const slices of this.gather(touched, stripes, { take: copy, signal })) yield* slices
     assert(position === to, 'a read gives the whole range')
   }
 
   /**
-   * Every wanted shard's units of stripes [first, last], taken or computed. Fault 'corrupt' or 'unavailable'
-   * when fewer than k shards are left.
+   * What `take` makes of every wanted shard's units, stripe by stripe of [first, last]. It alone has the slots: who
+   * asks for the next result may take hours. Fault 'corrupt' or 'unavailable' when fewer than k shards are left.
    */
-  async *gather(
+  async *gather<T>(
     wanted: readonly number[],
     stripes: { readonly first: number; readonly last: number },
-    signal?: AbortSignal,
-  ): AsyncGenerator<GatheredStripe, void, void> {
+    options: GatherOptions<T>,
+  ): AsyncGenerator<T, void, void> {
     let next = stripes.first
     while (next <= stripes.last) {
       const shards = await this.#choose(next, wanted)
@@ -109,17 +123,18 @@ export class ChunkReader {
       const watch = this.#watch(sources)
       try {
         while (next <= stripes.last) {
-          if (signal?.aborted === true) throw new Fault('cancelled', 'the reader has gone')
+          if (options.signal?.aborted === true) throw readerGone()
           const slots = await this.#takeStripe(sources, wanted, next)
           if (slots === undefined) break
-          const all = [...slots.values()]
+          let taken: T
           try {
             const length = unitLength(this.#record, next)
-            yield { stripe: next, length, slots: only(slots, wanted) }
+            taken = await options.take({ stripe: next, length, slots: only(slots, wanted) })
           } finally {
-            this.#context.slots.freeAll(all)
+            this.#context.slots.freeAll(slots.values())
           }
           next++
+          yield taken
         }
       } finally {
         watch.cancel()
@@ -151,7 +166,7 @@ export class ChunkReader {
           const start = Math.max(span.from, from)
           const end = Math.min(span.to, to)
           if (source === undefined || start >= end) continue
-          if (signal?.aborted === true) throw new Fault('cancelled', 'the reader has gone')
+          if (signal?.aborted === true) throw readerGone()
           const unit = await source.next()
           if (!(unit instanceof Uint8Array)) {
             this.#leave(unit)
@@ -196,7 +211,7 @@ export class ChunkReader {
     return slots
   }
 
-  /** k shards to read a stripe from: wanted ones, data and holders that are up first. */
+  /** k shards to read a stripe from: those of holders that are up, the one that is here, and wanted ones first. */
   async #choose(stripe: number, wanted: readonly number[]): Promise<readonly number[]> {
     if (this.#isDoubtful) await this.#lookAgain()
     for (;;) {
@@ -208,6 +223,7 @@ export class ChunkReader {
       }
       const score = (shard: number): number =>
         (this.#context.holders.isUp(this.#holder(shard)) ? 0 : 1000) +
+        (this.#isHere(shard) ? 0 : 500) +
         (wanted.includes(shard) ? 0 : 100) +
         shard
       usable.sort((a, b) => score(a) - score(b))
@@ -299,6 +315,25 @@ export class ChunkReader {
     return true
   }
 
+  /**
+   * A range that takes all data shards from elsewhere costs less with the parity that lies here: computing is cheaper
+   * than carrying.
+   */
+  #isParityNearer(from: number, to: number): boolean {
+    for (let shard = 0; shard < this.#record.dataShards; shard++) {
+      const { first, last } = stripesTouched(this.#record, shard, { from, to })
+      if (first > last || this.#isHere(shard)) return false
+    }
+    for (let shard = this.#record.dataShards; shard < shardCount(this.#record); shard++) {
+      if (this.#isHere(shard) && !this.#left.has(shard) && shard !== this.#avoided) return true
+    }
+    return false
+  }
+
+  #isHere(shard: number): boolean {
+    return this.#holder(shard) === this.#context.self
+  }
+
   #open(shard: number, first: number, last: number): ShardSource {
     const tag = namespaceTag(this.#keyspace.name)
     const key = shardKey({ tag, id: this.#id, shard })
@@ -325,6 +360,10 @@ export class ChunkReader {
       for (const source of sources) if (source.isSlow(limitMs)) source.giveUp()
     })
   }
+}
+
+function readerGone(): Fault {
+  return new Fault('cancelled', 'the reader has gone')
 }
 
 /** The wanted shards in their order. */

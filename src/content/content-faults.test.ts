@@ -103,6 +103,28 @@ describe('a holder that stalls', () => {
     }
   })
 
+  it('takes nothing from writers while it reads what must be computed, and its client rests', async () => {
+    // One of the two has a data shard of the first chunk.
+    for (const lost of [2, 3]) {
+      const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
+      const { keyspace } = cluster
+      const { content } = cluster.node(1)
+      const bytes = seededRandom(6).bytes(60_000)
+      const manifest = await cluster.store(1, bytes)
+      cluster.stop(lost)
+      const readers = Array.from({ length: 200 }, () =>
+        content.read(manifest, { keyspace, at: 0, count: bytes.length })[Symbol.asyncIterator](),
+      )
+      for (const reader of readers) {
+        const { value } = await cluster.run(reader.next())
+        deepEqual(value, bytes.subarray(0, testUnitBytes))
+      }
+      const other = seededRandom(7).bytes(60_000)
+      deepEqual(await cluster.load(1, await cluster.store(1, other)), other)
+      for (const reader of readers) await cluster.run(Promise.resolve(reader.return?.()))
+    }
+  })
+
   it('stops the body while the upload has no room', async () => {
     const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] }, { stallMs: 1e9 })
     let given = 0

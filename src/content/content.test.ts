@@ -36,6 +36,20 @@ describe('write and read', () => {
     }
   })
 
+  it('carries half of the bytes at most to each of three nodes: what is near is read, and computed with', async () => {
+    const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
+    const bytes = seededRandom(10).bytes(200_000)
+    const manifest = await cluster.store(1, bytes)
+    for (const reader of [1, 2, 3]) {
+      let carried = 0
+      cluster.tamper = (message, to) => {
+        if (to === reader) carried += message.length
+      }
+      deepEqual(await cluster.load(reader, manifest), bytes)
+      ok(carried < bytes.length * 0.55, `${carried} bytes to node ${reader}`)
+    }
+  })
+
   it('stores an empty body as no chunk', async () => {
     const cluster = new FakeCluster({ nodes: 3, rs: [2, 1] })
     const manifest = await cluster.store(1, new Uint8Array(0))

@@ -2,7 +2,7 @@
 // repair. Stripe by stripe: k slots and one more.
 
 import { crc32c, Fault, type NodeId } from '../base/index.ts'
-import { ChunkReader, type ReadableChunk } from './chunk-reader.ts'
+import { ChunkReader, type GatheredStripe, type ReadableChunk } from './chunk-reader.ts'
 import type { Context } from './context.ts'
 import { shardBytes, stripeCount } from './core/layout.ts'
 import { namespaceTag, shardKey } from './core/records.ts'
@@ -73,9 +73,12 @@ async function copyStripes(
   const last = stripeCount(chunk.record) - 1
   const { clock } = context.host
   let sinceMs = clock.monotonicMs()
-  for await (const { stripe, length, slots } of reader.gather([shard], { first: 0, last })) {
+  const take = async ({ stripe, length, slots }: GatheredStripe): Promise<number> => {
     const slot = slots.get(shard) as Slot
     await sink.send({ slot, stripe, length, sum: crc32c(context.kernel.view(slot, length)) })
+    return length
+  }
+  for await (const length of reader.gather([shard], { first: 0, last }, { take })) {
     progress.stripes++
     await pace?.take(length, clock.monotonicMs() - sinceMs)
     progress.stripes++
