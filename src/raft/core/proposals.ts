@@ -81,22 +81,36 @@ function checkChange(replica: Replica, change: ConfChange, pending: number): str
 
 /**
  * The state machine has applied up to index. A leader in a joint configuration with auto-leave then
- * proposes to leave it; should that be dropped, the next applied entry tries again.
+ * proposes to leave it; should that be dropped, the next applied entry tries again, and so does each heartbeat.
  */
 export function appliedTo(replica: Replica, index: number, bytes: number): void {
   const { log, tracker } = replica
   const applied = Math.max(index, log.applied)
   log.appliedTo(applied, bytes)
+  const config = formatMembership(tracker.membership)
+  if (leaveWhenDue(replica) !== 'dropped') return
+  replica.trace(
+    `DEBUG not initiating automatic transition out of joint configuration ${config}: raft proposal dropped`,
+  )
+}
+
+/**
+ * A leader whose joint configuration is applied, and which shall leave it by itself, proposes to. It must not depend
+ * on the next entry for that: where nobody writes, a proposal that a transfer of leadership had dropped once would
+ * leave the group in two majorities for ever, and no other change could begin.
+ */
+export function leaveWhenDue(replica: Replica): 'ok' | 'dropped' | undefined {
+  const { log, tracker } = replica
   const { membership } = tracker
-  if (!membership.autoLeave || replica.role !== 'leader') return
-  if (applied < replica.pendingConfIndex) return
+  if (!membership.autoLeave || replica.role !== 'leader') return undefined
+  if (log.applied < replica.pendingConfIndex) return undefined
   const leave: Proposal = { kind: 'conf-change-v2', payload: emptyProposal.payload }
   const config = formatMembership(membership)
-  replica.trace(
-    proposeAsLeader(replica, [leave]) === 'ok'
-      ? `INFO initiating automatic transition out of joint configuration ${config}`
-      : `DEBUG not initiating automatic transition out of joint configuration ${config}: raft proposal dropped`,
-  )
+  const outcome = proposeAsLeader(replica, [leave])
+  if (outcome === 'ok') {
+    replica.trace(`INFO initiating automatic transition out of joint configuration ${config}`)
+  }
+  return outcome
 }
 
 /** The snapshot at index is durable and applied; whatever was being applied before it is settled. */

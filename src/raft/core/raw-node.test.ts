@@ -224,6 +224,36 @@ test('a removal that leaves no voter is refused, and void when it is committed a
   assert.deepEqual(fixture.node.applyConfChange(change), before)
 })
 
+test('a joint configuration is left though a transfer had dropped it and nobody writes', () => {
+  const fixture = lead()
+  const { node } = fixture
+  const changes = [
+    { kind: 'add-voter', nodeId: 4 },
+    { kind: 'remove', nodeId: 3 },
+  ] as const
+  assert.equal(
+    node.proposeConfChange({ transition: 'joint-implicit', changes, context: noBytes }),
+    'ok',
+  )
+  node.transferLeader(3)
+  runAll(fixture)
+  node.step({ ...blank, type: 'append-response', from: 2, term: 2, index: 3 })
+  runAll(fixture)
+  assert.deepEqual(node.status().confState.votersOutgoing, [1, 2, 3])
+  assert.equal(fixture.storage.lastIndex(), 3, 'dropped: leadership is on its way')
+  for (let tick = 0; tick < 6; tick++) {
+    node.tick()
+    for (const from of [2, 4]) node.step({ ...blank, type: 'heartbeat-response', from, term: 2 })
+    runAll(fixture)
+  }
+  assert.equal(fixture.storage.lastIndex(), 4, 'the transfer was given up')
+  for (const from of [2, 4]) {
+    node.step({ ...blank, type: 'append-response', from, term: 2, index: 4 })
+  }
+  runAll(fixture)
+  assert.deepEqual(node.status().confState.votersOutgoing, [])
+})
+
 test('a leader about to be removed holds proposals and has an heir stand', () => {
   const fixture = lead({ handOverOnRemoval: true })
   const changes = [{ kind: 'remove', nodeId: 1 }] as const

@@ -12,7 +12,13 @@ import { entriesSize, payloadsSize } from './entries.ts'
 import { receiveAppend, receiveHeartbeat, receiveSnapshot } from './following.ts'
 import { draft, formatMessageType } from './messages.ts'
 import { observeReceive } from './observing.ts'
-import { appliedSnapshot, appliedTo, proposeAsLeader, reduceUncommitted } from './proposals.ts'
+import {
+  appliedSnapshot,
+  appliedTo,
+  leaveWhenDue,
+  proposeAsLeader,
+  reduceUncommitted,
+} from './proposals.ts'
 import { receiveReadIndex, receiveReadIndexResponse } from './reads.ts'
 import { becomeFollower, isPromotable, nameOf, type Replica, send } from './replica.ts'
 import {
@@ -81,6 +87,7 @@ export function tick(replica: Replica): void {
   if (replica.role !== 'leader' || replica.heartbeatElapsed < config.heartbeatTicks) return
   replica.heartbeatElapsed = 0
   broadcastHeartbeat(replica)
+  leaveWhenDue(replica)
 }
 
 /**
