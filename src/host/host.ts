@@ -208,7 +208,8 @@ export type HttpRequest = {
   readonly headers: readonly (readonly [string, string])[]
   /**
    * The body in slices of at most 64 KiB. A slice is valid until the next is asked for. Throws Fault
-   * 'invalid' (s3 IncompleteBody) when the client ends early. Not reading applies backpressure.
+   * 'invalid' (s3 IncompleteBody) when the client ends early. Not reading applies backpressure. return() ends it, also
+   * for who waits for a slice; what the client still sends is thrown away, or the connection closed after the answer.
    */
   readonly body: AsyncIterable<Uint8Array>
   readonly remoteAddress: string

@@ -5,6 +5,7 @@
 // claim holds: length, SHA-256, MD5, checksum in header or trailer, chunk and trailer signatures.
 
 import { assert, type Digest, type Fault, startDigest, toHex } from '../../base/index.ts'
+import type { Clock } from '../../host/index.ts'
 import type { BodyDigests, Checksum, ChecksumAlgorithm } from '../../objects/index.ts'
 import type { Call } from './call.ts'
 import {
@@ -21,6 +22,12 @@ import { base64Decode, base64Encode } from './core/text.ts'
 
 export const bodyBytesMax = 5 * 1024 ** 3
 
+/**
+ * A client from which next to nothing came in so many looks, while it was waited for, is given up: an upload that
+ * rests holds memory that others need, and a machine that went to sleep in the middle of one never says so.
+ */
+const patience = { lookMs: 10_000, bytesPerLookMin: 4_096, looksMax: 3 } as const
+
 export type BodyClaims = {
   /** Decoded bytes; undefined when unknown, then at most bodyBytesMax. */
   readonly length: number | undefined
@@ -33,9 +40,13 @@ export type BodyClaims = {
   readonly needsMd5: boolean
 }
 
+/** A body that a client sends: how it is framed, and the clock that its patience is measured with. */
+export type BodyClient = { readonly decoder: ChunkedDecoder | undefined; readonly clock: Clock }
+
 export class CheckedBody {
   readonly #source: AsyncIterable<Uint8Array>
   readonly #decoder: ChunkedDecoder | undefined
+  readonly #clock: Clock | undefined
   readonly #claims: BodyClaims
   readonly #md5: Digest | undefined
   readonly #sha256: Digest | undefined
@@ -43,10 +54,11 @@ export class CheckedBody {
   #received = 0
   #hasEnded = false
 
-  constructor(source: AsyncIterable<Uint8Array>, claims: BodyClaims, decoder?: ChunkedDecoder) {
+  constructor(source: AsyncIterable<Uint8Array>, claims: BodyClaims, client?: BodyClient) {
     this.#source = source
     this.#claims = claims
-    this.#decoder = decoder
+    this.#decoder = client?.decoder
+    this.#clock = client?.clock
     if (claims.needsMd5 || claims.md5 !== undefined) this.#md5 = startDigest('md5')
     const isSha256 = claims.checksum?.algorithm === 'SHA256'
     if (claims.sha256 !== undefined || isSha256) this.#sha256 = startDigest('sha256')
@@ -61,7 +73,7 @@ export class CheckedBody {
 
   /** Decoded slices, each valid until the next is asked for. Faults: as soon as a claim is broken. */
   async *slices(): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const slice of this.#source) {
+    for await (const slice of this.#whileItComes()) {
       if (this.#decoder === undefined) {
         this.#take(slice)
         yield slice
@@ -79,6 +91,31 @@ export class CheckedBody {
     this.#decoder?.finish()
     if (length !== undefined && this.#received !== length) throw incompleteBody()
     this.#hasEnded = true
+  }
+
+  /** The source, for as long as its client sends. */
+  async *#whileItComes(): AsyncGenerator<Uint8Array, void, undefined> {
+    const source = this.#source[Symbol.asyncIterator]()
+    let isWaiting = true
+    let bytes = 0
+    let slowLooks = 0
+    const watch = this.#clock?.every(patience.lookMs, () => {
+      slowLooks = isWaiting && bytes < patience.bytesPerLookMin ? slowLooks + 1 : 0
+      bytes = 0
+      // Ends the wait (HttpRequest.body).
+      if (slowLooks >= patience.looksMax) void source.return?.()
+    })
+    try {
+      for await (const slice of { [Symbol.asyncIterator]: () => source }) {
+        isWaiting = false
+        bytes += slice.length
+        yield slice
+        isWaiting = true
+      }
+    } finally {
+      watch?.cancel()
+    }
+    if (slowLooks >= patience.looksMax) throw requestTimeout()
   }
 
   #take(slice: Uint8Array): void {
@@ -210,7 +247,11 @@ function openBody(
           trailers: mode.trailers,
         })
       : undefined
-  return new CheckedBody(call.http.body, { ...claims, sha256, md5 }, decoder)
+  return new CheckedBody(
+    call.http.body,
+    { ...claims, sha256, md5 },
+    { decoder, clock: call.host.clock },
+  )
 }
 
 function incompleteBody(): Fault {
@@ -218,6 +259,14 @@ function incompleteBody(): Fault {
     'IncompleteBody',
     400,
     'You did not provide the number of bytes specified by the Content-Length HTTP header',
+  )
+}
+
+function requestTimeout(): Fault {
+  return s3Fault(
+    'RequestTimeout',
+    400,
+    'Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.',
   )
 }
 

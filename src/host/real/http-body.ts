@@ -68,6 +68,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
       next: () => this.#next(),
       return: () => {
         this.#takeBack()
+        this.#giveUp()
         return Promise.resolve(end)
       },
     }
@@ -111,6 +112,15 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     }
     this.#waiting.push(slice)
     if (this.#waiting.length >= waitingMax) this.#request.pause()
+  }
+
+  /** The reader waits no longer: what still comes would be in the way of the next request. */
+  #giveUp(): void {
+    const waiter = this.#waiter
+    if (waiter === undefined) return
+    this.#waiter = undefined
+    this.#fault = incompleteBody('was given up')
+    waiter.resolve(end)
   }
 
   #takeBack(): void {

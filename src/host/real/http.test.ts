@@ -180,6 +180,22 @@ test('a small unread body is skipped and the connection serves the next request'
   await server.close()
 })
 
+test('a body that its reader gave up while it waited ends, and so does the connection after the answer', async () => {
+  const server = await serve(async ({ body }) => {
+    const slices = body[Symbol.asyncIterator]()
+    await slices.next()
+    const waiting = slices.next()
+    await slices.return?.()
+    assert.deepEqual(await waiting, { done: true, value: undefined })
+    return { status: 400, headers: [], body: utf8Encode('too slow') }
+  })
+  const raw = open(server)
+  raw.socket.write('PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome of it')
+  await settled(() => raw.isClosed)
+  assert.match(raw.received, /^HTTP\/1\.1 400 [\s\S]*connection: close[\s\S]*too slow$/i)
+  await server.close()
+})
+
 test('a slow reader of a large answer holds the producer back, and leaving ends it', async () => {
   let produced = 0
   let isReleased = false

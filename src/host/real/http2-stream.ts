@@ -103,6 +103,8 @@ export class Http2Stream implements HttpRequest {
       next: () => this.#next(),
       return: () => {
         this.#discard()
+        this.#waiter?.resolve(endStep)
+        this.#waiter = undefined
         return Promise.resolve(endStep)
       },
     }

@@ -99,6 +99,19 @@ describe('HTTP/2 beside HTTP/1.1', () => {
     assert.deepEqual([answer.status, answer.body], [404, ''])
   })
 
+  it('ends a body for its reader who gave it up while it waited', async () => {
+    const address = await serve(async ({ body }) => {
+      const slices = body[Symbol.asyncIterator]()
+      await slices.next()
+      const waiting = slices.next()
+      await slices.return?.()
+      assert.deepEqual(await waiting, { done: true, value: undefined })
+      return { status: 400, headers: [], body: utf8Encode('too slow') }
+    })
+    const { status, body } = await request(address, ['some of it', 'the rest'])
+    assert.deepEqual([status, body], [400, 'too slow'])
+  })
+
   it('speaks HTTP/1.1 on the same port, also when its first bytes look like the other', async () => {
     const address = await serve(async (asked) => {
       let body = ''
