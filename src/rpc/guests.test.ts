@@ -173,6 +173,14 @@ test('a member that asks and never reads is cut', async () => {
   await close()
 })
 
+test('who connects while this node closes is refused, expected or not', async () => {
+  const { rpc, accept, close } = await lonely({ isExpected: () => true })
+  await rpc.close()
+  assert.equal(accept(nodeId(10)).isDestroyed, true)
+  assert.equal(rpc.isReachable(nodeId(10)), false)
+  await close()
+})
+
 test('a stranger that nobody expects is refused', async () => {
   const world = await createWorld(createMemoryNetwork())
   const a = await world.node(one, { serve })

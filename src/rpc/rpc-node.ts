@@ -164,6 +164,11 @@ class RpcNode implements Rpc {
     return this.#options.isExpected?.(id) === true
   }
 
+  /** As a guest. A handshake may end after the close began: its requests would reach what is closed already. */
+  #mayEnter(id: NodeId): boolean {
+    return !this.#isClosed && this.#isExpected(id) && this.#guestCount() < guestsMax
+  }
+
   #guestCount(): number {
     let count = 0
     for (const peer of this.#peers.values()) if (peer.isGuest) count++
@@ -205,7 +210,7 @@ class RpcNode implements Rpc {
   #accept(connection: Connection): void {
     const { nodeId } = connection.peer
     let peer = this.#peers.get(nodeId)
-    if (peer === undefined && this.#isExpected(nodeId) && this.#guestCount() < guestsMax) {
+    if (peer === undefined && this.#mayEnter(nodeId)) {
       peer = this.#createPeer(nodeId)
       this.#peers.set(nodeId, peer)
     }
