@@ -57,7 +57,7 @@ export async function createNamespace(
   throw new Fault('conflict', `too many change namespaces at the same time as ${name}`)
 }
 
-/** From then on nobody is served; its contents may be deleted. Fault 'not-found'. */
+/** Nodes serve it no more as they hear of it; its contents may be deleted. Fault 'not-found'. */
 export async function beginClosing(system: Keyspace, name: string): Promise<NamespaceRecord> {
   const record = await findNamespace(system, name)
   if (record === undefined) throw missing(name)
@@ -72,13 +72,14 @@ export function dropNamespace(system: Keyspace, record: NamespaceRecord): Promis
   return replace(system, record, undefined)
 }
 
-/** Linearizable. */
+/** `isSerializable`: as this node's replica has it. */
 export async function findNamespace(
   system: Keyspace,
   name: string,
+  options: { readonly isSerializable: boolean } = { isSerializable: false },
 ): Promise<NamespaceRecord | undefined> {
   checkUserNamespace(name)
-  const value = (await system.range({ key: namespaceKey(name) })).kvs[0]?.value
+  const value = (await system.range({ key: namespaceKey(name), ...options })).kvs[0]?.value
   return value === undefined ? undefined : namespaceCodec.decode(value)
 }
 

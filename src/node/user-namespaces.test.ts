@@ -41,6 +41,9 @@ function world() {
         open.add(name)
       },
       remove: (name: string) => void open.delete(name),
+      open: async () => ({
+        range: async () => ({ kvs: [], more: false }),
+      }),
     },
     members: () => members,
     self: nodeId(1),
@@ -151,4 +154,32 @@ test('what is being opened is open before the close ends, and nothing is opened 
   assert.equal(open.size, 64)
   await look()
   assert.equal(open.size, 64)
+})
+
+test('what was dropped is served no more, here at once and elsewhere before the next look', async () => {
+  const { system, namespaces, look } = world()
+  await namespaces.start()
+  const missing = (error: unknown): boolean => isFault(error, 'not-found')
+  await namespaces.create('/raft/here')
+  await look()
+  await namespaces.drop('/raft/here')
+  await assert.rejects(namespaces.status('/raft/here'), missing)
+
+  const { group } = await namespaces.create('/raft/there')
+  await look()
+  await dropNamespace(system, await beginClosing(system, '/raft/there'))
+  await assert.rejects(namespaces.status('/raft/there'), missing)
+  await createNamespace(system, { name: '/raft/there', members, createdMs: 5 })
+  assert.equal((await namespaces.status('/raft/there')).group, group + 1)
+  await namespaces.close()
+})
+
+test('what was made here is served although the map here does not show it yet', async () => {
+  const { system, namespaces, look } = world()
+  await namespaces.start()
+  await look()
+  system.localRevision = system.freshness().revision
+  const { group } = await namespaces.create('/raft/new')
+  assert.equal((await namespaces.status('/raft/new')).group, group)
+  await namespaces.close()
 })

@@ -3,7 +3,7 @@
 // more. A request names any namespace at any node; the keyspace routes it to the leader.
 //
 // The map's counter is looked at when the system namespace has changed, the map itself when the counter has. A request
-// for a namespace that the map here does not show yet asks the leader's map before it is refused.
+// for a namespace that the map here does not show, not yet or no more, asks the leader's map.
 
 import { Fault, type GroupId, groupId, isFault, type NodeId, nodeId } from '../base/index.ts'
 import {
@@ -115,6 +115,8 @@ export class UserNamespaces {
     const { system, keyspaces } = this.#deps
     const record = await beginClosing(system, name)
     await this.#ensure(record)
+    const open = this.#open.get(name)
+    if (open?.group === record.group) open.isClosing = true
     const keyspace = await keyspaces.open(name)
     for (let more = true; more; ) {
       const page = await keyspace.range({ ...everything, limit: deletedAtOnce, keysOnly: true })
@@ -187,11 +189,11 @@ export class UserNamespaces {
   async #find(name: string): Promise<{ readonly group: GroupId }> {
     checkUserNamespace(name)
     const open = this.#open.get(name)
-    if (open !== undefined && !open.isClosing) {
+    if (open !== undefined && (await this.#isShown(name, open))) {
       await open.ready
       return open
     }
-    const record = open === undefined ? await findNamespace(this.#deps.system, name) : undefined
+    const record = await findNamespace(this.#deps.system, name)
     if (record === undefined || record.isClosing) {
       throw new Fault('not-found', `there is no namespace ${name}`, {
         next: `create it: atoll raft create ${name}`,
@@ -199,6 +201,18 @@ export class UserNamespaces {
     }
     await this.#ensure(record)
     return record
+  }
+
+  /**
+   * In the map as this node has it. Otherwise the leader is asked; without that: 1. a namespace is dropped and made
+   * anew elsewhere; 2. this node has not looked yet; 3. a write goes to the old group, is acknowledged, and gone.
+   */
+  async #isShown(name: string, { group, isClosing }: Open): Promise<boolean> {
+    if (isClosing) return false
+    const { system } = this.#deps
+    if ((await readMapVersion(system)) === this.#version) return true
+    const record = await findNamespace(system, name, { isSerializable: true })
+    return record?.group === group && !record.isClosing
   }
 
   /** What is open here may be newer than the map as this node has it: only what the leader does not know is gone. */
@@ -276,7 +290,7 @@ export class UserNamespaces {
     const wanted = new Map(records.map((record) => [record.name, record]))
     for (const [name, open] of this.#open) {
       const record = wanted.get(name)
-      if (record?.group === open.group) open.isClosing = record.isClosing
+      if (record?.group === open.group) open.isClosing ||= record.isClosing
     }
     await this.#removeGone(wanted)
     const missing = records.filter(({ name }) => !this.#open.has(name))
