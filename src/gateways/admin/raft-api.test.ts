@@ -105,6 +105,18 @@ test('commands', async () => {
     more: false,
   })
   assert.equal(asked.at(-1)?.limit, 5)
+  for (const [after, from] of [
+    ['a', 'p'],
+    ['p', 'p\0'],
+    ['pq', 'pq\0'],
+  ] as const) {
+    await post({ command: 'keys', prefix: 'p', after })
+    assert.equal(
+      utf8Decode(asked.at(-1)?.key ?? new Uint8Array(0)),
+      from,
+      'nothing before the prefix',
+    )
+  }
 })
 
 test('bytes that are no text travel in base64', async () => {

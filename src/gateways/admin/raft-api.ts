@@ -17,8 +17,10 @@
 // Texts are UTF-8. For other bytes "keyBase64" and "valueBase64" stand for "key" and "value", in both directions.
 
 import {
+  compareBytes,
   equalBytes,
   Fault,
+  keyAfter,
   nodeId,
   type NodeId,
   prefixEnd,
@@ -171,7 +173,7 @@ async function listKeys(keyspace: Keyspace, body: Body): Promise<unknown> {
   }
   const start = prefix.length === 0 ? Uint8Array.of(0) : prefix
   const rangeEnd = prefix.length === 0 ? Uint8Array.of(0) : prefixEnd(prefix)
-  const key = after === undefined ? start : Uint8Array.from([...after, 0])
+  const key = after === undefined || compareBytes(after, start) < 0 ? start : keyAfter(after)
   const page = await keyspace.range({ key, rangeEnd, limit, keysOnly: true })
   const isText = page.kvs.every((kv: KeyValue) => textOf(kv.key) !== undefined)
   const keys = page.kvs.map((kv) => (isText ? textOf(kv.key) : base64Encode(kv.key)))

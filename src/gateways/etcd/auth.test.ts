@@ -32,6 +32,7 @@ import {
   watchResponse,
 } from '../../keyspace/etcd/wire.ts'
 import { methods } from './methods.ts'
+import { recipeMessages } from './recipes.ts'
 import { hasRule } from './rules.ts'
 import { asker, bodyOf, readAll, requestOf, StreamCall } from './testing/call.ts'
 import { EtcdWorld } from './testing/world.ts'
@@ -233,6 +234,11 @@ describe('authentication', () => {
     const { id } = await ask(leaseGrant, { ttl: 60 }, asker)
     await ask(put, { key: key('b/leased'), lease: id }, { token: root })
     assert.equal(await refused(put, { key: key('a/1'), lease: id }, asker), denied)
+    const place = { name: key('a/line'), lease: id, value: key('v') }
+    assert.equal(await refused(recipeMessages.lock, place, asker), denied)
+    assert.equal(await refused(recipeMessages.campaign, place, asker), denied)
+    const leader = { name: place.name, key: key('a/line/1'), rev: 1, lease: id }
+    assert.equal(await refused(recipeMessages.proclaim, { leader, value: none }, asker), denied)
     assert.equal(await refused(leaseRevoke, { id }, asker), denied)
     assert.equal(await refused(timeToLive, { id, keys: true }, asker), denied)
     assert.equal((await ask(timeToLive, { id }, asker)).id, id)

@@ -101,7 +101,10 @@ const rules: Readonly<Record<string, Rule>> = {
   'v3lockpb.Lock/Lock': stand,
   'v3lockpb.Lock/Unlock': (permit, { key }: { key: Uint8Array }) => permit.requireWrite(key),
   'v3electionpb.Election/Campaign': stand,
-  'v3electionpb.Election/Proclaim': asLeader,
+  'v3electionpb.Election/Proclaim': async (permit, request: ByLeader, asked) => {
+    asLeader(permit, request)
+    await forKeysOf(request.leader?.lease ?? 0, asked, (key) => permit.requireWrite(key))
+  },
   'v3electionpb.Election/Leader': (permit, { name }: { name: Uint8Array }) =>
     checkObserve(permit, name),
   // What it observes is checked when that is known.
@@ -159,10 +162,16 @@ async function forKeysOf(
   for (const key of keys) check(key)
 }
 
-function stand(permit: Permit, { name }: { name: Uint8Array }): void {
+/** Whoever stands in a line puts a key on the lease that he names: as checkPut. */
+async function stand(
+  permit: Permit,
+  { name, lease }: { name: Uint8Array; lease: number | bigint },
+  asked: Asked,
+): Promise<void> {
   const prefix = linePrefix(name)
   permit.requireWrite(prefix, prefixEnd(prefix))
   permit.requireRead(prefix, prefixEnd(prefix))
+  await forKeysOf(lease, asked, (key) => permit.requireWrite(key))
 }
 
 export function checkObserve(permit: Permit, name: Uint8Array): void {
@@ -170,7 +179,11 @@ export function checkObserve(permit: Permit, name: Uint8Array): void {
   permit.requireRead(prefix, prefixEnd(prefix))
 }
 
-function asLeader(permit: Permit, { leader }: { leader: { key: Uint8Array } | undefined }): void {
+type ByLeader = {
+  leader: { readonly key: Uint8Array; readonly lease: number | bigint } | undefined
+}
+
+function asLeader(permit: Permit, { leader }: ByLeader): void {
   const key = leader?.key ?? new Uint8Array(0)
   permit.requireRead(key)
   permit.requireWrite(key)
