@@ -1,7 +1,6 @@
 // Runs one command about rights: asks the admin API of a node and words the answer.
 
-import { Fault } from '../base/index.ts'
-import { askAdmin } from './admin-client.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
 import { table } from './status-text.ts'
 import { answer } from './terminal.ts'
@@ -32,23 +31,16 @@ export async function accessCommand(
 ): Promise<number> {
   const { dataDir, node, isJson, show } = options
   const { method, body } = call
-  let silent: unknown
-  for (const { endpoint } of findNodes(dataDir, node)) {
-    try {
-      const got = (await askAdmin(endpoint, {
-        method,
-        path: `/v1/access/${call.path}`,
-        ...(body === undefined ? {} : { body }),
-        timeoutMs: askMs,
-      })) as Answer
-      answer(isJson ? JSON.stringify(got) : show(got))
-      return 0
-    } catch (error) {
-      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
-      silent = error
-    }
+  const asked = {
+    method,
+    path: `/v1/access/${call.path}`,
+    ...(body === undefined ? {} : { body }),
+    timeoutMs: askMs,
   }
-  throw silent ?? new Fault('unavailable', 'no node answers', { next: 'start it with `atoll up`' })
+  const nodes = findNodes(dataDir, node)
+  const got = (await askFirst(nodes, ({ endpoint }) => askAdmin(endpoint, asked))) as Answer
+  answer(isJson ? JSON.stringify(got) : show(got))
+  return 0
 }
 
 /** Rows of one list of an answer; `columns` name the members and how each is shown. */

@@ -2,7 +2,7 @@
 // of the data directory.
 
 import { request } from 'node:https'
-import { Fault, faultCodeOf } from '../base/index.ts'
+import { Fault, faultCodeOf, isFault } from '../base/index.ts'
 import { reason } from './files.ts'
 
 export type AdminEndpoint = {
@@ -13,8 +13,30 @@ export type AdminEndpoint = {
 }
 
 const answerBytesMax = 8 * 1024 * 1024
+const startNext =
+  "start it with `atoll up`, or with `atoll start --data-dir DIR` where the directory is one node's"
 
-/** The answer's JSON. Faults: what the node answered, or 'unavailable' when it does not answer. */
+/** What the first of `nodes` says that answers; no other is asked for what one may have begun with. */
+export async function askFirst<N, T>(
+  nodes: readonly N[],
+  ask: (node: N) => Promise<T>,
+): Promise<T> {
+  let last: Fault | undefined
+  for (const node of nodes) {
+    try {
+      return await ask(node)
+    } catch (error) {
+      if (!isFault(error, 'unavailable') || error.outcome === 'unknown') throw error
+      last = error
+    }
+  }
+  throw last ?? new Fault('unavailable', 'no node runs', { next: startNext })
+}
+
+/**
+ * The answer's JSON. Faults: what the node answered, or 'unavailable' when it does not answer; its outcome is unknown when
+ * the node may have begun with something other than an answer.
+ */
 export function askAdmin(
   endpoint: AdminEndpoint,
   call: {
@@ -27,10 +49,13 @@ export function askAdmin(
   const { host, port } = endpoint
   const body = call.body === undefined ? undefined : JSON.stringify(call.body)
   return new Promise((resolve, reject) => {
+    let isReached = false
     const silent = (what: string): void =>
       reject(
         new Fault('unavailable', `the node at ${host}:${port} does not answer: ${what}`, {
-          next: "start it with `atoll up`, or with `atoll start --data-dir DIR` where the directory is one node's",
+          ...(isReached && call.method !== 'GET'
+            ? { outcome: 'unknown', next: 'it may have done it: look before you ask again' }
+            : { next: startNext }),
         }),
       )
     const asked = request(
@@ -67,6 +92,11 @@ export function askAdmin(
         })
       },
     )
+    asked.on('socket', (socket) => {
+      socket.once('secureConnect', () => {
+        isReached = true
+      })
+    })
     asked.on('timeout', () => asked.destroy(new Error(`nothing within ${call.timeoutMs} ms`)))
     asked.on('error', (error) => silent(reason(error)))
     asked.end(body)

@@ -2,7 +2,7 @@
 
 import * as v from 'valibot'
 import { Fault } from '../base/index.ts'
-import { type AdminEndpoint, askAdmin } from './admin-client.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
 import { askMembers, type MembersAnswer } from './own-node.ts'
 import { plainNode, shortCluster, shortNode } from './short-names.ts'
@@ -110,7 +110,10 @@ export async function revokeToken(options: AskOptions & { readonly id: string })
 
 export async function listNodes(options: AskOptions): Promise<number> {
   const describe = (): string => 'still waiting for an answer'
-  const answered = await withProgress(describe, askAny(options.dataDir, askMembers))
+  const answered = await withProgress(
+    describe,
+    askFirst(findNodes(options.dataDir, undefined), ({ endpoint }) => askMembers(endpoint)),
+  )
   answer(options.isJson ? JSON.stringify(answered) : nodesText(answered))
   return 0
 }
@@ -194,24 +197,9 @@ type Call = {
   readonly body?: unknown
 }
 
-/** What a node of the directory answers. */
-export function askNode(options: AskOptions, call: Call): Promise<unknown> {
-  return askAny(options.dataDir, (endpoint) => askAdmin(endpoint, { ...call, timeoutMs: askMs }))
-}
-
-/** The node of the directory, or, of a cluster on one machine, the first that answers. */
-async function askAny<T>(
-  dataDir: string,
-  run: (endpoint: AdminEndpoint) => Promise<T>,
-): Promise<T> {
-  let last: unknown
-  for (const { endpoint } of findNodes(dataDir, undefined)) {
-    try {
-      return await run(endpoint)
-    } catch (error) {
-      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
-      last = error
-    }
-  }
-  throw last
+/** What the node of the directory answers, or, of a cluster on one machine, the first that does. */
+export function askNode({ dataDir }: AskOptions, call: Call): Promise<unknown> {
+  return askFirst(findNodes(dataDir, undefined), ({ endpoint }) =>
+    askAdmin(endpoint, { ...call, timeoutMs: askMs }),
+  )
 }

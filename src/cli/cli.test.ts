@@ -10,12 +10,14 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer as createTlsServer } from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Command } from 'commander'
 import { clusterId, isFault, nodeId } from '../base/index.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import { issueNodeCertificate, issueServerCertificate, makeAuthority } from './authority.ts'
 import { formCluster, isLost, readFormation, requireTopology } from './formation.ts'
 import { acquireLock, readHolder, tellToEnd } from './lock.ts'
@@ -101,6 +103,55 @@ test('certificates of many and long names, and of addresses in every form', asyn
     assert.ok(found !== undefined, host)
   }
   await assert.rejects(issueServerCertificate(authority, { id: nodeId(1), hosts: ['1:2'] }))
+})
+
+test('what changes something is asked of no second node when the first may have begun with it', async () => {
+  const authority = await makeAuthority(clusterId('00112233445566778899aabbccddeeff'))
+  const hosts = ['127.0.0.1']
+  const { certificatePem: cert, privateKeyPem: key } = await issueServerCertificate(authority, {
+    id: nodeId(1),
+    hosts,
+  })
+  const counts = { silent: 0, other: 0 }
+  const silent = createTlsServer({ cert, key }, (request) => {
+    counts.silent++
+    request.resume()
+    // As a node that is killed while it is at it.
+    request.on('end', () => request.socket.destroy())
+  })
+  const other = createTlsServer({ cert, key }, (request, response) => {
+    counts.other++
+    request.resume()
+    response.end('{"from": "other"}')
+  })
+  const portOf = (server: typeof other) =>
+    new Promise<number>((resolve) => {
+      server.listen(0, '127.0.0.1', () => {
+        const address = server.address()
+        resolve(typeof address === 'object' && address !== null ? address.port : 0)
+      })
+    })
+  const [silentPort, otherPort] = [await portOf(silent), await portOf(other)]
+  const closed = createTlsServer({ cert, key })
+  const closedPort = await portOf(closed)
+  await new Promise((resolve) => closed.close(resolve))
+  const ask = (ports: readonly number[], method: 'GET' | 'POST') =>
+    askFirst(ports, (port) =>
+      askAdmin(
+        { host: '127.0.0.1', port, authorityPem: authority.certificatePem, token: 't' },
+        { method, path: '/', body: {}, timeoutMs: 20_000 },
+      ),
+    )
+  await assert.rejects(ask([silentPort, otherPort], 'POST'), (error) => {
+    return isFault(error, 'unavailable') && error.outcome === 'unknown'
+  })
+  assert.deepEqual(counts, { silent: 1, other: 0 })
+  assert.deepEqual(await ask([silentPort, otherPort], 'GET'), { from: 'other' })
+  assert.deepEqual(await ask([closedPort, otherPort], 'POST'), { from: 'other' })
+  await assert.rejects(ask([closedPort], 'POST'), (error) => {
+    return isFault(error, 'unavailable') && error.outcome === 'failed'
+  })
+  for (const server of [silent, other]) await new Promise((resolve) => server.close(resolve))
 })
 
 test('a lock is held once, is left behind by the dead, and names its holder', () => {

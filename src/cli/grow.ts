@@ -13,7 +13,7 @@ import {
   shrinkTopology,
   type Topology,
 } from '../cluster/index.ts'
-import { askAdmin } from './admin-client.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import {
   type Formation,
   nodeFileOf,
@@ -115,22 +115,14 @@ export async function askLive(
   live: readonly Slot[],
   call: { readonly path: string; readonly body: unknown },
 ): Promise<unknown> {
-  let last: unknown
-  for (const { host, ports } of live) {
-    const endpoint = {
-      host,
-      port: ports.admin,
-      authorityPem: readAuthority(dataDir).certificatePem,
-      token: readAdminToken(dataDir),
-    }
-    try {
-      return await askAdmin(endpoint, { method: 'POST', ...call, timeoutMs: askMs })
-    } catch (error) {
-      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
-      last = error
-    }
-  }
-  throw last ?? new Fault('unavailable', 'no node runs', { next: 'start the cluster: atoll up' })
+  const { certificatePem: authorityPem } = readAuthority(dataDir)
+  const token = readAdminToken(dataDir)
+  return await askFirst(live, ({ host, ports }) =>
+    askAdmin(
+      { host, port: ports.admin, authorityPem, token },
+      { method: 'POST', ...call, timeoutMs: askMs },
+    ),
+  )
 }
 
 function addressesOf(host: string, ports: PortPlan) {

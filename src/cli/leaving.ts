@@ -4,7 +4,7 @@
 import { Fault, nodeId } from '../base/index.ts'
 import { readdressInTopology } from '../cluster/index.ts'
 import type { DrainProgress, MovesProgress } from '../node/index.ts'
-import { askAdmin } from './admin-client.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import { type Formation, readFormation, type Slot } from './formation.ts'
 import { dropSlot, readdressSlot } from './grow.ts'
 import { findNodes } from './known-nodes.ts'
@@ -286,17 +286,11 @@ async function ask<T>(
   { dataDir, ask: node }: LeavingOptions,
   call: { readonly path: string; readonly body?: unknown },
 ): Promise<T> {
-  let last: unknown
-  for (const { endpoint } of findNodes(dataDir, node)) {
-    try {
-      const method = call.body === undefined ? 'GET' : 'POST'
-      return (await askAdmin(endpoint, { method, ...call, timeoutMs: askMs })) as T
-    } catch (error) {
-      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
-      last = error
-    }
-  }
-  throw last
+  const method = call.body === undefined ? 'GET' : 'POST'
+  const asked = { method, ...call, timeoutMs: askMs } as const
+  return (await askFirst(findNodes(dataDir, node), ({ endpoint }) =>
+    askAdmin(endpoint, asked),
+  )) as T
 }
 
 function warn({ warnings }: Left): void {

@@ -1,7 +1,7 @@
 // `atoll raft ...` for namespaces: asks the command API of a node, and words the answers.
 
 import { Fault } from '../base/index.ts'
-import { askAdmin } from './admin-client.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
 import { answer } from './terminal.ts'
 
@@ -52,18 +52,11 @@ export async function raftCommand(
     })
   }
   const call = callOf(command)
-  let silent: unknown
-  for (const { endpoint } of findNodes(dataDir, node)) {
-    try {
-      const got = (await askAdmin(endpoint, { ...call, timeoutMs: askMs })) as Answer
-      answer(isJson ? JSON.stringify(got) : textOf(command, got))
-      return command.kind === 'get' && got.found === false ? 1 : 0
-    } catch (error) {
-      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
-      silent = error
-    }
-  }
-  throw silent ?? new Fault('unavailable', 'no node answers', { next: 'start it with `atoll up`' })
+  const got = (await askFirst(findNodes(dataDir, node), ({ endpoint }) =>
+    askAdmin(endpoint, { ...call, timeoutMs: askMs }),
+  )) as Answer
+  answer(isJson ? JSON.stringify(got) : textOf(command, got))
+  return command.kind === 'get' && got.found === false ? 1 : 0
 }
 
 type Call = {

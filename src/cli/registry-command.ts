@@ -1,7 +1,7 @@
 // `atoll admin label|placement|events`: asks the registry's routes of a node, and words the answers.
 
 import { Fault } from '../base/index.ts'
-import { askAdmin } from './admin-client.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
 import { answer } from './terminal.ts'
 
@@ -47,20 +47,9 @@ export async function registryCommand(
   { dataDir, node, isJson }: RegistryOptions,
 ): Promise<number> {
   const timeoutMs = command.kind === 'audit' ? auditMs : askMs
-  const ask: Ask = async (call) => {
-    let silent: unknown
-    for (const { endpoint } of findNodes(dataDir, node)) {
-      try {
-        return await askAdmin(endpoint, { ...call, timeoutMs })
-      } catch (error) {
-        if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
-        silent = error
-      }
-    }
-    throw (
-      silent ?? new Fault('unavailable', 'no node answers', { next: 'start it with `atoll up`' })
-    )
-  }
+  const nodes = findNodes(dataDir, node)
+  const ask: Ask = (call) =>
+    askFirst(nodes, ({ endpoint }) => askAdmin(endpoint, { ...call, timeoutMs }))
   const got = await ask(await callOf(command, ask))
   answer(isJson ? JSON.stringify(got) : textOf(command, got))
   return 0

@@ -5,9 +5,8 @@
 import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { Fault, nodeId } from '../base/index.ts'
+import { Fault, nodeId, toFault } from '../base/index.ts'
 import { replaceInTopology, type Topology } from '../cluster/index.ts'
-import { askAdmin } from './admin-client.ts'
 import {
   type Formation,
   nodeFileOf,
@@ -18,6 +17,7 @@ import {
   type Slot,
   writeFormation,
 } from './formation.ts'
+import { askLive } from './grow.ts'
 import { hasIdentity, writeNodeDir, writeTopology } from './node-dir.ts'
 import { launcherPaths } from './paths.ts'
 import { tell } from './terminal.ts'
@@ -26,7 +26,6 @@ const replacementSchema = v.object({
   id: v.pipe(v.number(), v.integer(), v.minValue(1)),
   founders: v.array(v.pipe(v.number(), v.integer(), v.minValue(1))),
 })
-const askMs = 20_000
 
 /** Asks `live` nodes in turn; answers the formation with the slot's new identity, already written. */
 export async function replaceLostSlot(
@@ -85,28 +84,16 @@ async function askForReplacement(
   dataDir: string,
   { lost, live }: { readonly lost: Slot; readonly live: readonly Slot[] },
 ): Promise<v.InferOutput<typeof replacementSchema>> {
-  let last: unknown
-  for (const { host, ports } of live) {
-    const endpoint = {
-      host,
-      port: ports.admin,
-      authorityPem: readAuthority(dataDir).certificatePem,
-      token: readAdminToken(dataDir),
-    }
-    try {
-      const body = { old: lost.id }
-      const path = '/v1/members/replace'
-      const given = await askAdmin(endpoint, { method: 'POST', path, body, timeoutMs: askMs })
-      return v.parse(replacementSchema, given)
-    } catch (error) {
-      last = error
-    }
-  }
-  const { message } = last instanceof Error ? last : { message: 'no other node runs' }
-  throw new Fault('unavailable', `node ${lost.id} cannot be replaced: ${message}`, {
-    next:
-      'a majority of the nodes must run to accept a replacement; ' +
-      `if they are lost for good, remove ${dataDir} to start with an empty cluster`,
-    cause: last,
+  const call = { path: '/v1/members/replace', body: { old: lost.id } }
+  const given = await askLive(dataDir, live, call).catch((error: unknown) => {
+    const { message, outcome } = toFault(error)
+    throw new Fault('unavailable', `node ${lost.id} cannot be replaced: ${message}`, {
+      outcome,
+      next:
+        'a majority of the nodes must run to accept a replacement; ' +
+        `if they are lost for good, remove ${dataDir} to start with an empty cluster`,
+      cause: error,
+    })
   })
+  return v.parse(replacementSchema, given)
 }

@@ -1,8 +1,7 @@
 // `atoll admin upgrade check|raise|policy`: asks a node, and words the answer.
 
 import * as v from 'valibot'
-import { Fault } from '../base/index.ts'
-import { askAdmin } from './admin-client.ts'
+import { askAdmin, askFirst } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
 import { duration, table } from './status-text.ts'
 import { answer } from './terminal.ts'
@@ -65,18 +64,8 @@ export async function upgradeCommand(
 }
 
 async function ask(command: UpgradeCommand, { dataDir, ask: id }: UpgradeOptions) {
-  let silent: unknown = new Fault('unavailable', 'no node answers', {
-    next: 'start it with `atoll up`, or with `atoll start --data-dir DIR`',
-  })
-  for (const { endpoint } of findNodes(dataDir, id)) {
-    try {
-      return await askAdmin(endpoint, { ...callOf(command), timeoutMs: askMs })
-    } catch (error) {
-      if (!(error instanceof Fault) || error.code !== 'unavailable') throw error
-      silent = error
-    }
-  }
-  throw silent
+  const call = { ...callOf(command), timeoutMs: askMs }
+  return await askFirst(findNodes(dataDir, id), ({ endpoint }) => askAdmin(endpoint, call))
 }
 
 function callOf(command: UpgradeCommand) {
