@@ -2,7 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type FaultCode, isFault, nodeId, utf8Decode, utf8Encode } from '../../src/base/index.ts'
+import {
+  Fault,
+  type FaultCode,
+  isFault,
+  nodeId,
+  utf8Decode,
+  utf8Encode,
+} from '../../src/base/index.ts'
 import {
   type Cluster,
   type ClusterMachine,
@@ -479,4 +486,40 @@ story('a namespace that is opened while the mesh closes is refused', 13, async (
   const { mesh } = await start(world, 1)
   const opening = mesh.open('/raft/kv', { founders })
   await Promise.all([assert.rejects(opening, fails('cancelled')), mesh.close()])
+})
+
+/** The host's disk with what is open on it; the directory that is named cannot be listed. */
+function watched(disk: Disk, rotten: string) {
+  const open = new Set<string>()
+  const counting: Disk = {
+    ...disk,
+    async list(path) {
+      if (path === rotten) throw new Fault('corrupt', `${path} is rotten`)
+      return await disk.list(path)
+    },
+    async open(path, how) {
+      const file = await disk.open(path, how)
+      open.add(path)
+      const close = async (): Promise<void> => {
+        open.delete(path)
+        await file.close()
+      }
+      return new Proxy(file, {
+        get: (target, name) => {
+          if (name === 'close') return close
+          const member: unknown = Reflect.get(target, name)
+          return typeof member === 'function' ? member.bind(target) : member
+        },
+      })
+    },
+  }
+  return { disk: counting, open }
+}
+
+story('a mesh that cannot be opened leaves nothing open', 14, async (world) => {
+  const host = world.startHost(1)
+  const { disk, open } = watched(host.disk, 'mesh/values')
+  const seeing = { ...host, disk } as unknown as SimHost
+  await assert.rejects(startOn(seeing, 1), fails('corrupt'))
+  assert.deepEqual([...open], [])
 })

@@ -54,12 +54,13 @@ export async function createMesh(host: Host, options: MeshOptions): Promise<Mesh
   try {
     await parts.rpc.listen()
   } catch (error) {
-    await closeParts(parts)
+    await closeInTurn(parts.opened)
     throw error
   }
   return new NodeMesh(host, options, parts)
 }
 
+type Closable = { close(): Promise<void> }
 type Storage = { readonly log: Log; readonly store: Store; readonly values: Segments }
 type Parts = Storage & {
   readonly identity: MeshIdentity
@@ -68,14 +69,21 @@ type Parts = Storage & {
   readonly rpc: Rpc
   readonly raft: Raft
   readonly keyspaces: CoreKeyspaces
+  /** In the order of closing. */
+  readonly opened: readonly Closable[]
 }
 
 async function openParts(host: Host, options: MeshOptions): Promise<Parts> {
   const listen = parseAddress(options.listen)
   const address = formatAddress(parseAddress(options.address ?? options.listen))
   for (const contact of options.contacts ?? []) parseAddress(contact)
-  const storage = await openStorage(host, options)
+  const opened: Closable[] = []
+  const keep = <T extends Closable>(part: T): T => {
+    opened.unshift(part)
+    return part
+  }
   try {
+    const storage = await openStorage(host, options, keep)
     const { transport: given } = options
     const identity = await openIdentity(
       { host, store: storage.store },
@@ -87,39 +95,39 @@ async function openParts(host: Host, options: MeshOptions): Promise<Parts> {
     )
     const self = { nodeId: identity.node, clusterId: clusterId(identity.meshId) }
     const transport = typeof given === 'function' ? await given(self) : given
-    const rpc = createRpc(host, {
-      transport,
-      listen,
-      limits: { callBytesMax },
-      isExpected: () => true,
-      methods: meshCallers,
-    })
+    const ofRpc = { transport, listen, limits: { callBytesMax }, methods: meshCallers }
+    const rpc = keep(createRpc(host, { ...ofRpc, isExpected: () => true }))
     const onFatal = (fault: Fault): void => host.journal.fatal('mesh.state_untrusted', fault)
-    const raft = createRaft(
-      { host, rpc, onFatal, snapshotDisk: options.snapshotDisk ?? host.disk, ...storage },
-      raftOptionsOf(options, identity.node),
+    const snapshotDisk = options.snapshotDisk ?? host.disk
+    const ends = { host, rpc, onFatal, snapshotDisk, ...storage }
+    const raft = keep(createRaft(ends, raftOptionsOf(options, identity.node)))
+    const session = { number: drawSession(host) }
+    const keyspaces = keep(
+      await createKeyspaces(
+        { host, raft, rpc, self: identity.node, session, ...storage },
+        { namespaces: [] },
+      ),
     )
-    const keyspaces = await createKeyspaces(
-      { host, raft, rpc, self: identity.node, session: { number: drawSession(host) }, ...storage },
-      { namespaces: [] },
-    )
-    return { identity, address, transport, rpc, raft, keyspaces, ...storage }
+    return { identity, address, transport, rpc, raft, keyspaces, opened, ...storage }
   } catch (error) {
-    await closeStorage(storage)
+    // Why it could not be opened says more than why it could not be closed.
+    await closeInTurn(opened).catch(() => undefined)
     throw error
   }
 }
 
-async function openStorage(host: Host, options: MeshOptions): Promise<Storage> {
+async function openStorage(
+  host: Host,
+  options: MeshOptions,
+  keep: <T extends Closable>(part: T) => T,
+): Promise<Storage> {
   const directory = directoryOf(options)
   const { ownLogThread: ownThread } = options
   const tables = [raftTable, ...keyspaceTables, meshTable]
-  const store = await openStore(host, { path: `${directory}/store.sqlite`, tables })
-  const log = await openLog(host, {
-    path: `${directory}/log`,
-    ...(ownThread === undefined ? {} : { ownThread }),
-  })
-  const values = await openSegments(host, { path: `${directory}/values`, reserveBytes })
+  const path = `${directory}/log`
+  const log = keep(await openLog(host, { path, ...(ownThread === undefined ? {} : { ownThread }) }))
+  const store = keep(await openStore(host, { path: `${directory}/store.sqlite`, tables }))
+  const values = keep(await openSegments(host, { path: `${directory}/values`, reserveBytes }))
   return { log, store, values }
 }
 
@@ -153,17 +161,11 @@ function drawSession(host: Host): number {
   return host.random.integer(2 ** 26) * 2 ** 26 + host.random.integer(2 ** 26) + 1
 }
 
-async function closeParts({ raft, rpc, keyspaces, ...storage }: Parts): Promise<void> {
-  await keyspaces.close()
-  await raft.close()
-  await rpc.close()
-  await closeStorage(storage)
-}
-
-async function closeStorage({ log, store, values }: Storage): Promise<void> {
-  await values.close()
-  await store.close()
-  await log.close()
+/** Also what comes behind one that fails; throws the first fault. */
+async function closeInTurn(parts: readonly Closable[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const part of parts) await part.close().catch((error: unknown) => failures.push(error))
+  if (failures.length > 0) throw failures[0]
 }
 
 class NodeMesh implements Mesh {
@@ -318,7 +320,7 @@ class NodeMesh implements Mesh {
     for (const withdraw of this.#announced.values()) withdraw()
     this.#directory.close()
     for (const opened of this.#open.values()) opened.stop()
-    await closeParts(this.#parts)
+    await closeInTurn(this.#parts.opened)
   }
 
   #mustBeOpen(): void {

@@ -86,6 +86,29 @@ test('a full disk refuses the checkpoint, and the next one makes up for it', asy
   assert.deepEqual(again.get('t', counter), uint64Bytes(2))
 })
 
+test('a store that is closed on a full disk says so, and leaves no file open', async () => {
+  const disk = new FaultyDisk()
+  const open = disk.open.bind(disk)
+  let openFiles = 0
+  disk.open = async (path, how) => {
+    const file = await open(path, how)
+    openFiles++
+    const close = file.close.bind(file)
+    file.close = async () => {
+      openFiles--
+      await close()
+    }
+    return file
+  }
+  const store = await openMemoryStore(faultyHost(disk), options)
+  await store.checkpoint()
+  assert.equal(openFiles, 1)
+  disk.bytesMax = disk.usedBytes() + 10
+  store.transaction(() => store.put('t', counter, uint64Bytes(2)))
+  await assert.rejects(store.close(), (error) => isFault(error, 'no-space'))
+  assert.equal(openFiles, 0)
+})
+
 test('a failed sync stops the node', async () => {
   const host = faultyHost()
   const store = await openMemoryStore(host, options)

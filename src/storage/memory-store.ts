@@ -148,8 +148,11 @@ class MemoryStore implements Store {
     assert(this.#commit === undefined, 'a store is closed between transactions')
     if (this.#isClosed) return
     this.#isClosed = true
-    await this.#journal.sync()
-    await this.#journal.close()
+    try {
+      await this.#journal.sync()
+    } finally {
+      await this.#journal.close()
+    }
   }
 
   #remove(table: Table, key: string): void {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { isFault, readUint64, seededRandom, uint64Bytes, utf8Encode } from '../base/index.ts'
+import { Fault, isFault, readUint64, seededRandom, uint64Bytes, utf8Encode } from '../base/index.ts'
 import { createRealHost } from '../host/real/index.ts'
 import { testStore } from './contract.ts'
 import { openSqliteStore } from './sqlite-store.ts'
@@ -207,5 +207,18 @@ test('after kill -9 a prefix of the commits is there, at least through the last 
   assert.deepEqual(one, two)
   const found = new Float64Array(one.slice().buffer)[0] as number
   assert.ok(durable >= 500 && found >= durable, `${found} ${durable}`)
+  await store.close()
+})
+
+test('a store that is closed on a full disk says so, and is closed', async () => {
+  const host = freshHost()
+  const store = await openSqliteStore(host, options)
+  const key = uint64Bytes(1)
+  store.transaction(() => store.put('t', key, key))
+  host.disk.open = async () => {
+    throw new Fault('no-space', 'the disk is full')
+  }
+  await assert.rejects(store.close(), (error) => isFault(error, 'no-space'))
+  assert.throws(() => store.get('t', key), /not open/)
   await store.close()
 })

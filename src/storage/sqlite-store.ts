@@ -238,7 +238,15 @@ class SqliteStore implements Store {
   async close(): Promise<void> {
     assert(!this.#isInTransaction, 'a store is closed between transactions')
     if (this.#isClosed) return
-    await this.checkpoint()
+    try {
+      await this.checkpoint()
+    } finally {
+      await this.#end()
+    }
+  }
+
+  async #end(): Promise<void> {
+    if (this.#isClosed) return
     this.#isClosed = true
     await this.#busy
     for (const connection of this.#idleViews) connection.close()

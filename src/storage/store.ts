@@ -42,6 +42,7 @@ export type Store = StoreReader & {
   sizeBytes(): number
   /** So much waits to be written that commits will soon write by themselves: who can wait with more, should. */
   isBehind(): boolean
+  /** With a checkpoint. Closed also when that fails: its Fault is thrown then, and what was not synced may be lost. */
   close(): Promise<void>
 }
 
