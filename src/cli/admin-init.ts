@@ -10,7 +10,7 @@ import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { clusterId, Fault, nodeId } from '../base/index.ts'
-import { planTopology, type Topology, topologyDefaults } from '../cluster/index.ts'
+import { formatAddress, planTopology, type Topology, topologyDefaults } from '../cluster/index.ts'
 import { askAdmin } from './admin-client.ts'
 import type { MachineFlags } from './admin-flags.ts'
 import {
@@ -343,7 +343,7 @@ function describeStart(given: {
 }): Told {
   const { own, token, operator, options, targetSize } = given
   const at = { host: own.host, port: own.file.adminPort }
-  const admin = `https://${hostText(at.host)}:${at.port}`
+  const admin = `https://${formatAddress(at)}`
   return {
     event: 'started',
     clusterId: own.clusterId,
@@ -371,14 +371,10 @@ export function joinCommand(
   const offset = machine.ports.control - topologyDefaults.controlPort
   return [
     `atoll admin join --region ${machine.region} --az ${machine.zone} --node NAME`,
-    `--host ${hostText(at.host)}:${at.port} --bind ADDRESS --data-dir DIRECTORY`,
+    `--host ${formatAddress(at)} --bind ADDRESS --data-dir DIRECTORY`,
     ...(offset === 0 ? [] : [`--port-offset ${offset}`]),
     `--token ${token}`,
   ].join(' ')
-}
-
-function hostText(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
 }
 
 function startLines(told: Told): readonly string[] {

@@ -4,7 +4,7 @@ import { utf8Decode, utf8Encode } from '../base/index.ts'
 import type { Host, HttpHandler, HttpRequest } from '../host/index.ts'
 import { serveSetupPage, type SetupForm, type SetupState } from './setup-page.ts'
 
-async function open(state: Partial<SetupState> = {}) {
+async function open(state: Partial<SetupState> = {}, bind = '127.0.0.2') {
   const served: HttpHandler[] = []
   const submitted: SetupForm[] = []
   const host = {
@@ -12,6 +12,12 @@ async function open(state: Partial<SetupState> = {}) {
       fatal: (_event: string, error: unknown) => {
         throw error
       },
+    },
+    clock: { wallMs: () => 0 },
+    pki: {
+      makeAuthority: async () => ({}),
+      makeRequest: async () => ({ requestPem: '', privateKeyPem: '' }),
+      issue: async () => '',
     },
     http: {
       async serve(address: unknown, { handler }: { handler: HttpHandler }) {
@@ -32,7 +38,7 @@ async function open(state: Partial<SetupState> = {}) {
   }
   const page = await serveSetupPage(host, {
     port: 7777,
-    bind: '127.0.0.2',
+    bind,
     state: () => ({
       state: 'unpaired',
       message: '',
@@ -125,6 +131,13 @@ test('a page of somebody else cannot fill the form in', async () => {
     ['origin', 'http://127.0.0.2:7777'],
   ] as const
   assert.equal((await ask('POST', '/join', { body, headers: origin })).status, 303)
+})
+
+test('an address of version 6 is named in brackets', async () => {
+  const { page, ask } = await open({}, 'FD00::1')
+  assert.deepEqual(page.urls, ['http://127.0.0.1:7777/', 'https://[FD00::1]:7777/'])
+  const at = async (host: string) => (await ask('GET', '/', { headers: [['host', host]] })).status
+  assert.deepEqual([await at('[fd00::1]:7777'), await at('[fd00::2]:7777')], [200, 400])
 })
 
 test('what a machine says of itself is shown as text, and the secret never', async () => {

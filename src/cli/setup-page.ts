@@ -6,6 +6,7 @@
 
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { Fault, isFault, utf8Decode, utf8Encode } from '../base/index.ts'
+import { formatAddress } from '../cluster/index.ts'
 import type { Host, HttpRequest, HttpResponse, Listener } from '../host/index.ts'
 
 export type SetupForm = {
@@ -46,8 +47,10 @@ export async function serveSetupPage(
   },
 ): Promise<SetupPage> {
   const number = randomBytes(16).toString('hex')
+  const { port } = options
   const names = ['localhost', '127.0.0.1', ...(options.bind === undefined ? [] : [options.bind])]
-  const answer = createAnswer({ ...options, number, names })
+  const origins = names.map((host) => formatAddress({ host, port }).toLowerCase())
+  const answer = createAnswer({ ...options, number, origins })
   const handler = async (request: HttpRequest): Promise<HttpResponse> => {
     try {
       return await answer(request)
@@ -60,13 +63,14 @@ export async function serveSetupPage(
   const urls: string[] = []
   const isLoopback = options.bind === undefined || options.bind.startsWith('127.')
   const local = isLoopback ? (options.bind ?? '127.0.0.1') : '127.0.0.1'
-  listeners.push(await host.http.serve({ host: local, port: options.port }, { handler }))
-  urls.push(`http://${local}:${options.port}/`)
+  const near = { host: local, port }
+  listeners.push(await host.http.serve(near, { handler }))
+  urls.push(`http://${formatAddress(near)}/`)
   if (options.bind !== undefined && !isLoopback) {
     const tls = await temporaryCertificate(host, options.bind)
-    const address = { host: options.bind, port: options.port }
+    const address = { host: options.bind, port }
     listeners.push(await host.http.serve(address, { tls, handler }))
-    urls.push(`https://${options.bind}:${options.port}/`)
+    urls.push(`https://${formatAddress(address)}/`)
   }
   return {
     urls,
@@ -93,14 +97,14 @@ async function temporaryCertificate(host: Host, bind: string) {
 
 type AnswerOptions = Parameters<typeof serveSetupPage>[1] & {
   readonly number: string
-  readonly names: readonly string[]
+  /** Host and port, as browsers name them. */
+  readonly origins: readonly string[]
 }
 
 function createAnswer(options: AnswerOptions): (request: HttpRequest) => Promise<HttpResponse> {
-  const { number, names, port } = options
+  const { number, origins } = options
   return async (request) => {
     const asked = headerOf(request, 'host') ?? ''
-    const origins = names.flatMap((name) => [`${name}:${port}`])
     if (!origins.includes(asked.toLowerCase())) {
       throw new Fault('denied', `this page is not served as ${asked.slice(0, 64)}`)
     }

@@ -59,6 +59,7 @@ export {
   readPairingRequest,
   renderPairingRequest,
 } from './core/pairing-messages.ts'
+export { formatAddress } from './core/json-fields.ts'
 export { formatWords, parseWords } from './core/words.ts'
 export { createPairing, type Pairing, type PairingCode } from './pairing.ts'
 export { programVersion } from './core/program-version.ts'

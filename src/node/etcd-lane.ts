@@ -2,7 +2,7 @@
 // the group (term, leader, indexes), asked for every half second while the port is served.
 
 import { Fault, nodeId, sha256, utf8Encode } from '../base/index.ts'
-import type { ClusterView } from '../cluster/index.ts'
+import { type ClusterView, formatAddress } from '../cluster/index.ts'
 import {
   createEtcdHandler,
   type EtcdCluster,
@@ -193,8 +193,10 @@ function membersOf(config: NodeConfig, view: ClusterView): readonly EtcdMember[]
   return view.members().map((member) => ({
     id: member.id,
     name: member.name,
-    peerUrls: [`https://${member.control.host}:${member.control.port}`],
-    clientUrls: [`${scheme}://${member.control.host}:${member.control.port + shift}`],
+    peerUrls: [`https://${formatAddress(member.control)}`],
+    clientUrls: [
+      `${scheme}://${formatAddress({ host: member.control.host, port: member.control.port + shift })}`,
+    ],
   }))
 }
 

@@ -8,6 +8,7 @@ import {
   changePlacementRule,
   type Cluster,
   describeMember,
+  formatAddress,
   type Heartbeats,
   labelMember,
   setCapabilities,
@@ -111,7 +112,7 @@ function descriptor(
   return {
     node_id: member.id,
     name: member.name,
-    public_url: publicUrl ?? `https://${admin.host}:${admin.port}`,
+    public_url: publicUrl ?? `https://${formatAddress(admin)}`,
     labels,
     capacity_bytes: member.capacityBytes > 0 ? member.capacityBytes : (beat?.capacityBytes ?? 0),
     free_bytes: beat?.freeBytes ?? 0,

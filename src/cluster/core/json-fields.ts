@@ -123,6 +123,7 @@ const labelNameRule: TextRule = {
   what: 'a label of letters, digits and . _ / -',
 }
 
+/** As in a URL: a version 6 address in brackets. */
 export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

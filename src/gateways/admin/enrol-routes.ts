@@ -15,7 +15,7 @@
 
 import { type ClusterId, Fault, nodeId } from '../../base/index.ts'
 import type { EnrolmentDesk, Member, Pairing, TokenOptions } from '../../cluster/index.ts'
-import { readPairingRequest, renderJoinAnswer } from '../../cluster/index.ts'
+import { formatAddress, readPairingRequest, renderJoinAnswer } from '../../cluster/index.ts'
 import { type AdminCall, type AdminRoute, answerJson, bodyBytesMax, readBytes } from './routes.ts'
 
 export type EnrolDependencies = {
@@ -98,7 +98,7 @@ function membersRoute({ desk, clusterId, region, members }: EnrolDependencies): 
 
 function shownMember(member: Member, epoch: number) {
   const { id, name, state, admin, caps, labels, version, capacityBytes } = member
-  const address = `${admin.host.includes(':') ? `[${admin.host}]` : admin.host}:${admin.port}`
+  const address = formatAddress(admin)
   return { id, name, state, address, caps, labels, version, capacityBytes, epoch }
 }
 
