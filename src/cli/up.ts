@@ -7,7 +7,7 @@
 
 import { watch } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Fault } from '../base/index.ts'
+import { Fault, isFault } from '../base/index.ts'
 import { type FirstOperator, greetOperator } from './first-operator.ts'
 import {
   type Formation,
@@ -158,9 +158,12 @@ async function lockLauncher(dataDir: string): Promise<Lock> {
   const startedMs = Date.now()
   const tryUntil = async (): Promise<Lock> => {
     for (;;) {
-      const holder = readHolder(path)
-      if (holder === undefined) return acquireLock(path, dataDir)
-      if (Date.now() - startedMs > lockWaitMs) return acquireLock(path, dataDir)
+      try {
+        return acquireLock(path, dataDir)
+      } catch (error) {
+        // Of several that wait, one gets it; the others go on waiting.
+        if (!isFault(error, 'exists') || Date.now() - startedMs > lockWaitMs) throw error
+      }
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
