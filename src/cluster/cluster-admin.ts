@@ -133,9 +133,13 @@ export type Replacement = {
  * new one, with the next unused id and the same addresses, 'joining', in one transaction. When `old`
  * was replaced before, its present successor is the one that is removed: an identity that may have
  * voted is never given out twice. Fault 'not-found' when there never was such a member, 'conflict' when somebody else
- * replaces it meanwhile.
+ * replaces it meanwhile, 'cancelled' when `signal` says that nobody waits for the answer any more.
  */
-export async function replaceMember(system: Keyspace, old: NodeId): Promise<Replacement> {
+export async function replaceMember(
+  system: Keyspace,
+  old: NodeId,
+  signal?: AbortSignal,
+): Promise<Replacement> {
   let holder: NodeId | undefined
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const record = await findOne(system, clusterKey)
@@ -160,6 +164,9 @@ export async function replaceMember(system: Keyspace, old: NodeId): Promise<Repl
       replaces: leaving.id,
       place: leaving.place ?? leaving.id,
     }
+    // Without this: a request whose first read lasts longer than its client's patience finds the place given to 4 by the
+    // client's second request, and throws 4 out.
+    if (signal?.aborted === true) throw new Fault('cancelled', 'nobody waits for the replacement')
     const answer = await system.txn(swapRequest({ leaving, joining, counter, leavingKv }))
     if (!answer.succeeded) continue
     const rest = members.filter((member) => member.state !== 'removed' && member.id !== leaving.id)

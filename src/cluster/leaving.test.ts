@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { nodeId, type NodeId } from '../base/index.ts'
+import type { Keyspace } from '../keyspace/index.ts'
 import { clusterCodec, clusterKey, memberCodec, memberKey } from './core/records.ts'
 import { readLocalMembers } from './found-cluster.ts'
-import { replaceMember } from './cluster-admin.ts'
+import { type Replacement, replaceMember } from './cluster-admin.ts'
 import {
   addMember,
   cancelDrain,
@@ -141,6 +142,24 @@ test('a replacement keeps the place of the first in its chain', async () => {
   const first = await replaceMember(system, nodeId(2))
   const second = await replaceMember(system, first.id)
   assert.equal(second.members.find(({ id }) => id === second.id)?.place, 2)
+})
+
+test('a replacement for which nobody waits any more throws nobody out', async () => {
+  const system = await founded()
+  const gone = new AbortController()
+  const slow: Keyspace = Object.create(system)
+  let first: Replacement | undefined
+  // The client's second request is answered while the first still reads.
+  slow.range = async (request) => {
+    if (first === undefined) {
+      gone.abort()
+      first = await replaceMember(system, nodeId(2))
+    }
+    return system.range(request)
+  }
+  await assert.rejects(replaceMember(slow, nodeId(2), gone.signal), { code: 'cancelled' })
+  const { kvs } = await system.range({ key: memberKey(first?.id ?? nodeId(9)) })
+  assert.equal(memberCodec.decode(kvs[0]?.value ?? new Uint8Array(0)).state, 'joining')
 })
 
 test('the share of moves is kept in the settings', async () => {

@@ -381,7 +381,7 @@ async function serveAdmin(
   const registry = createRegistryActions({ ...core, cluster, lane, leader })
   const actions = {
     status: serving.status,
-    replaceMember: (old: NodeId) => replaceMember(system, old),
+    replaceMember: (old: NodeId, signal: AbortSignal) => replaceMember(system, old, signal),
     scrub: () => lane.scrub(),
   }
   const rights = openRights({ host, system, cluster }, config.adminToken)

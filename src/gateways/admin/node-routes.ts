@@ -14,7 +14,10 @@ export type NodeActions = {
   /** Plain JSON values. */
   status(): Promise<unknown>
   scrub(): Promise<{ readonly verified: number; readonly damaged: number }>
-  replaceMember(old: NodeId): Promise<{
+  replaceMember(
+    old: NodeId,
+    signal: AbortSignal,
+  ): Promise<{
     readonly id: NodeId
     readonly replaces: NodeId
     readonly founders: readonly NodeId[]
@@ -50,7 +53,7 @@ export function nodeRoutes(actions: NodeActions): readonly AdminRoute[] {
       needs: 'admin:ReplaceMember',
       async answer(call) {
         const old = readOld(await call.body())
-        const { id, replaces, founders } = await actions.replaceMember(old)
+        const { id, replaces, founders } = await actions.replaceMember(old, call.request.signal)
         return answerJson(200, { id, replaces, founders })
       },
     },
