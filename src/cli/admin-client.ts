@@ -112,7 +112,13 @@ function readAnswer(status: number, text: string): unknown {
   }
   if (status >= 200 && status < 300) return parsed
   const { error } = parsed as {
-    error?: { code?: string; message?: string; next?: string; fields?: Record<string, string> }
+    error?: {
+      code?: string
+      message?: string
+      next?: string
+      fields?: Record<string, string>
+      outcome?: string
+    }
   }
   throw new Fault(
     faultCodeOf(error?.code ?? ''),
@@ -120,6 +126,7 @@ function readAnswer(status: number, text: string): unknown {
     {
       ...(error?.next === undefined ? {} : { next: error.next }),
       ...(error?.fields === undefined ? {} : { fields: error.fields }),
+      ...(error?.outcome === 'unknown' ? { outcome: 'unknown' } : {}),
     },
   )
 }

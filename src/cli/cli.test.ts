@@ -112,7 +112,13 @@ test('what changes something is asked of no second node when the first may have 
     id: nodeId(1),
     hosts,
   })
-  const counts = { silent: 0, other: 0 }
+  const counts = { silent: 0, unsure: 0, other: 0 }
+  const unsure = createTlsServer({ cert, key }, (request, response) => {
+    counts.unsure++
+    request.resume()
+    const error = { code: 'unavailable', message: 'too few nodes answered', outcome: 'unknown' }
+    response.writeHead(503).end(JSON.stringify({ error }))
+  })
   const silent = createTlsServer({ cert, key }, (request) => {
     counts.silent++
     request.resume()
@@ -132,6 +138,7 @@ test('what changes something is asked of no second node when the first may have 
       })
     })
   const [silentPort, otherPort] = [await portOf(silent), await portOf(other)]
+  const unsurePort = await portOf(unsure)
   const closed = createTlsServer({ cert, key })
   const closedPort = await portOf(closed)
   await new Promise((resolve) => closed.close(resolve))
@@ -145,13 +152,17 @@ test('what changes something is asked of no second node when the first may have 
   await assert.rejects(ask([silentPort, otherPort], 'POST'), (error) => {
     return isFault(error, 'unavailable') && error.outcome === 'unknown'
   })
-  assert.deepEqual(counts, { silent: 1, other: 0 })
+  await assert.rejects(ask([unsurePort, otherPort], 'POST'), (error) => {
+    return isFault(error, 'unavailable') && error.outcome === 'unknown'
+  })
+  assert.deepEqual(counts, { silent: 1, unsure: 1, other: 0 })
   assert.deepEqual(await ask([silentPort, otherPort], 'GET'), { from: 'other' })
   assert.deepEqual(await ask([closedPort, otherPort], 'POST'), { from: 'other' })
   await assert.rejects(ask([closedPort], 'POST'), (error) => {
     return isFault(error, 'unavailable') && error.outcome === 'failed'
   })
-  for (const server of [silent, other]) await new Promise((resolve) => server.close(resolve))
+  for (const server of [silent, unsure, other])
+    await new Promise((resolve) => server.close(resolve))
 })
 
 test('a lock is held once, is left behind by the dead, and names its holder', () => {

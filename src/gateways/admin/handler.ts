@@ -1,5 +1,5 @@
 // The admin API: JSON over TLS, by the table of routes. Every request is held against what its route
-// needs before anything of it is read; a failure is {"error": {"code", "message", "next", "fields"}} with the
+// needs before anything of it is read; a failure is {"error": {"code", "message", "next", "fields", "outcome"}} with the
 // HTTP status of its Fault.
 
 import { Fault, isFault } from '../../base/index.ts'

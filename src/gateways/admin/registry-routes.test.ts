@@ -5,6 +5,7 @@ import type { Host, HttpRequest } from '../../host/index.ts'
 import { tokenAuthority } from './authority.ts'
 import { createAdminHandler } from './handler.ts'
 import { type RegistryActions, registryRoutes } from './registry-routes.ts'
+import { answerFault } from './routes.ts'
 
 const host = {
   journal: {
@@ -183,4 +184,18 @@ test('capabilities are a list of names', async () => {
     assert.equal((await ask('PUT', '/cluster/nodes/3/caps', body)).status, 400)
     assert.deepEqual(seen, [])
   }
+})
+
+test('a failure says when what was asked for may have happened', async () => {
+  const told = (outcome: 'failed' | 'unknown'): unknown => {
+    const { status, body } = answerFault(new Fault('unavailable', 'no majority', { outcome }))
+    assert.ok(status === 503 && body instanceof Uint8Array)
+    return JSON.parse(utf8Decode(body)).error
+  }
+  assert.deepEqual(told('failed'), { code: 'unavailable', message: 'no majority' })
+  assert.deepEqual(told('unknown'), {
+    code: 'unavailable',
+    message: 'no majority',
+    outcome: 'unknown',
+  })
 })

@@ -165,14 +165,18 @@ export function answerJson(status: number, value: unknown): HttpResponse {
   }
 }
 
-/** {"error": {"code", "message", "next", "fields"}} with the status of the fault's code. */
+/**
+ * {"error": {"code", "message", "next"?, "fields"?, "outcome"?}} with the status of the fault's code; the outcome only where it is
+ * 'unknown': what was asked for may have happened.
+ */
 export function answerFault(fault: Fault): HttpResponse {
-  const { code, message, next, fields } = fault
+  const { code, message, next, fields, outcome } = fault
   const error = {
     code,
     message,
     ...(next === undefined ? {} : { next }),
     ...(Object.keys(fields).length === 0 ? {} : { fields }),
+    ...(outcome === 'failed' ? {} : { outcome }),
   }
   return answerJson(faultTable[code].httpStatus, { error })
 }
