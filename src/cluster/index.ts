@@ -48,7 +48,7 @@ export { type Configuration, isInStep, planMembership } from './core/membership-
 export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
 export { checkLabels, checkRule, ruleOf, unmetLabels } from './core/placement-rule.ts'
 export { explainPlacement, type PlacementReason } from './core/placement-reasons.ts'
-export { checkUserNamespace } from './core/namespace-names.ts'
+export { checkSqlDatabase, checkUserNamespace } from './core/namespace-names.ts'
 export {
   joinerProof,
   memberProof,
@@ -139,6 +139,7 @@ export {
 export {
   beginClosing,
   createNamespace,
+  databaseMap,
   dropNamespace,
   findNamespace,
   listNamespaces,

@@ -1,4 +1,4 @@
-// Which namespaces users have opened: a map in '/raft/system' from name to group and founding members. Every change
+// Which namespaces and SQL databases users have opened: two maps in '/raft/system' from name to group and founding members. Every change
 // is one transaction that also writes the counter, so that two changes never pass each other, the bound on their
 // number holds, and whoever follows the map looks at one key. A group number is never given twice: what an earlier
 // namespace of the same name left behind is never taken for the new one's.
@@ -6,9 +6,11 @@
 import { Fault, groupId, type NodeId, prefixEnd } from '../base/index.ts'
 import type { Compare, Keyspace, KeyValue, RangeRequest } from '../keyspace/index.ts'
 import { planFounders } from './core/genesis.ts'
-import { checkUserNamespace } from './core/namespace-names.ts'
+import { checkSqlDatabase, checkUserNamespace } from './core/namespace-names.ts'
 import {
   counterCodec,
+  databaseKey,
+  databasePrefix,
   namespaceCodec,
   namespaceCounterKey,
   namespaceKey,
@@ -23,18 +25,40 @@ const firstGroup = 1000
 const attemptsMax = 64
 const pageRows = 1000
 
-const ends = { key: namespacePrefix, rangeEnd: prefixEnd(namespacePrefix) }
+/** Both share the counter, so that their groups never have the same number. */
+export type NamespaceMap = {
+  readonly key: (name: string) => Uint8Array
+  readonly prefix: Uint8Array
+  /** Throws for what is no name in it. */
+  readonly check: (name: string) => void
+  /** How one is created, for who looks for one that is not there. */
+  readonly hint: (name: string) => string
+}
 
-/** Creates it once: asked again, the record that is there is the answer. Faults of checkUserNamespace, 'overloaded'. */
+const userMap: NamespaceMap = {
+  key: namespaceKey,
+  prefix: namespacePrefix,
+  check: checkUserNamespace,
+  hint: (name) => `create it: atoll raft create ${name}`,
+}
+export const databaseMap: NamespaceMap = {
+  key: databaseKey,
+  prefix: databasePrefix,
+  check: checkSqlDatabase,
+  hint: (name) => `create it: PUT /sql/${name.split('/').at(-1)}`,
+}
+
+/** Creates it once: asked again, the record that is there is the answer. Faults of the map's check, 'overloaded'. */
 export async function createNamespace(
   system: Keyspace,
   plan: { readonly name: string; readonly members: readonly NodeId[]; readonly createdMs: number },
+  map: NamespaceMap = userMap,
 ): Promise<NamespaceRecord> {
   const { name, members, createdMs } = plan
-  checkUserNamespace(name)
-  const key = namespaceKey(name)
+  map.check(name)
+  const key = map.key(name)
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const { found, counter, count } = await readForCreation(system, key)
+    const { found, counter, count } = await readForCreation(system, map, key)
     if (found?.isClosing === true) {
       throw new Fault('conflict', `${name} is being deleted`, { next: 'try again soon' })
     }
@@ -58,41 +82,54 @@ export async function createNamespace(
 }
 
 /** Nodes serve it no more as they hear of it; its contents may be deleted. Fault 'not-found'. */
-export async function beginClosing(system: Keyspace, name: string): Promise<NamespaceRecord> {
-  const record = await findNamespace(system, name)
-  if (record === undefined) throw missing(name)
+export async function beginClosing(
+  system: Keyspace,
+  name: string,
+  map: NamespaceMap = userMap,
+): Promise<NamespaceRecord> {
+  const record = await findNamespace(system, name, { map })
+  if (record === undefined) throw missing(map, name)
   if (record.isClosing) return record
   const closing = { ...record, isClosing: true }
-  await replace(system, record, closing)
+  await replace(system, map, { before: record, after: closing })
   return closing
 }
 
 /** After its contents: the name is free again. */
-export function dropNamespace(system: Keyspace, record: NamespaceRecord): Promise<void> {
-  return replace(system, record, undefined)
+export function dropNamespace(
+  system: Keyspace,
+  record: NamespaceRecord,
+  map: NamespaceMap = userMap,
+): Promise<void> {
+  return replace(system, map, { before: record, after: undefined })
 }
+
+type FindOptions = { readonly isSerializable?: boolean; readonly map?: NamespaceMap }
 
 /** `isSerializable`: as this node's replica has it. */
 export async function findNamespace(
   system: Keyspace,
   name: string,
-  options: { readonly isSerializable: boolean } = { isSerializable: false },
+  { isSerializable = false, map = userMap }: FindOptions = {},
 ): Promise<NamespaceRecord | undefined> {
-  checkUserNamespace(name)
-  const value = (await system.range({ key: namespaceKey(name), ...options })).kvs[0]?.value
+  map.check(name)
+  const value = (await system.range({ key: map.key(name), isSerializable })).kvs[0]?.value
   return value === undefined ? undefined : namespaceCodec.decode(value)
 }
 
 /** In order of name. `isSerializable`: as this node's replica has it. */
 export async function listNamespaces(
   system: Keyspace,
-  options: { readonly isSerializable: boolean },
+  {
+    isSerializable,
+    map = userMap,
+  }: { readonly isSerializable: boolean; readonly map?: NamespaceMap },
 ): Promise<readonly NamespaceRecord[]> {
   const records: NamespaceRecord[] = []
-  let { key } = ends
+  let key = map.prefix
   for (;;) {
-    const { rangeEnd } = ends
-    const page = await system.range({ key, rangeEnd, limit: pageRows, ...options })
+    const rangeEnd = prefixEnd(map.prefix)
+    const page = await system.range({ key, rangeEnd, limit: pageRows, isSerializable })
     for (const kv of page.kvs) records.push(namespaceCodec.decode(kv.value))
     const last = page.kvs.at(-1)
     if (!page.more || last === undefined) return records
@@ -112,10 +149,13 @@ export async function readMapVersion(system: Keyspace): Promise<number> {
 
 async function replace(
   system: Keyspace,
-  before: NamespaceRecord,
-  after: NamespaceRecord | undefined,
+  map: NamespaceMap,
+  {
+    before,
+    after,
+  }: { readonly before: NamespaceRecord; readonly after: NamespaceRecord | undefined },
 ): Promise<void> {
-  const key = namespaceKey(before.name)
+  const key = map.key(before.name)
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const counter = await readCounter(system)
     const operand = namespaceCodec.encode(before)
@@ -131,7 +171,7 @@ async function replace(
     })
     if (succeeded) return
     const [now] = results
-    if (now?.kind === 'range' && now.response.kvs.length === 0) throw missing(before.name)
+    if (now?.kind === 'range' && now.response.kvs.length === 0) throw missing(map, before.name)
   }
   throw new Fault('conflict', `too many change namespaces at the same time as ${before.name}`)
 }
@@ -139,14 +179,14 @@ async function replace(
 type Counter = { readonly value: number; readonly compare: Compare }
 
 /** In one round, so that few others change the map in between. */
-async function readForCreation(system: Keyspace, key: Uint8Array) {
+async function readForCreation(system: Keyspace, map: NamespaceMap, key: Uint8Array) {
   const read = (request: RangeRequest) => ({ kind: 'range', request }) as const
   const { results } = await system.txn({
     compares: [],
     success: [
       read({ key }),
       read({ key: namespaceCounterKey }),
-      read({ ...ends, countOnly: true }),
+      read({ key: map.prefix, rangeEnd: prefixEnd(map.prefix), countOnly: true }),
     ],
     failure: [],
   })
@@ -178,8 +218,6 @@ function putCounter(value: number) {
   return { kind: 'put', key: namespaceCounterKey, value: counterCodec.encode({ value }) } as const
 }
 
-function missing(name: string): Fault {
-  return new Fault('not-found', `there is no namespace ${name}`, {
-    next: `create it: atoll raft create ${name}`,
-  })
+function missing(map: NamespaceMap, name: string): Fault {
+  return new Fault('not-found', `there is no namespace ${name}`, { next: map.hint(name) })
 }

@@ -34,6 +34,7 @@ import {
   upgradeRoutes,
 } from '../gateways/admin/index.ts'
 import { type ConsoleAsset, createConsole, servePages } from '../gateways/console/index.ts'
+import { sqlRoutes } from '../gateways/sql/routes.ts'
 import type { Address, Disk, Host } from '../host/index.ts'
 import {
   type CoreKeyspaces,
@@ -45,6 +46,7 @@ import {
 } from '../keyspace/index.ts'
 import { createRaft, type Foreign, raftTable, supersededFault } from '../raft/index.ts'
 import { controlCallers, controlMethod, createRpc } from '../rpc/index.ts'
+import { sqlTable } from '../sql/table.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
 import { announceMember } from './announce.ts'
 import { Closers } from './closers.ts'
@@ -66,6 +68,7 @@ import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
 import { openRights } from './rights.ts'
 import { ShownCredentials } from './shown.ts'
+import { SqlNamespaces } from './sql-namespaces.ts'
 import { transportOf } from './transport.ts'
 import { createTrust } from './trust.ts'
 import { createUpgradeActions } from './upgrade-actions.ts'
@@ -237,7 +240,10 @@ async function openState(config: NodeConfig, host: Host, closers: Closers) {
       path: `${db}/log`,
       ...(ownLogThread === undefined ? {} : { ownThread: ownLogThread }),
     }),
-    openStore(host, { path: `${db}/store.sqlite`, tables: [raftTable, ...keyspaceTables] }),
+    openStore(host, {
+      path: `${db}/store.sqlite`,
+      tables: [raftTable, ...keyspaceTables, sqlTable],
+    }),
     openSegments(host, {
       path: `${db}/values`,
       reserveBytes: config.reserveBytes ?? reserves.values,
@@ -335,6 +341,7 @@ async function openServers(
   closers.add(async () => core.heartbeats?.close())
   closers.add(core.level.keep({ host, system, heartbeats: core.heartbeats }, cluster))
   const namespaces = await openUserNamespaces(core, cluster, waiting)
+  const sql = await openSql(core, cluster, waiting)
   closers.add(announceMember(config, host, system))
   core.trust?.keepSettings(cluster)
   const lane = await loading
@@ -346,8 +353,34 @@ async function openServers(
   })
   const status = (): Promise<ClusterStatus> => clusterStatus(core, { cluster, lane: core.lane })
   if (config.listen.admin !== undefined)
-    await serveAdmin(core, { status, lane, admin: config.listen.admin, namespaces, cluster, pages })
+    await serveAdmin(core, {
+      status,
+      lane,
+      admin: config.listen.admin,
+      namespaces,
+      sql,
+      cluster,
+      pages,
+    })
   return { id: self, status, stop: () => closers.closeAll() }
+}
+
+async function openSql(
+  core: Core,
+  cluster: Cluster,
+  waiting: Patience,
+): Promise<SqlNamespaces | undefined> {
+  const { config, own, closers } = core
+  if (own === undefined) return undefined
+  const folder = `${pathsOf(config).db}/sql`
+  const sql = new SqlNamespaces({ ...core, folder, members: () => onlineOf(cluster) })
+  closers.add(() => sql.close())
+  await sql.start(waiting)
+  return sql
+}
+
+function onlineOf(cluster: Cluster): readonly NodeId[] {
+  return cluster.allMembers().flatMap(({ id, state }) => (state === 'online' ? [id] : []))
 }
 
 async function openUserNamespaces(
@@ -356,8 +389,7 @@ async function openUserNamespaces(
   waiting: Patience,
 ): Promise<UserNamespaces | undefined> {
   if (own === undefined) return undefined
-  const members = (): readonly NodeId[] =>
-    cluster.allMembers().flatMap(({ id, state }) => (state === 'online' ? [id] : []))
+  const members = (): readonly NodeId[] => onlineOf(cluster)
   const namespaces = new UserNamespaces({ host, raft, rpc, system, keyspaces: own, members, self })
   closers.add(() => namespaces.close())
   await namespaces.start(waiting)
@@ -372,6 +404,7 @@ async function serveAdmin(
     readonly status: () => Promise<ClusterStatus>
     readonly lane: Lane
     readonly namespaces: UserNamespaces | undefined
+    readonly sql: SqlNamespaces | undefined
     readonly pages: readonly ConsoleAsset[]
   },
 ): Promise<void> {
@@ -397,6 +430,7 @@ async function serveAdmin(
     ...leavingRoutes(createLeavingActions(parts)),
     ...upgradeRoutes(createUpgradeActions({ ...parts, trust: core.trust })),
     ...raftRoutes(serving.namespaces),
+    ...sqlRoutes(serving.sql),
     ...ofTrust,
     ...routesOfEnrolment(core, cluster),
     ...rights.routes,

@@ -25,6 +25,8 @@ export const controlMethod = {
   trustReport: 64,
   trustRenew: 65,
   trustSealKey: 66,
+  sqlExecute: 80,
+  sqlStatus: 81,
 } as const
 
 /** Bulk port (9991). */
@@ -68,6 +70,9 @@ export const controlCallers: MethodTable = tableOf(controlMethod, {
   trustRenew: 'member',
   // Given to who has the capability 'control'.
   trustSealKey: 'member',
+  // Any member asks: it may lead a database where its neighbour only routes.
+  sqlExecute: 'member',
+  sqlStatus: 'member',
 })
 
 export const bulkCallers: MethodTable = tableOf(bulkMethod, {
@@ -97,6 +102,8 @@ export const meshCallers: MethodTable = tableOf(controlMethod, {
   trustReport: 'nobody',
   trustRenew: 'nobody',
   trustSealKey: 'nobody',
+  sqlExecute: 'nobody',
+  sqlStatus: 'nobody',
 })
 
 function tableOf<Name extends string>(

@@ -1,3 +1,5 @@
+export { makeBatchId } from './core/entry.ts'
+export { createSqlDatabases, type DatabaseOptions, type SqlDatabases } from './databases.ts'
 export type {
   ExecuteAnswer,
   ExecuteOptions,
@@ -9,4 +11,3 @@ export type {
   SqlStatus,
   SqlValue,
 } from './sql.ts'
-export { makeBatchId } from './core/entry.ts'

@@ -63,8 +63,10 @@ export const extraDoors: readonly { readonly door: string; readonly from: readon
   { door: 'src/cluster/files.ts', from: ['cli'] },
   { door: 'src/gateways/admin/index.ts', from: ['node'] },
   { door: 'src/gateways/console/index.ts', from: ['node'] },
+  { door: 'src/gateways/sql/routes.ts', from: ['node'] },
   { door: 'src/keyspace/etcd/index.ts', from: ['node'] },
   { door: 'src/keyspace/etcd/wire.ts', from: ['gateways'] },
+  { door: 'src/sql/table.ts', from: ['node'] },
 ]
 
 /** Top folders and files that may touch the world directly. */

@@ -27,3 +27,13 @@ export function checkUserNamespace(name: string): void {
     throw new Fault('denied', `${shown} is kept for the cluster itself`, { next })
   }
 }
+
+const databaseName = /^\/raft\/sql\/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/
+
+/** Fault 'invalid' for what is not the namespace of a SQL database. */
+export function checkSqlDatabase(name: string): void {
+  if (databaseName.test(name) && !name.endsWith('/transport')) return
+  throw new Fault('invalid', `'${name.slice(0, 64)}' is not the name of a SQL database`, {
+    next: 'name it with at most 64 letters, digits, dots, underscores and hyphens',
+  })
+}

@@ -9,6 +9,7 @@
 //   credential/<access key> CredentialRecord
 //   counter/namespace       the last group number given to a user's namespace; written by every change of them
 //   namespace/<name>        NamespaceRecord
+//   database/<name>         NamespaceRecord of a SQL database
 //   rule/placement          PlacementRule; absent: as the cluster record says
 //   level                   LevelRecord: the active feature level and who raises it; absent: the first
 //   counter/event           the number of the newest event
@@ -56,6 +57,8 @@ export const bucketCounterKey = utf8Encode('counter/bucket')
 export const namespaceCounterKey = utf8Encode('counter/namespace')
 export const namespacePrefix = utf8Encode('namespace/')
 export const namespaceKey = (name: string): Uint8Array => utf8Encode(`namespace/${name}`)
+export const databasePrefix = utf8Encode('database/')
+export const databaseKey = (name: string): Uint8Array => utf8Encode(`database/${name}`)
 export const placementRuleKey = utf8Encode('rule/placement')
 export const levelKey = utf8Encode('level')
 export const eventCounterKey = utf8Encode('counter/event')

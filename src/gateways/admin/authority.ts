@@ -11,8 +11,9 @@
 // What a known caller is refused is entered in the audit log; a stranger leaves no trace there, or he could fill it.
 
 import { type Access, type ClientToken, firstTenant, type TokenScope } from '../../access/index.ts'
-import { equalSecret, Fault, sha256 } from '../../base/index.ts'
+import { equalSecret, Fault, sha256, utf8Decode } from '../../base/index.ts'
 import type { HttpRequest } from '../../host/index.ts'
+import { base64Decode } from '../s3/core/text.ts'
 import type { AdminAction, AdminCaller, Authorise } from './routes.ts'
 
 /** Readings that tell who may do what, or let somebody in. */
@@ -71,8 +72,15 @@ export function createAuthority(deps: {
   }
 }
 
-function authorizationOf({ headers }: HttpRequest): string {
-  return headers.find(([name]) => name === 'authorization')?.[1] ?? ''
+/**
+ * Clients of SQL's HTTP API send a name and a password: the password is the token. Below /sql/ only, because browsers send
+ * such a header by themselves to wherever it was asked for.
+ */
+function authorizationOf({ headers, target }: HttpRequest): string {
+  const given = headers.find(([name]) => name === 'authorization')?.[1] ?? ''
+  if (!given.startsWith('Basic ') || !target.startsWith('/sql/')) return given
+  const pair = utf8Decode(base64Decode(given.slice('Basic '.length)) ?? new Uint8Array(0))
+  return `Bearer ${pair.slice(pair.indexOf(':') + 1)}`
 }
 
 function mayUse(token: ClientToken, action: AdminAction, resource: string): boolean {

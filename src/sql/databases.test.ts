@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, test } from 'node:test'
+import { Fault, groupId, isFault, nodeId, seededRandom, term } from '../base/index.ts'
+import { createRealHost } from '../host/real/index.ts'
+import { createLoopProcesses, type Host } from '../host/index.ts'
+import { TestConsensus, TestNetwork, testGroup, testRaft } from '../keyspace/testing/doubles.ts'
+import { controlMethod } from '../rpc/index.ts'
+import { openMemoryStore, type Store } from '../storage/index.ts'
+import { createSqlDatabases, type SqlDatabases } from './databases.ts'
+import { makeBatchId } from './core/entry.ts'
+import { SqlMachine } from './machine.ts'
+import type { SqlDatabase, SqlResult } from './sql.ts'
+import { sqlTable } from './table.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'atoll-sql-databases-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+const name = '/raft/sql/test'
+const endless =
+  'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n'
+let worlds = 0
+
+type Node = { readonly databases: SqlDatabases; readonly host: Host; readonly store: Store }
+
+/** Three nodes over one fake log, each with a file and engines of its own, which run on this loop; 1 leads. */
+class World {
+  readonly consensus = new TestConsensus()
+  readonly network = new TestNetwork()
+  readonly nodes = new Map<number, Node>()
+  hasProcesses = false
+  readonly #place = join(folder, String(++worlds))
+
+  async start(): Promise<void> {
+    for (const id of [1, 2, 3]) await this.startNode(id)
+    this.consensus.elect(1)
+  }
+
+  /** With the store that it had. */
+  async startNode(id: number, before?: Store): Promise<void> {
+    const rootPath = join(this.#place, String(id))
+    const real = createRealHost({
+      rootPath,
+      journal: { format: 'json', level: 'error', write: () => {} },
+    })
+    const host = this.hasProcesses ? real : { ...real, processes: createLoopProcesses(real) }
+    const store = before ?? (await openMemoryStore(host, { path: 'store', tables: [sqlTable] }))
+    const self = nodeId(id)
+    const raft = testRaft(host, this.consensus, { self, store })
+    const rpc = this.network.rpc(self)
+    const databases = createSqlDatabases({ host, raft, rpc, store, self, folder: 'sql' })
+    rpc.serve(controlMethod.sqlExecute, (call) => databases.answerExecute(call))
+    const founders = { voters: [1, 2, 3].map(nodeId) }
+    await databases.open({ name, group: testGroup, founders })
+    this.nodes.set(id, { databases, host, store })
+  }
+
+  async restart(id: number): Promise<void> {
+    const { databases, store } = this.node(id)
+    await databases.close()
+    await this.startNode(id, store)
+    this.consensus.elect(this.consensus.leader)
+  }
+
+  node(id: number): Node {
+    const node = this.nodes.get(id)
+    assert.ok(node !== undefined)
+    return node
+  }
+
+  at(id: number): SqlDatabase {
+    return this.node(id).databases.database(name)
+  }
+
+  async digests(): Promise<readonly string[]> {
+    return await Promise.all(
+      [...this.nodes.keys()].map(async (id) => {
+        await this.at(id).query([{ sql: 'SELECT 1' }], { level: 'none' })
+        return `${this.at(id).status().applied} ${this.at(id).status().digest}`
+      }),
+    )
+  }
+
+  async close(): Promise<void> {
+    for (const { databases } of this.nodes.values()) await databases.close()
+  }
+}
+
+let world = new World()
+afterEach(async () => {
+  await world.close()
+  world = new World()
+})
+
+const rowsOf = (results: readonly SqlResult[]) => results.at(-1)?.rows
+const write = async (at: SqlDatabase, ...sql: readonly string[]): Promise<readonly SqlResult[]> => {
+  const { results } = await at.execute(sql.map((one) => ({ sql: one })))
+  for (const { error } of results) assert.equal(error, undefined)
+  return results
+}
+
+test('any node takes batches and reads, and all replicas end equal', async () => {
+  await world.start()
+  assert.equal(world.at(1).status().isEngineRunning, false)
+  await write(
+    world.at(2),
+    'CREATE TABLE t (id INTEGER PRIMARY KEY, a, at DEFAULT CURRENT_TIMESTAMP)',
+  )
+  const many = Array.from({ length: 60 }, (_, at) =>
+    write(world.at((at % 3) + 1), `INSERT INTO t (a) VALUES (random()), (${at})`),
+  )
+  await Promise.all(many)
+  for (const id of [1, 2, 3]) {
+    const results = await world
+      .at(id)
+      .query([{ sql: 'SELECT count(*), count(at) FROM t' }], { level: 'linearizable' })
+    assert.deepEqual(rowsOf(results), [[120n, 120n]])
+  }
+  // Batches of one turn shared entries.
+  assert.ok(world.consensus.index < 61, `${world.consensus.index} entries`)
+  assert.equal(new Set(await world.digests()).size, 1)
+})
+
+test('a batch whose answer was lost is asked again and runs once', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a)')
+  world.network.answersLost = 1
+  await write(world.at(2), 'INSERT INTO t VALUES (1)')
+  world.consensus.fates.push('applied-then-lost', 'lost', 'not-yet-leader', 'refused')
+  await write(world.at(3), 'INSERT INTO t VALUES (2)')
+  assert.deepEqual(rowsOf(await world.at(1).query([{ sql: 'SELECT a FROM t' }])), [[1n], [2n]])
+  const id = makeBatchId(1e12, seededRandom(1).bytes(10))
+  const ask = (at: number) =>
+    world.at(at).execute([{ sql: 'INSERT INTO t VALUES (3) RETURNING a' }], { id })
+  const [first, again] = [await ask(1), await ask(2)]
+  assert.deepEqual(rowsOf(again.results), rowsOf(first.results))
+  const other = world.at(1).execute([{ sql: 'DELETE FROM t' }], { id })
+  await assert.rejects(other, (error) => isFault(error, 'precondition'))
+  assert.deepEqual(rowsOf(await world.at(1).query([{ sql: 'SELECT count(*) FROM t' }])), [[3n]])
+  assert.equal(new Set(await world.digests()).size, 1)
+})
+
+test('what another leader has committed comes before what was run ahead', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (id INTEGER PRIMARY KEY, a)')
+  for (let round = 0; round < 6; round++) {
+    world.consensus.elect((round % 3) + 1)
+    const batches = [1, 2, 3].map((id) => write(world.at(id), `INSERT INTO t (a) VALUES (${id})`))
+    world.consensus.elect(((round + 1) % 3) + 1)
+    await Promise.all(batches)
+  }
+  assert.deepEqual(rowsOf(await world.at(2).query([{ sql: 'SELECT count(*) FROM t' }])), [[18n]])
+  assert.equal(new Set(await world.digests()).size, 1)
+})
+
+test('a restart goes on with the entry that is missing', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a)', 'INSERT INTO t VALUES (1)')
+  await world.restart(2)
+  await write(world.at(1), 'INSERT INTO t VALUES (2)')
+  await world.restart(1)
+  await write(world.at(3), 'INSERT INTO t VALUES (3)')
+  const results = await world.at(2).query([{ sql: 'SELECT a FROM t' }], { level: 'none' })
+  assert.deepEqual(rowsOf(results), [[1n], [2n], [3n]])
+  assert.equal(new Set(await world.digests()).size, 1)
+})
+
+test('a snapshot makes an equal replica, which goes on', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a)', 'INSERT INTO t VALUES (hex(randomblob(200000)))')
+  const from = world.consensus.replicas.get(nodeId(1))?.machine
+  const { host, store } = world.node(2)
+  const ends = { host, store, group: groupId(testGroup + 1), name, folder: 'sql/copy' }
+  const machine = new SqlMachine(ends)
+  const source = from?.snapshot()
+  assert.ok(source !== undefined)
+  const sink = machine.install()
+  for await (const chunk of source.chunks) {
+    // In pieces as a stream brings them.
+    for (let at = 0; at < chunk.length; at += 100_000)
+      await sink.write(chunk.subarray(at, at + 100_000))
+  }
+  source.close()
+  store.transaction(() => sink.finish())
+  await machine.file.caughtUp({ deadlineMs: 10_000 })
+  assert.equal(machine.file.digest, (await world.digests())[0]?.split(' ')[1])
+  const [counted] = await machine.file.query([{ sql: 'SELECT length(a) FROM t' }], {
+    deadlineMs: 10_000,
+  })
+  assert.deepEqual(counted?.rows, [[400_000n]])
+  const damaged = machine.install()
+  await assert.rejects(damaged.write(Uint8Array.of(9, ...new Uint8Array(60))), (error) =>
+    isFault(error, 'corrupt'),
+  )
+  await damaged.abort()
+  const cut = machine.install()
+  assert.throws(
+    () => cut.finish(),
+    (error) => isFault(error, 'corrupt'),
+  )
+  await machine.drop()
+  assert.deepEqual(readdirSync(join(host.disk.rootPath, 'sql')), [String(testGroup)])
+})
+
+test('errors of statements are answers; a query changes nothing and has its deadline', async () => {
+  world.hasProcesses = true
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a UNIQUE)')
+  const { results } = await world
+    .at(2)
+    .execute([{ sql: 'INSERT INTO t VALUES (1)' }, { sql: 'INSERT INTO t VALUES (1)' }])
+  assert.deepEqual(
+    results.map(({ error }) => error),
+    [undefined, 'UNIQUE constraint failed: t.a'],
+  )
+  const [refused] = await world.at(3).query([{ sql: 'DELETE FROM t' }])
+  assert.match(refused?.error ?? '', /may not change/)
+  const late = world.at(1).query([{ sql: endless }], { timeoutMs: 300 })
+  await assert.rejects(late, (error) => isFault(error, 'deadline'))
+  assert.deepEqual(rowsOf(await world.at(1).query([{ sql: 'SELECT count(*) FROM t' }])), [[0n]])
+  for (const statements of [[], Array.from({ length: 70_000 }, () => ({ sql: '' }))]) {
+    await assert.rejects(world.at(1).execute(statements), (error) => isFault(error, 'invalid'))
+  }
+  const huge = [{ sql: 'INSERT INTO t VALUES (?)', values: ['x'.repeat(2_000_000)] }]
+  await assert.rejects(world.at(1).execute(huge), (error) => isFault(error, 'too-large'))
+})
+
+test('reads without a quorum: none answers while it is fresh enough, others do not', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a)')
+  world.consensus.refuseBarriers(2)
+  const read = (level: 'none' | 'linearizable', freshMs?: number) =>
+    world.at(2).query([{ sql: 'SELECT * FROM t' }], {
+      level,
+      timeoutMs: level === 'none' ? 10_000 : 300,
+      ...(freshMs === undefined ? {} : { freshMs }),
+    })
+  assert.deepEqual(rowsOf(await read('none')), [])
+  await assert.rejects(read('none', 1000), (error) => isFault(error, 'unavailable'))
+  await assert.rejects(read('linearizable'), (error) => isFault(error, 'deadline'))
+})
+
+test('a dropped database is gone, and its group does nothing more', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a)')
+  const { databases, host, store } = world.node(3)
+  const machine = world.consensus.replicas.get(nodeId(3))?.machine
+  await databases.drop(name)
+  assert.deepEqual(readdirSync(join(host.disk.rootPath, 'sql')), [])
+  assert.deepEqual(store.keys(sqlTable, { start: new Uint8Array(0) }), [])
+  assert.throws(
+    () => databases.database(name),
+    (error) => error instanceof Fault && error.code === 'not-found',
+  )
+  const entry = { index: 99 as never, term: term(1), payload: Uint8Array.of(1) }
+  assert.equal(store.transaction(() => machine?.apply([entry]))?.length, 1)
+})

@@ -1,0 +1,114 @@
+// All databases of a node: opens and drops their groups, and answers what other nodes pass on.
+
+import { Fault, type GroupId, groupId, type NodeId, utf8Encode } from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import type { Raft } from '../raft/index.ts'
+import type { IncomingCall, Rpc } from '../rpc/index.ts'
+import type { Store } from '../storage/index.ts'
+import { Database, decodeRequest } from './database.ts'
+import { SqlMachine } from './machine.ts'
+import type { SqlDatabase } from './sql.ts'
+
+export type DatabasesEnds = {
+  readonly host: Host
+  readonly raft: Raft
+  readonly rpc: Rpc
+  /** With the table `sqlTable`. */
+  readonly store: Store
+  readonly self: NodeId
+  /** Where files are, under the host's root. */
+  readonly folder: string
+}
+
+export type DatabaseOptions = {
+  readonly name: string
+  readonly group: GroupId
+  readonly founders: { readonly voters: readonly NodeId[]; readonly learners?: readonly NodeId[] }
+  readonly electionPriority?: number
+}
+
+export type SqlDatabases = {
+  /** Faults of Raft.open; 'unsupported' where files are none of the system's (the simulator). */
+  open(options: DatabaseOptions): Promise<void>
+  /** Deletes its file here. */
+  drop(name: string): Promise<void>
+  /** Fault 'not-found'. */
+  database(name: string): SqlDatabase
+  answerExecute(call: IncomingCall): Promise<Uint8Array>
+  /** JSON of the status, once the file shows everything that is committed here. */
+  answerStatus(call: IncomingCall): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+type Open = { readonly database: Database; readonly machine: SqlMachine }
+
+export function createSqlDatabases(ends: DatabasesEnds): SqlDatabases {
+  return new NodeDatabases(ends)
+}
+
+class NodeDatabases implements SqlDatabases {
+  readonly #ends: DatabasesEnds
+  readonly #byName = new Map<string, Open>()
+  readonly #byGroup = new Map<number, Open>()
+
+  constructor(ends: DatabasesEnds) {
+    this.#ends = ends
+  }
+
+  async open({ name, group: id, founders, electionPriority }: DatabaseOptions): Promise<void> {
+    const { host, raft, rpc, store, self, folder } = this.#ends
+    if (host.disk.rootPath === '') {
+      throw new Fault('unsupported', "SQL's files lie outside of a simulated disk")
+    }
+    const place = `${folder}/${id}`
+    // The engine makes files, not directories.
+    await (await host.disk.open(`${place}/lock`, { create: true })).close()
+    const machine = new SqlMachine({ host, store, group: id, name, folder: place })
+    const group = await raft.open({
+      group: id,
+      name,
+      stateMachine: machine,
+      founders,
+      ...(electionPriority === undefined ? {} : { electionPriority }),
+    })
+    group.onApplied(() => machine.file.pump())
+    const database = new Database({ host, rpc, self, name, group, machine })
+    this.#byName.set(name, { database, machine })
+    this.#byGroup.set(id, { database, machine })
+  }
+
+  async drop(name: string): Promise<void> {
+    const open = this.#byName.get(name)
+    if (open === undefined) return
+    this.#byName.delete(name)
+    this.#byGroup.delete(open.database.status().group)
+    await open.machine.drop()
+  }
+
+  database(name: string): SqlDatabase {
+    const open = this.#byName.get(name)
+    if (open !== undefined) return open.database
+    throw new Fault('not-found', `there is no SQL database ${name}`)
+  }
+
+  async answerExecute({ request }: IncomingCall): Promise<Uint8Array> {
+    const { group, batch } = decodeRequest(request)
+    return await this.#of(group).database.answer(batch)
+  }
+
+  async answerStatus({ request, deadlineMs }: IncomingCall): Promise<Uint8Array> {
+    const { group } = decodeRequest(request)
+    const status = await this.#of(group).database.settled(deadlineMs)
+    return utf8Encode(JSON.stringify(status))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#byName.values()].map(({ machine }) => machine.close()))
+  }
+
+  #of(group: number): Open {
+    const open = this.#byGroup.get(groupId(group))
+    if (open !== undefined) return open
+    throw new Fault('unavailable', `this node has no SQL database of group ${group} open`)
+  }
+}

@@ -1,0 +1,145 @@
+// Batches of one database where this node leads: what waits becomes an entry, is run ahead, proposed, and answered once it
+// is in the file. One entry at a time. After an entry that took too long each of its batches goes alone, so that only the
+// guilty one fails.
+
+import { Fault, isFault, toFault } from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import type { Group } from '../raft/index.ts'
+import { entryCodec, seedBytes, type SqlBatch } from './core/entry.ts'
+import type { RanEntry } from './core/engine-wire.ts'
+import type { DatabaseFile } from './database-file.ts'
+
+export type RanBatch = RanEntry[number]
+
+type Waiting = {
+  readonly batch: SqlBatch
+  readonly bytes: number
+  isAlone: boolean
+  readonly resolve: (ran: RanBatch) => void
+  readonly reject: (fault: Fault) => void
+}
+
+const waitingMax = 4096
+const entryBatchesMax = 64
+const entryBytesWanted = 256 * 1024
+const runMsMax = 10_000
+const behindMsMax = 10_000
+
+export class Proposer {
+  readonly #host: Host
+  readonly #group: Group
+  readonly #file: () => DatabaseFile
+  #waiting: Waiting[] = []
+  #isRunning = false
+  /** In which everything of earlier terms is known to be in the tail. */
+  #readyTerm = -1
+
+  constructor(host: Host, group: Group, file: () => DatabaseFile) {
+    this.#host = host
+    this.#group = group
+    this.#file = file
+  }
+
+  /**
+   * Time and chance of the batch are drawn here. Faults: 'not-leader' and 'overloaded', failed; 'deadline', failed, for a batch
+   * that ran too long; 'unavailable', unknown: its entry may still be committed.
+   */
+  execute(batch: SqlBatch, bytes: number): Promise<RanBatch> {
+    if (this.#waiting.length >= waitingMax) {
+      return Promise.reject(new Fault('overloaded', 'too many SQL batches wait for their turn'))
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ batch, bytes, isAlone: false, resolve, reject })
+      if (this.#isRunning) return
+      this.#isRunning = true
+      void this.#runAll().finally(() => {
+        this.#isRunning = false
+      })
+    })
+  }
+
+  async #runAll(): Promise<void> {
+    // Batches of this turn share an entry.
+    await new Promise<void>((resolve) => this.#host.clock.soon(resolve))
+    while (this.#waiting.length > 0) {
+      const taken = this.#takeSome()
+      try {
+        const ran = await this.#runEntry(taken.map(({ batch }) => batch))
+        for (const [at, { resolve, reject }] of taken.entries()) {
+          const own = ran[at]
+          if (own === undefined) reject(new Fault('internal', 'the SQL engine left a batch out'))
+          else resolve(own)
+        }
+      } catch (error) {
+        this.#fail(taken, toFault(error))
+      }
+    }
+  }
+
+  #takeSome(): readonly Waiting[] {
+    let count = 0
+    let bytes = 0
+    for (const { bytes: own, isAlone } of this.#waiting) {
+      const isFull = count >= entryBatchesMax || bytes + own > entryBytesWanted
+      if (count > 0 && (isFull || isAlone)) break
+      count++
+      bytes += own
+      if (isAlone) break
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  #fail(taken: readonly Waiting[], fault: Fault): void {
+    if (fault.code === 'deadline' && fault.outcome === 'failed' && taken.length > 1) {
+      for (const waiting of taken) waiting.isAlone = true
+      this.#waiting.unshift(...taken)
+      return
+    }
+    for (const { reject } of taken) reject(fault)
+  }
+
+  async #runEntry(batches: readonly SqlBatch[]): Promise<RanEntry> {
+    const file = this.#file()
+    await this.#prepare(file)
+    const { clock, random } = this.#host
+    const timeMs = Math.max(0, Math.floor(clock.wallMs()))
+    const drawn = batches.map((batch) => ({ ...batch, timeMs, seed: random.bytes(seedBytes) }))
+    const payload = entryCodec.encode({ engine: file.engine, batches: drawn })
+    await file.runAhead(payload, { deadlineMs: runMsMax })
+    const ran = file.ran()
+    ran.catch(() => undefined)
+    try {
+      await this.#group.propose(payload)
+    } catch (error) {
+      await file.forget()
+      throw error
+    }
+    const late = this.#caughtUp(file).then(() => undefined)
+    return (await Promise.race([ran, late])) ?? (await file.recall(payload))
+  }
+
+  /** A leader's file shows everything that was committed before it leads, so that what it runs ahead comes next. */
+  async #prepare(file: DatabaseFile): Promise<void> {
+    const { role, term, leader } = this.#group.status()
+    if (role !== 'leader') throw notLeader(leader)
+    if (this.#readyTerm !== term) {
+      await this.#group.readBarrier()
+      this.#readyTerm = term
+    }
+    await this.#caughtUp(file)
+  }
+
+  async #caughtUp(file: DatabaseFile): Promise<void> {
+    try {
+      await file.caughtUp({ deadlineMs: behindMsMax })
+    } catch (error) {
+      if (!isFault(error, 'deadline')) throw error
+      throw new Fault('unavailable', error.message, { outcome: 'unknown' })
+    }
+  }
+}
+
+export function notLeader(leader: number | undefined): Fault {
+  const fields = { leader: leader === undefined ? '' : String(leader) }
+  return new Fault('not-leader', 'this node does not lead the database', { fields })
+}
