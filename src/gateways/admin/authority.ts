@@ -73,12 +73,12 @@ export function createAuthority(deps: {
 }
 
 /**
- * Clients of SQL's HTTP API send a name and a password: the password is the token. Below /sql/ only, because browsers send
+ * Clients of SQL's HTTP API send a name and a password: the password is the token. Below /sql only, because browsers send
  * such a header by themselves to wherever it was asked for.
  */
 function authorizationOf({ headers, target }: HttpRequest): string {
   const given = headers.find(([name]) => name === 'authorization')?.[1] ?? ''
-  if (!given.startsWith('Basic ') || !target.startsWith('/sql/')) return given
+  if (!given.startsWith('Basic ') || !/^\/sql(?:[/?]|$)/.test(target)) return given
   const pair = utf8Decode(base64Decode(given.slice('Basic '.length)) ?? new Uint8Array(0))
   return `Bearer ${pair.slice(pair.indexOf(':') + 1)}`
 }
