@@ -55,7 +55,7 @@ export class SqlNamespaces {
     this.#deps = deps
     const { rpc } = deps
     rpc.serve(controlMethod.sqlExecute, async (call) => (await this.#load()).answerExecute(call))
-    rpc.serve(controlMethod.sqlStatus, async (call) => (await this.#load()).answerStatus(call))
+    rpc.serve(controlMethod.sqlReplica, async (call) => (await this.#load()).answerReplica(call))
   }
 
   /** Settles when what the map here shows is open; `waiting` ends with Fault 'cancelled'. */

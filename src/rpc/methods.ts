@@ -26,7 +26,7 @@ export const controlMethod = {
   trustRenew: 65,
   trustSealKey: 66,
   sqlExecute: 80,
-  sqlStatus: 81,
+  sqlReplica: 81,
 } as const
 
 /** Bulk port (9991). */
@@ -72,7 +72,7 @@ export const controlCallers: MethodTable = tableOf(controlMethod, {
   trustSealKey: 'member',
   // Any member asks: it may lead a database where its neighbour only routes.
   sqlExecute: 'member',
-  sqlStatus: 'member',
+  sqlReplica: 'member',
 })
 
 export const bulkCallers: MethodTable = tableOf(bulkMethod, {
@@ -103,7 +103,7 @@ export const meshCallers: MethodTable = tableOf(controlMethod, {
   trustRenew: 'nobody',
   trustSealKey: 'nobody',
   sqlExecute: 'nobody',
-  sqlStatus: 'nobody',
+  sqlReplica: 'nobody',
 })
 
 function tableOf<Name extends string>(

@@ -9,6 +9,7 @@ import {
   message,
   type NodeId,
   repeated,
+  text,
   toFault,
   uint,
 } from '../base/index.ts'
@@ -32,6 +33,7 @@ import type {
   ExecuteOptions,
   QueryOptions,
   SqlDatabase,
+  SqlReplica,
   SqlResult,
   SqlStatement,
   SqlStatus,
@@ -49,10 +51,12 @@ export type DatabaseEnds = {
 const timeoutMsDefault = 30_000
 const timeoutMsMax = 600_000
 const attemptMsMax = 15_000
+const replicaMsMax = 10_000
 const backoffMsMin = 10
 const backoffMsMax = 250
 
 const requestFields = message({ group: uint(1), batch: bytes(2) })
+const replicaFields = message({ applied: uint(1), digest: text(2) })
 const ranFields = message({ answer: bytes(1), elapsedUs: repeated(uint(2)) })
 
 export class Database implements SqlDatabase {
@@ -139,10 +143,31 @@ export class Database implements SqlDatabase {
     return encodeBytes(ranFields, ran)
   }
 
-  /** Catches up, so that its applied index and digest say something of now. */
-  async settled(deadlineMs: number): Promise<SqlStatus> {
-    await this.#ends.machine.file.caughtUp({ deadlineMs })
-    return this.status()
+  async replicas(): Promise<readonly SqlReplica[]> {
+    const { voters, learners } = this.#ends.group.status()
+    const nodes = [...voters, ...learners].sort((a, b) => a - b)
+    return await Promise.all(nodes.map((node) => this.#replicaOf(node)))
+  }
+
+  /** This node's, for whoever compares: it catches up first. Fault 'deadline'. */
+  async replica(deadlineMs: number): Promise<Uint8Array> {
+    const { file } = this.#ends.machine
+    await file.caughtUp({ deadlineMs })
+    return encodeBytes(replicaFields, { applied: file.applied ?? 0, digest: file.digest })
+  }
+
+  async #replicaOf(node: NodeId): Promise<SqlReplica> {
+    const { group, rpc, self } = this.#ends
+    try {
+      const request = encodeBytes(requestFields, { group: group.group, batch: new Uint8Array(0) })
+      const told =
+        node === self
+          ? await this.replica(replicaMsMax)
+          : await rpc.call(node, controlMethod.sqlReplica, request, { deadlineMs: replicaMsMax })
+      return { node, ...decodeBytes(replicaFields, told) }
+    } catch (error) {
+      return { node, fault: toFault(error).message }
+    }
   }
 
   #here(batch: SqlBatch, encodedBytes: number): Promise<RanBatch> {

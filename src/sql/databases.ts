@@ -1,6 +1,6 @@
 // All databases of a node: opens and drops their groups, and answers what other nodes pass on.
 
-import { Fault, type GroupId, groupId, type NodeId, utf8Encode } from '../base/index.ts'
+import { Fault, type GroupId, groupId, type NodeId } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Raft } from '../raft/index.ts'
 import type { IncomingCall, Rpc } from '../rpc/index.ts'
@@ -35,8 +35,7 @@ export type SqlDatabases = {
   /** Fault 'not-found'. */
   database(name: string): SqlDatabase
   answerExecute(call: IncomingCall): Promise<Uint8Array>
-  /** JSON of the status, once the file shows everything that is committed here. */
-  answerStatus(call: IncomingCall): Promise<Uint8Array>
+  answerReplica(call: IncomingCall): Promise<Uint8Array>
   close(): Promise<void>
 }
 
@@ -96,10 +95,9 @@ class NodeDatabases implements SqlDatabases {
     return await this.#of(group).database.answer(batch)
   }
 
-  async answerStatus({ request, deadlineMs }: IncomingCall): Promise<Uint8Array> {
+  async answerReplica({ request, deadlineMs }: IncomingCall): Promise<Uint8Array> {
     const { group } = decodeRequest(request)
-    const status = await this.#of(group).database.settled(deadlineMs)
-    return utf8Encode(JSON.stringify(status))
+    return await this.#of(group).database.replica(deadlineMs)
   }
 
   async close(): Promise<void> {

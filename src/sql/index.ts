@@ -6,6 +6,7 @@ export type {
   QueryOptions,
   ReadLevel,
   SqlDatabase,
+  SqlReplica,
   SqlResult,
   SqlStatement,
   SqlStatus,

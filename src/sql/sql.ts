@@ -74,6 +74,11 @@ export type SqlStatus = {
   readonly isEngineRunning: boolean
 }
 
+/** A member's replica, once it has applied what its node knows to be committed; or why it did not say. */
+export type SqlReplica =
+  | { readonly node: number; readonly applied: number; readonly digest: string }
+  | { readonly node: number; readonly fault: string }
+
 export type SqlDatabase = {
   readonly name: string
   /**
@@ -85,4 +90,6 @@ export type SqlDatabase = {
   /** Reads only: a statement that would change something is an error in its result. */
   query(statements: readonly SqlStatement[], options?: QueryOptions): Promise<readonly SqlResult[]>
   status(): SqlStatus
+  /** All members', in order of their ids. Replicas of one applied index must have one digest. */
+  replicas(): Promise<readonly SqlReplica[]>
 }

@@ -38,6 +38,8 @@ export const answers = {
   request: (asked: Answering) => timed(asked, requestOn),
   status: async ({ call, database }: Answering) =>
     answerText(200, shownStatus(database.status()), shapeOf(call)),
+  replicas: async ({ call, database }: Answering) =>
+    answerText(200, { replicas: await database.replicas() }, shapeOf(call)),
   nodes: async ({ call, database }: Answering) =>
     answerText(200, shownNodes(database.status()), shapeOf(call)),
   leader: async ({ call, database }: Answering) => answerLeader(call, database.status()),

@@ -39,6 +39,13 @@ class Told implements SqlDatabase {
     return this.results
   }
 
+  async replicas() {
+    return [
+      { node: 1, applied: 8, digest: 'ab' },
+      { node: 2, fault: 'away' },
+    ]
+  }
+
   status() {
     const { name, leader } = this
     const members = { voters: [1, 2, 3], learners: [4] }
@@ -227,6 +234,8 @@ test('status, nodes, leader and readiness', async () => {
     '4',
   ])
   assert.equal(JSON.parse((await ask('GET /sql/main/leader')).text).id, '2')
+  const shown = '{"replicas":[{"node":1,"applied":8,"digest":"ab"},{"node":2,"fault":"away"}]}'
+  assert.equal((await ask('GET /sql/main/replicas')).text, shown)
   assert.equal((await ask('GET /sql/main/readyz')).text, '[+]node ok\n[+]leader ok\n')
   told.leader = 0
   assert.equal((await ask('GET /sql/main/readyz')).status, 503)

@@ -6,6 +6,7 @@
 //   GET    /sql/NAME/db/query?q=SELECT..., POST [statement, ...]                ?level &freshness &associative &blob_array
 //   POST   /sql/NAME/db/request                 both, as each statement is
 //   GET    /sql/NAME/status, /nodes, /leader, /readyz
+//   GET    /sql/NAME/replicas                   {"replicas": [{"node", "applied", "digest"}]}, of all members now
 //
 // Statements of a request are one entry of the log; with `transaction` all of them or none. Levels: none, weak (the default), linearizable,
 // strong (as linearizable), auto (as weak). The header `atoll-batch-id` (32 hexadecimal digits) makes asking again safe.
@@ -37,6 +38,7 @@ const requests: readonly (readonly [AdminMethod, string, keyof typeof answers])[
   ['POST', 'db/request', 'request'],
   ['GET', 'status', 'status'],
   ['GET', 'nodes', 'nodes'],
+  ['GET', 'replicas', 'replicas'],
   ['GET', 'leader', 'leader'],
   ['GET', 'readyz', 'ready'],
   ['GET', 'db/backup', 'notYet'],
