@@ -16,6 +16,7 @@ import {
 import type { Host } from '../host/index.ts'
 import type { Group } from '../raft/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
+import { Comparison } from './comparison.ts'
 import { answerCodec } from './core/answer.ts'
 import {
   batchBytesMax,
@@ -63,11 +64,17 @@ export class Database implements SqlDatabase {
   readonly name: string
   readonly #ends: DatabaseEnds
   readonly #proposer: Proposer
+  readonly #comparison: Comparison
 
   constructor(ends: DatabaseEnds) {
     this.name = ends.name
     this.#ends = ends
     this.#proposer = new Proposer(ends.host, ends.group, () => ends.machine.file)
+    this.#comparison = new Comparison({
+      ...ends,
+      isLeader: () => ends.group.status().role === 'leader',
+      replicas: () => this.replicas(),
+    })
   }
 
   async execute(
@@ -134,6 +141,7 @@ export class Database implements SqlDatabase {
       voters,
       learners,
       isEngineRunning: machine.file.isRunning,
+      differing: this.#comparison.differing,
     }
   }
 
@@ -170,9 +178,14 @@ export class Database implements SqlDatabase {
     }
   }
 
+  close(): void {
+    this.#comparison.close()
+  }
+
   #here(batch: SqlBatch, encodedBytes: number): Promise<RanBatch> {
     const { role, leader } = this.#ends.group.status()
     if (role !== 'leader') return Promise.reject(notLeader(leader))
+    this.#comparison.soon()
     return this.#proposer.execute(batch, encodedBytes)
   }
 

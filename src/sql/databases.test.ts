@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, afterEach, test } from 'node:test'
 import { Fault, groupId, isFault, nodeId, seededRandom, term } from '../base/index.ts'
 import { createRealHost } from '../host/real/index.ts'
@@ -239,6 +240,24 @@ test('reads without a quorum: none answers while it is fresh enough, others do n
   assert.deepEqual(rowsOf(await read('none')), [])
   await assert.rejects(read('none', 1000), (error) => isFault(error, 'unavailable'))
   await assert.rejects(read('linearizable'), (error) => isFault(error, 'deadline'))
+})
+
+test('a replica that differs has another digest', async () => {
+  await world.start()
+  await write(
+    world.at(1),
+    'CREATE TABLE t (id INTEGER PRIMARY KEY, a)',
+    'INSERT INTO t VALUES (1, 1)',
+  )
+  await world.digests()
+  const { rootPath } = world.node(3).host.disk
+  const planted = new DatabaseSync(join(rootPath, 'sql', String(testGroup), 'db-0.sqlite'))
+  planted.exec('UPDATE t SET a = 2')
+  planted.close()
+  await write(world.at(1), 'UPDATE t SET a = a + 1')
+  const [first, second, third] = await world.digests()
+  assert.equal(second, first)
+  assert.notEqual(third, first)
 })
 
 test('a dropped database is gone, and its group does nothing more', async () => {

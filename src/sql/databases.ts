@@ -81,6 +81,7 @@ class NodeDatabases implements SqlDatabases {
     if (open === undefined) return
     this.#byName.delete(name)
     this.#byGroup.delete(open.database.status().group)
+    open.database.close()
     await open.machine.drop()
   }
 
@@ -101,7 +102,9 @@ class NodeDatabases implements SqlDatabases {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#byName.values()].map(({ machine }) => machine.close()))
+    const all = [...this.#byName.values()]
+    for (const { database } of all) database.close()
+    await Promise.all(all.map(({ machine }) => machine.close()))
   }
 
   #of(group: number): Open {

@@ -72,6 +72,8 @@ export type SqlStatus = {
   readonly voters: readonly number[]
   readonly learners: readonly number[]
   readonly isEngineRunning: boolean
+  /** Where this node leads: members that were found with another digest at the same index. Must be empty. */
+  readonly differing: readonly number[]
 }
 
 /** A member's replica, once it has applied what its node knows to be committed; or why it did not say. */

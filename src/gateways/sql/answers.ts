@@ -164,7 +164,7 @@ function shownStatus(status: SqlStatus): unknown {
       digest,
       nodes: [...voters, ...learners].map(String),
     },
-    atoll: { name, group, is_engine_running: status.isEngineRunning },
+    atoll: { name, group, is_engine_running: status.isEngineRunning, differing: status.differing },
   }
 }
 
