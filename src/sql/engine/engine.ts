@@ -11,7 +11,7 @@
 //   2. its entry is run again: the marked batch now answers with an error and runs nothing.
 // That a batch is such a one is decided by its own statements, so replicas agree.
 
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert, concatBytes, equalBytes, Fault, sha256, toHex } from '../../base/index.ts'
 import { answerCodec, failedResult, type Refusal } from '../core/answer.ts'
 import { Chance } from '../core/chance.ts'
@@ -52,6 +52,7 @@ export class SqlEngine {
   readonly #nowUs: () => number
   /** Ids of batches of this turn that would roll it back. */
   readonly #marked = new Set<string>()
+  readonly #fixed = new Map<string, StatementSync>()
   #state: State
   /** An entry was run and waits for commit() or rollback(). */
   #isOpen = false
@@ -221,7 +222,7 @@ export class SqlEngine {
     this.#connection.trusted(() => {
       if (index !== undefined) this.#state.applied = index
       this.#own.write(this.#state)
-      this.#database.exec('COMMIT')
+      this.#exec('COMMIT')
     })
   }
 
@@ -232,8 +233,13 @@ export class SqlEngine {
     })
   }
 
+  /** One of a few texts, which are prepared once. */
   #exec(sql: string): void {
-    this.#connection.trusted(() => this.#database.exec(sql))
+    this.#connection.trusted(() => {
+      const known = this.#fixed.get(sql) ?? this.#database.prepare(sql)
+      this.#fixed.set(sql, known)
+      known.run()
+    })
   }
 }
 
