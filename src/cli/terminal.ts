@@ -12,7 +12,13 @@ export function answer(text: string): void {
 
 /** What failed, then what to do next. */
 export function describeFault(fault: Fault): string {
-  return fault.next === undefined ? fault.message : `${fault.message}\n  next: ${fault.next}`
+  const { message, next } = fault
+  return withoutControls(next === undefined ? message : `${message}\n  next: ${next}`)
+}
+
+/** Faults may carry the words of a server that nobody trusts yet: none of them moves the cursor or hides a line. */
+function withoutControls(text: string): string {
+  return text.replaceAll(/[^\P{C}\n\t]/gu, '\ufffd')
 }
 
 /** Prints an error and answers the exit status that its table row gives. */
