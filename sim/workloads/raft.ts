@@ -314,6 +314,8 @@ class RaftWorkload {
       const leader = this.#leader()
       if (leader === undefined) continue
       const { voters, votersOutgoing, commit } = leader.group.status()
+      // A disk that was found damaged only now: its node was started late.
+      if (voters.some((voter) => this.#churn.isGone(voter))) await this.#churn.settle()
       const isCaughtUp = [...voters, ...votersOutgoing].every((voter) => {
         const running = this.#running.get(voter)
         return running?.host.isAlive && (running.groups[0]?.status().applied ?? 0) >= commit
