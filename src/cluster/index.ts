@@ -143,7 +143,9 @@ export {
   dropNamespace,
   findNamespace,
   listNamespaces,
+  type NamespaceMap,
   readMapVersion,
+  userMap,
   userNamespacesMax,
 } from './namespaces.ts'
 export { createChooseHolders } from './placement-memo.ts'

@@ -35,7 +35,7 @@ export type NamespaceMap = {
   readonly hint: (name: string) => string
 }
 
-const userMap: NamespaceMap = {
+export const userMap: NamespaceMap = {
   key: namespaceKey,
   prefix: namespacePrefix,
   check: checkUserNamespace,

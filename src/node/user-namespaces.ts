@@ -1,27 +1,13 @@
-// Namespaces that users open by name: each a group of its own over this node's log, store and connections. This
-// follows the map in '/raft/system' (cluster/namespaces.ts): what is in it is opened here, what left it is served no
-// more. A request names any namespace at any node; the keyspace routes it to the leader.
-//
-// The map's counter is looked at when the system namespace has changed, the map itself when the counter has. A request
-// for a namespace that the map here does not show, not yet or no more, asks the leader's map.
+// Namespaces that users open by name: each a group of its own over this node's log, store and connections, opened and closed
+// as their map says (namespace-follower.ts). A request names any namespace at any node; the keyspace routes it to the leader.
 
-import { Fault, type GroupId, groupId, isFault, type NodeId, nodeId } from '../base/index.ts'
-import {
-  askAgain,
-  beginClosing,
-  checkUserNamespace,
-  createNamespace,
-  dropNamespace,
-  findNamespace,
-  listNamespaces,
-  type NamespaceRecord,
-  type Patience,
-  readMapVersion,
-} from '../cluster/index.ts'
-import type { Host, Timer } from '../host/index.ts'
+import { Fault, type GroupId, groupId, type NodeId, nodeId } from '../base/index.ts'
+import { beginClosing, dropNamespace, type Patience, userMap } from '../cluster/index.ts'
+import type { Host } from '../host/index.ts'
 import type { CoreKeyspaces, Keyspace } from '../keyspace/index.ts'
 import type { Group, Raft } from '../raft/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
+import { NamespaceFollower } from './namespace-follower.ts'
 
 type Deps = {
   readonly host: Host
@@ -32,13 +18,6 @@ type Deps = {
   /** Those that a new group begins with. */
   readonly members: () => readonly NodeId[]
   readonly self: NodeId
-}
-
-type Open = {
-  readonly group: GroupId
-  readonly ready: Promise<void>
-  /** Its contents are being deleted, for which alone it is still open. */
-  isClosing: boolean
 }
 
 export type NamespaceStatus = {
@@ -54,27 +33,25 @@ export type NamespaceStatus = {
   readonly learners: readonly number[]
 }
 
-const lookAfterMs = 100
-/** Groups that are opened at a time: their first writes share a sync of the log. */
-const openingMax = 64
-const firstPriority = 8
-const otherPriority = 4
 const callMsMax = 10_000
 const everything = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) }
 const deletedAtOnce = 1000
 
 export class UserNamespaces {
   readonly #deps: Deps
-  readonly #open = new Map<string, Open>()
-  /** Creations of this node follow one another: each writes the counter, and they would only refuse each other. */
-  #changing: Promise<unknown> = Promise.resolve()
-  #version = -1
-  #timer: Timer | undefined
-  #unlisten: () => void = () => undefined
-  #isClosed = false
+  readonly #follower: NamespaceFollower
 
   constructor(deps: Deps) {
     this.#deps = deps
+    const { keyspaces } = deps
+    this.#follower = new NamespaceFollower({
+      ...deps,
+      map: userMap,
+      events: { failed: 'node.namespaces_failed', waits: 'node.namespaces_wait' },
+      opensClosing: true,
+      open: async (group) => void (await keyspaces.add({ ...group, hasReplica: true })),
+      close: (name) => keyspaces.remove(name),
+    })
     deps.rpc.serve(controlMethod.namespaceTransfer, async ({ request }) => {
       const view = new DataView(request.buffer, request.byteOffset, request.byteLength)
       if (request.length !== 12) throw new Fault('invalid', 'a transfer names a group and a node')
@@ -85,38 +62,26 @@ export class UserNamespaces {
   }
 
   /** Settles when what the map here shows is open; `waiting` ends with Fault 'cancelled'. */
-  async start(waiting: Patience = {}): Promise<void> {
-    this.#unlisten = this.#deps.system.onRevision(() => this.#lookSoon())
-    await askAgain(this.#deps.host, waiting, () => this.#look())
+  start(waiting: Patience = {}): Promise<void> {
+    return this.#follower.start(waiting)
   }
 
   /** Settles when nothing is being opened any more: what it stands on may close then. */
-  async close(): Promise<void> {
-    this.#isClosed = true
-    this.#timer?.cancel()
-    this.#unlisten()
-    await Promise.allSettled([...this.#open.values()].map(({ ready }) => ready))
+  close(): Promise<void> {
+    return this.#follower.close()
   }
 
   /** The same answer however often it is asked. */
   async create(name: string): Promise<NamespaceStatus> {
-    const { system, host } = this.#deps
-    const createdMs = Math.max(0, Math.floor(host.clock.wallMs()))
-    const members = this.#deps.members()
-    const made = this.#changing.then(() => createNamespace(system, { name, members, createdMs }))
-    this.#changing = made.catch(() => undefined)
-    const record = await made
-    await this.#ensure(record)
-    return this.#statusOf(record.name, record.group)
+    const { group } = await this.#follower.create(name)
+    return this.#statusOf(name, group)
   }
 
   /** With everything in it. Fault 'not-found'. */
   async drop(name: string): Promise<void> {
     const { system, keyspaces } = this.#deps
     const record = await beginClosing(system, name)
-    await this.#ensure(record)
-    const open = this.#open.get(name)
-    if (open?.group === record.group) open.isClosing = true
+    await this.#follower.ensureClosing(record)
     const keyspace = await keyspaces.open(name)
     for (let more = true; more; ) {
       const page = await keyspace.range({ ...everything, limit: deletedAtOnce, keysOnly: true })
@@ -128,18 +93,16 @@ export class UserNamespaces {
       more = page.more
     }
     await dropNamespace(system, record)
-    this.#lookSoon()
+    this.#follower.lookSoon()
   }
 
   async list(): Promise<readonly NamespaceStatus[]> {
-    const records = await listNamespaces(this.#deps.system, { isSerializable: false })
-    return records
-      .filter((record) => !record.isClosing)
-      .map((record) => this.#statusOf(record.name, record.group))
+    const records = await this.#follower.list()
+    return records.map((record) => this.#statusOf(record.name, record.group))
   }
 
   async status(name: string): Promise<NamespaceStatus> {
-    const { group } = await this.#find(name)
+    const group = await this.#find(name)
     return this.#statusOf(name, group)
   }
 
@@ -151,7 +114,7 @@ export class UserNamespaces {
 
   /** Whoever is asked: the leader is told. Faults of Group.transferLeadership, 'unavailable'. */
   async transfer(name: string, to: NodeId): Promise<void> {
-    const { group } = await this.#find(name)
+    const group = await this.#find(name)
     const own = this.#group(group)
     const { leader } = own.status()
     if (leader === undefined) throw new Fault('unavailable', `${name} has no leader now`)
@@ -186,118 +149,11 @@ export class UserNamespaces {
     }
   }
 
-  async #find(name: string): Promise<{ readonly group: GroupId }> {
-    checkUserNamespace(name)
-    const open = this.#open.get(name)
-    if (open !== undefined && (await this.#isShown(name, open))) {
-      await open.ready
-      return open
-    }
-    const record = await findNamespace(this.#deps.system, name)
-    if (record === undefined || record.isClosing) {
-      throw new Fault('not-found', `there is no namespace ${name}`, {
-        next: `create it: atoll raft create ${name}`,
-      })
-    }
-    await this.#ensure(record)
-    return record
-  }
-
-  /**
-   * In the map as this node has it. Otherwise the leader is asked; without that: 1. a namespace is dropped and made
-   * anew elsewhere; 2. this node has not looked yet; 3. a write goes to the old group, is acknowledged, and gone.
-   */
-  async #isShown(name: string, { group, isClosing }: Open): Promise<boolean> {
-    if (isClosing) return false
-    const { system } = this.#deps
-    if ((await readMapVersion(system)) === this.#version) return true
-    const record = await findNamespace(system, name, { isSerializable: true })
-    return record?.group === group && !record.isClosing
-  }
-
-  /** What is open here may be newer than the map as this node has it: only what the leader does not know is gone. */
-  async #removeGone(shown: ReadonlyMap<string, NamespaceRecord>): Promise<void> {
-    const doubtful = [...this.#open].filter(([name, { group }]) => shown.get(name)?.group !== group)
-    if (doubtful.length === 0) return
-    const records = await listNamespaces(this.#deps.system, { isSerializable: false })
-    const groups = new Set(records.map(({ group }) => group))
-    for (const [name, open] of doubtful) {
-      if (groups.has(open.group) || this.#open.get(name) !== open) continue
-      await open.ready.catch(() => undefined)
-      if (this.#open.get(name) !== open) continue
-      this.#open.delete(name)
-      this.#deps.keyspaces.remove(name)
-    }
-  }
-
-  #ensure(record: NamespaceRecord): Promise<void> {
-    const { name, group } = record
-    const known = this.#open.get(name)
-    if (known?.group === group) return known.ready
-    if (this.#isClosed) return Promise.reject(new Fault('unavailable', 'the node is stopping'))
-    const ready = this.#openGroup(record, known)
-    this.#open.set(name, { group, ready, isClosing: record.isClosing })
-    ready.catch(() => {
-      if (this.#open.get(name)?.ready === ready) this.#open.delete(name)
+  async #find(name: string): Promise<GroupId> {
+    const group = await this.#follower.find(name)
+    if (group !== undefined) return group
+    throw new Fault('not-found', `there is no namespace ${name}`, {
+      next: userMap.hint(name),
     })
-    return ready
-  }
-
-  /**
-   * Priority goes round, so that leaders are spread over the nodes. `before`: of the same name, served no more; it may
-   * be opening still, and would be served after the new one.
-   */
-  async #openGroup(record: NamespaceRecord, before: Open | undefined): Promise<void> {
-    const { name, group, voters, learners } = record
-    if (before !== undefined) {
-      await before.ready.catch(() => undefined)
-      this.#deps.keyspaces.remove(name)
-    }
-    const isFirst = voters[group % Math.max(1, voters.length)] === this.#deps.self
-    await this.#deps.keyspaces.add({
-      name,
-      group,
-      founders: { voters, learners },
-      hasReplica: true,
-      electionPriority: isFirst ? firstPriority : otherPriority,
-    })
-  }
-
-  #lookSoon(): void {
-    if (this.#timer !== undefined || this.#isClosed) return
-    const { host, system } = this.#deps
-    this.#timer = host.clock.after(lookAfterMs, () => {
-      const seen = system.freshness().revision
-      const again = (): void => {
-        this.#timer = undefined
-        // What came after the look had read the map is told only once.
-        if (system.freshness().revision !== seen) this.#lookSoon()
-      }
-      this.#look().then(again, (error: unknown) => {
-        again()
-        if (!isFault(error)) return host.journal.fatal('node.namespaces_failed', error)
-        host.journal.event('debug', 'node.namespaces_wait', { reason: error.message })
-        this.#lookSoon()
-      })
-    })
-  }
-
-  async #look(): Promise<void> {
-    const { system } = this.#deps
-    const version = await readMapVersion(system)
-    if (version === this.#version || this.#isClosed) return
-    const records = await listNamespaces(system, { isSerializable: true })
-    const wanted = new Map(records.map((record) => [record.name, record]))
-    for (const [name, open] of this.#open) {
-      const record = wanted.get(name)
-      if (record?.group === open.group) open.isClosing ||= record.isClosing
-    }
-    await this.#removeGone(wanted)
-    const missing = records.filter(({ name }) => !this.#open.has(name))
-    for (let at = 0; at < missing.length; at += openingMax) {
-      const batch = missing.slice(at, at + openingMax)
-      await Promise.all(batch.map((record) => this.#ensure(record)))
-    }
-    this.#version = version
   }
 }
