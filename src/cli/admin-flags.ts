@@ -4,7 +4,7 @@
 import { resolve } from 'node:path'
 import { Fault } from '../base/index.ts'
 import { parseEndpoint, parseHost, parseHostList } from '../cluster/files.ts'
-import { topologyDefaults } from '../cluster/index.ts'
+import { checkLabels, topologyDefaults } from '../cluster/index.ts'
 import type { InitOptions } from './admin-init.ts'
 import type { JoinOptions } from './admin-join.ts'
 import { requireText } from './files.ts'
@@ -147,15 +147,14 @@ export function parseCaps(text: string | undefined): readonly string[] {
   throw new Fault('invalid', `--cap: more than ${capsMax} capabilities`)
 }
 
-/** 'rack=r12,dc=fra-1'. */
+/** 'rack=r12,dc=fra-1'. Fault 'invalid' also for names and values that no label has. */
 export function parseLabels(text: string | undefined): Readonly<Record<string, string>> {
-  const labels: Record<string, string> = {}
-  for (const pair of text === undefined ? [] : text.split(',')) {
-    const match = /^([A-Za-z][A-Za-z0-9._-]{0,62})=([^=,\p{Cc}]{0,255})$/u.exec(pair.trim())
-    if (match?.[1] === undefined || match[1] === '__proto__') {
-      throw new Fault('invalid', `--label '${pair.slice(0, 64)}': expected KEY=VALUE`)
-    }
-    labels[match[1]] = match[2] ?? ''
-  }
+  const pairs = (text === undefined ? [] : text.split(',')).map((pair): [string, string] => {
+    const at = pair.indexOf('=')
+    if (at !== -1) return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()]
+    throw new Fault('invalid', `--label '${pair.slice(0, 64)}': expected KEY=VALUE`)
+  })
+  const labels = Object.fromEntries(pairs)
+  checkLabels(labels)
   return labels
 }

@@ -13,9 +13,9 @@ import { dirname, join, resolve } from 'node:path'
 import * as v from 'valibot'
 import { Fault } from '../base/index.ts'
 import { parseEndpoint, parseHost } from '../cluster/files.ts'
-import { describeIssue, topologyDefaults } from '../cluster/index.ts'
+import { checkLabels, describeIssue, topologyDefaults } from '../cluster/index.ts'
 import type { Address } from '../host/index.ts'
-import { type MachineFlags, parseCaps, parseLabels, parseName } from './admin-flags.ts'
+import { type MachineFlags, parseCaps, parseName } from './admin-flags.ts'
 import { readText, requireText } from './files.ts'
 import { planPorts } from './ports.ts'
 
@@ -70,7 +70,7 @@ export function readBootstrap(path: string): JoinTarget | undefined {
     throw new Fault('invalid', `${path}: neither "token", "tokenFile" nor "cluster" is there`)
   }
   const { controllers, cluster, pin, name = hostname() } = file
-  const labels = Object.entries(file.labels).map(([key, value]) => `${key}=${value}`)
+  checkLabels(file.labels)
   return {
     machine: {
       region: parseName(`${path}: region`, file.region),
@@ -78,7 +78,7 @@ export function readBootstrap(path: string): JoinTarget | undefined {
       name: parseName(`${path}: name`, name),
       bind: parseHost(`${path}: bind`, file.bind),
       caps: file.caps.length === 0 ? [] : parseCaps(file.caps.join()),
-      labels: labels.length === 0 ? {} : parseLabels(labels.join()),
+      labels: file.labels,
       ports: planPorts(file.portOffset, {}),
     },
     controllers: controllers.map((text) =>

@@ -123,7 +123,17 @@ test('names, capabilities and labels are read strictly', () => {
   assert.deepEqual(parseLabels('rack=r12, dc=fra-1'), { rack: 'r12', dc: 'fra-1' })
   for (const text of ['', 'a,', 'A', 'a b', `${'a'.repeat(33)}`])
     assert.throws(() => parseCaps(text), invalid, text)
-  for (const text of ['', 'a', '=b', 'a=b=c', '__proto__=x'])
+  for (const text of [
+    '',
+    'a',
+    '=b',
+    'a=b=c',
+    '__proto__=x',
+    'Rack=r1',
+    'rack=',
+    'rack=a b',
+    'rack=-',
+  ])
     assert.throws(() => parseLabels(text), invalid, text)
   for (const text of ['', '-a', 'a b', 'é', 'a'.repeat(64)])
     assert.throws(() => parseName('--node', text), invalid, text)
@@ -250,6 +260,9 @@ test('a bootstrap file is private, whole, and gone afterwards', () => {
     { ...whole, tokenFile: undefined },
     { ...whole, other: 1 },
     { ...whole, controllers: ['a:b'] },
+    // One value with a comma, not two labels.
+    { ...whole, labels: { rack: 'r1,dc=d1' } },
+    { ...whole, labels: { Rack: 'r1' } },
   ]) {
     write(wrong)
     assert.throws(() => readBootstrap(path), invalid, JSON.stringify(wrong))

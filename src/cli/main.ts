@@ -134,6 +134,7 @@ program
   .option('--data-threads <n>', '0: everything on one thread; 1: bytes on a thread of their own')
   .option('--log <format>', "to standard error: 'text', 'json' or 'journal' (systemd's)", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
+  .option('--json', 'print lines of JSON to standard output: unpaired, paired, serving, stopped')
   .addHelpText(
     'after',
     `
@@ -147,6 +148,7 @@ Instead of "token": "tokenFile", or "cluster" to wait for an operator's approval
 
 Examples:
   atoll start --data-dir /srv/atoll
+  atoll start --data-dir /srv/atoll --json
   atoll start --data-dir /srv/atoll --bootstrap /etc/atoll/bootstrap.json --log json
 `,
   )
@@ -180,6 +182,7 @@ program
   .option('--read-lease <ratio>', readLeaseHelp)
   .option('--log <format>', "to standard error: 'text', 'json' or 'journal' (systemd's)", 'text')
   .option('--level <level>', 'debug, notice, warning or error', 'notice')
+  .option('--json', 'print lines of JSON to standard output: serving, stopped')
   .addHelpText(
     'after',
     `
@@ -188,7 +191,7 @@ the key itself in place of --encryption-key-file.
 
 Examples:
   atoll node --data-dir .atoll/node-1
-  ATOLL_NODE_ID=2 atoll node --data-dir /srv/atoll --log json
+  ATOLL_NODE_ID=2 atoll node --data-dir /srv/atoll --log json --json
 `,
   )
   .action(async (flags: Flags) => {

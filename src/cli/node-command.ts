@@ -4,7 +4,8 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { Fault, isFault, toFault } from '../base/index.ts'
-import type { Disk } from '../host/index.ts'
+import { formatAddress } from '../cluster/index.ts'
+import type { Address, Disk } from '../host/index.ts'
 import { createLoopThreads, createRealHost, type JournalFormat } from '../host/real/index.ts'
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
 import { readConsolePages } from './console-pages.ts'
@@ -14,7 +15,7 @@ import { type EtcdFlags, loadNodeConfig } from './node-dir.ts'
 import type { NodeNotice } from './node-process.ts'
 import { nodePaths } from './paths.ts'
 import { portFault, type PortPlan, portNames } from './ports.ts'
-import { reportFailure } from './terminal.ts'
+import { answer, reportFailure } from './terminal.ts'
 import { aborted, stopSignal } from './stop-signal.ts'
 
 export type NodeCommandOptions = {
@@ -29,6 +30,8 @@ export type NodeCommandOptions = {
   readonly readLease?: { readonly clockDriftRatio: number } | undefined
   readonly log: JournalFormat
   readonly level: 'debug' | 'notice' | 'warning' | 'error'
+  /** Lines of JSON on standard output say what becomes of it: 'serving', 'stopped'. */
+  readonly isJson?: boolean | undefined
 }
 
 const flushAfterMs = 2_000
@@ -58,12 +61,14 @@ export async function runNode(options: NodeCommandOptions, held?: Lock): Promise
     const node = await start(config, options, stopping)
     if (node !== undefined) {
       notify({ kind: 'ready' })
+      if (options.isJson === true) answer(JSON.stringify(servingLine(config)))
       // Kept for the next start even if this process is killed; not now, when the first requests come.
       const flushing = setTimeout(flushCompileCache, flushAfterMs)
       await aborted(stopping)
       clearTimeout(flushing)
       await node.stop()
     }
+    if (options.isJson === true) answer(JSON.stringify({ event: 'stopped', nodeId: config.self }))
     return 0
   } catch (error) {
     const fault = toFault(error)
@@ -99,6 +104,21 @@ async function start(
   } catch (error) {
     if (signal.aborted && isFault(error, 'cancelled')) return undefined
     throw explainPort(error, config)
+  }
+}
+
+function servingLine({ self, identity, listen }: NodeConfig) {
+  const at = (scheme: string, address: Address | undefined): string | undefined =>
+    address === undefined ? undefined : `${scheme}://${formatAddress(address)}`
+  return {
+    event: 'serving',
+    nodeId: self,
+    clusterId: identity.clusterId,
+    pid: process.pid,
+    admin: at('https', listen.admin),
+    s3: at('http', listen.s3),
+    s3Tls: at('https', listen.s3Tls),
+    etcd: listen.etcd === undefined ? undefined : formatAddress(listen.etcd),
   }
 }
 

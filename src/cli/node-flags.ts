@@ -23,6 +23,7 @@ export function readNode(flags: Flags): Parameters<typeof runNode>[0] {
     readLease: readLeaseOf(text('readLease')),
     log: parseChoice('--log', text('log') ?? 'text', ['text', 'json', 'journal']),
     level: parseChoice('--level', text('level') ?? 'notice', levels),
+    isJson: flags.json === true,
   }
 }
 

@@ -36,7 +36,7 @@ import { finishUndisturbed } from './placing.ts'
 import { planPorts } from './ports.ts'
 import { type SetupForm, type SetupState, serveSetupPage } from './setup-page.ts'
 import type { StartOptions } from './start.ts'
-import { describeFault, tell } from './terminal.ts'
+import { answer, describeFault, tell } from './terminal.ts'
 
 type Progress = {
   state: SetupState['state']
@@ -121,8 +121,13 @@ export async function becomeMember(options: StartOptions, signal: AbortSignal): 
   try {
     for (const url of setup.urls)
       tell(`atoll: this machine is ${progress.state}; set it up at ${url}`)
+    if (options.isJson === true) {
+      const { fingerprint, urls } = setup
+      answer(JSON.stringify({ event: 'unpaired', state: progress.state, fingerprint, urls }))
+    }
     const isMember = await untilMember(host, { options, progress, isUnattended }, signal)
     if (isMember) shredBootstrap(bootstrap)
+    if (isMember && options.isJson === true) answer(JSON.stringify({ event: 'paired' }))
     return isMember
   } finally {
     await setup.close()
@@ -172,7 +177,7 @@ async function openSetup(host: Host, { options, progress }: Setup) {
     caps: '',
     labels: '',
   }
-  return await serveSetupPage(host, {
+  const page = await serveSetupPage(host, {
     port: ports.admin,
     bind,
     state: () => ({ ...progress, fingerprint, form: typed }),
@@ -187,6 +192,7 @@ async function openSetup(host: Host, { options, progress }: Setup) {
       }
     },
   })
+  return { ...page, fingerprint }
 }
 
 function targetOf(form: SetupForm, portOffset: number): JoinTarget {

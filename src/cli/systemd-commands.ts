@@ -16,6 +16,7 @@ type InstallFlags = {
   readonly user: string
   readonly start: boolean
   readonly print?: boolean
+  readonly json?: boolean
 }
 
 const unitPath = `/etc/systemd/system/${unitName}`
@@ -33,6 +34,7 @@ export function addUnitCommands(program: Command, finish: Finish): void {
     .option('--user <name>', 'the account that it runs as; made when there is none', unitUser)
     .option('--no-start', 'enable it for the next boot only')
     .option('--print', 'print the unit and change nothing')
+    .option('--json', 'print what was done as one line of JSON')
     .addHelpText(
       'after',
       `
@@ -43,47 +45,68 @@ Examples:
   sudo atoll service install
   sudo atoll service install --data-dir /srv/atoll
   atoll service install --print
+  sudo atoll service install --no-start --json
 `,
     )
-    .action(async (flags: InstallFlags) => await finish(async () => install(flags)))
+    .action(async (flags: InstallFlags) => {
+      await finish(async () => {
+        const done = install(flags)
+        if (flags.json === true) answer(JSON.stringify(done))
+        else if (flags.print === true) answer(done.text)
+        return 0
+      })
+    })
   commands
     .command('uninstall')
     .description('Stop it and remove the unit. The data stays.')
+    .option('--json', 'print what was done as one line of JSON')
     .addHelpText('after', '\nExamples:\n  sudo atoll service uninstall\n')
-    .action(async () => await finish(async () => uninstall()))
+    .action(async (flags: { readonly json?: boolean }) => {
+      await finish(async () => {
+        uninstall()
+        if (flags.json === true) answer(JSON.stringify({ unit: unitPath, isInstalled: false }))
+        return 0
+      })
+    })
 }
 
-function install(flags: InstallFlags): number {
+type Installed = UnitPlan & {
+  readonly unit: string
+  readonly text: string
+  readonly isInstalled: boolean
+  readonly isEnabled: boolean
+  readonly isStarted: boolean
+}
+
+function install(flags: InstallFlags): Installed {
   const plan: UnitPlan = {
     command: ownCommand(),
     dataDir: resolve(flags.dataDir),
     user: flags.user,
   }
-  const unit = renderUnit(plan)
-  if (flags.print === true) {
-    answer(unit)
-    return 0
-  }
+  const text = renderUnit(plan)
+  const bare = { ...plan, unit: unitPath, text, isEnabled: false, isStarted: false }
+  if (flags.print === true) return { ...bare, isInstalled: false }
   requireRoot('install')
   ensureUser(plan)
   mkdirSync(plan.dataDir, { recursive: true })
   chmodSync(plan.dataDir, 0o700)
   run('chown', ['-R', `${plan.user}:${plan.user}`, plan.dataDir])
-  writeText(unitPath, unit)
+  writeText(unitPath, text)
   tell(`atoll: wrote ${unitPath}`)
   if (!existsSync(bootedPath)) {
     tell(`atoll: systemd does not run this machine now; once it does: systemctl enable --now atoll`)
-    return 0
+    return { ...bare, isInstalled: true }
   }
   run('systemctl', ['daemon-reload'])
   run('systemctl', ['enable', ...(flags.start ? ['--now'] : []), unitName])
   tell(
     `atoll: ${flags.start ? 'started' : 'enabled'}; it writes to the journal: journalctl -u atoll`,
   )
-  return 0
+  return { ...bare, isInstalled: true, isEnabled: true, isStarted: flags.start }
 }
 
-function uninstall(): number {
+function uninstall(): void {
   requireRoot('uninstall')
   if (!existsSync(unitPath)) {
     throw new Fault('not-found', `${unitPath} does not exist`, {
@@ -94,7 +117,6 @@ function uninstall(): number {
   rmSync(unitPath)
   if (existsSync(bootedPath)) run('systemctl', ['daemon-reload'])
   tell('atoll: the service is gone; its data is where it was')
-  return 0
 }
 
 /** How this program is started: the installed command, or this checkout's. */

@@ -382,7 +382,13 @@ export class OpenNamespace implements Cluster, Served {
         members: () => this.#askMembers(),
         onRemoved: () => this.#raise(removedAlarm(this.namespace)),
       })
-      this.#stopListening = replica.onLeadership(() => this.#wake())
+      const ends = [
+        replica.onLeadership(() => this.#wake()),
+        replica.onForeign((foreign) => this.#raiseForeign(foreign)),
+      ]
+      this.#stopListening = () => {
+        for (const end of ends) end()
+      }
       this.#wake()
     } catch (error) {
       const fault = toFault(error)
@@ -403,7 +409,6 @@ export class OpenNamespace implements Cluster, Served {
       genesis,
       isFounder,
       open: this.#options,
-      onForeign: (foreign) => this.#raiseForeign(foreign),
     })
     replicas.set(this.namespace, opening)
     opening.catch(() => replicas.delete(this.namespace))

@@ -19,6 +19,7 @@ import type { Store } from '../storage/index.ts'
 import type { KeySet } from './core/sets.ts'
 import { createDurableMachine } from './durable-machine.ts'
 import type { OpenOptions } from './mesh.ts'
+import { Strangers } from './strangers.ts'
 import { within } from './timeouts.ts'
 
 export type ReplicaEnds = {
@@ -36,7 +37,6 @@ export type ReplicaOptions = {
   /** By incarnation; another one with the number of a founder begins with nothing, as a joiner. */
   readonly isFounder: boolean
   readonly open: OpenOptions
-  readonly onForeign: (foreign: Foreign) => void
 }
 
 export type LeadershipListener = (leader: NodeId | undefined) => void
@@ -47,26 +47,28 @@ const firstKey = new Uint8Array(1)
 
 /** Faults of Raft.open: 'precondition' for state of another cluster, 'corrupt'. */
 export async function openReplica(ends: ReplicaEnds, options: ReplicaOptions): Promise<Replica> {
-  const { namespace: name, group, genesis, isFounder, open, onForeign } = options
+  const { namespace: name, group, genesis, isFounder, open } = options
   const { electionPriority, quotaBytes, machine } = open
+  const strangers = new Strangers()
   const shape = {
     name,
     group,
     founders: { voters: isFounder ? votersOf(genesis) : [] },
     clusterId: sha256(encodeGenesis(genesis)),
-    onForeign,
+    onForeign: (foreign: Foreign) => strangers.note(foreign),
     ...(electionPriority === undefined ? {} : { electionPriority }),
   }
   if (machine === undefined) {
     const quota = quotaBytes === undefined ? {} : { quotaBytes }
     await ends.keyspaces.add({ ...shape, ...quota, hasReplica: true })
     const keyspace = await ends.keyspaces.open(name)
-    return new Replica(ends, { group: groupAt(ends.raft, group), keyspace })
+    return new Replica(ends, { group: groupAt(ends.raft, group), keyspace, strangers })
   }
   const stateMachine = createDurableMachine(ends.store, { group, machine })
   return new Replica(ends, {
     group: await ends.raft.open({ ...shape, stateMachine }),
     keyspace: undefined,
+    strangers,
   })
 }
 
@@ -74,15 +76,21 @@ export class Replica {
   readonly group: Group
   readonly #ends: ReplicaEnds
   readonly #keyspace: FullKeyspace | undefined
+  readonly #strangers: Strangers
   readonly #listeners = new Set<LeadershipListener>()
 
   constructor(
     ends: ReplicaEnds,
-    parts: { readonly group: Group; readonly keyspace: FullKeyspace | undefined },
+    parts: {
+      readonly group: Group
+      readonly keyspace: FullKeyspace | undefined
+      readonly strangers: Strangers
+    },
   ) {
     this.#ends = ends
     this.group = parts.group
     this.#keyspace = parts.keyspace
+    this.#strangers = parts.strangers
     parts.group.onLeadership((leader) => {
       for (const listen of [...this.#listeners]) listen(leader)
     })
@@ -94,6 +102,11 @@ export class Replica {
     return () => {
       this.#listeners.delete(listen)
     }
+  }
+
+  /** The ones met so far at once. Answers what ends it. */
+  onForeign(listen: (foreign: Foreign) => void): () => void {
+    return this.#strangers.listen(listen)
   }
 
   get keyspace(): FullKeyspace {

@@ -70,7 +70,9 @@ test('a service starts and ends while the node goes on, and stays so over a rest
   assert.notEqual(refused.status, 0)
   assert.match(refused.stderr, /svc1 has the capability 'control', which stays/)
   await machines.must(two, ['stop', '--data-dir', two.dataDir])
-  machines.start(two, ['start', '--data-dir', two.dataDir])
+  const again = machines.start(two, ['start', '--data-dir', two.dataDir, '--json'])
+  const { nodeId, admin } = await again.line('serving')
+  assert.deepEqual([nodeId, admin], [2, `https://127.0.0.32:${machines.port(7777)}`])
   await until('the second is back', async () => {
     const { members } = (await machines.ask(two, 'admin', 'nodes')) as unknown as {
       readonly members: readonly { readonly name: string; readonly state: string }[]

@@ -20,6 +20,7 @@ import {
 import type { JoinAnswer, JoinFields, JoinMember, JsonValue } from '../enrolment.ts'
 import { canonicalJson, readJsonText } from './canonical-json.ts'
 import { formatAddress, JsonFields } from './json-fields.ts'
+import { checkLabels } from './placement-rule.ts'
 
 const domain = 'atoll join v1\n'
 /** A request for a certificate is below 1 KiB. */
@@ -126,6 +127,8 @@ function readRequest(value: unknown): JoinRequest {
   const hex = (name: string, rule: typeof hashRule): Uint8Array => {
     return fromHex(given.text(name, rule)) ?? new Uint8Array(0)
   }
+  const labels = given.labels('labels', labelsMax)
+  checkLabels(labels)
   return {
     fields: {
       clusterId: given.text('cluster_id', clusterRule),
@@ -137,7 +140,7 @@ function readRequest(value: unknown): JoinRequest {
       bulk: given.address('bulk'),
       s3: given.address('s3'),
       caps: given.texts('caps', capRule),
-      labels: given.labels('labels', labelsMax),
+      labels,
       capacityBytes: given.integer('capacity_bytes', { least: 0, most: Number.MAX_SAFE_INTEGER }),
       version: given.text('version', versionRule),
       ts: given.integer('ts', { least: 0, most: 100_000_000_000 }),

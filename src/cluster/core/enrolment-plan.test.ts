@@ -350,6 +350,9 @@ test('hostile requests and answers are faults', () => {
   for (const value of strange) assert.throws(() => read(value), Fault)
   const evil = { ['__proto__']: 'x', constructor: 'y' }
   assert.throws(() => read({ ...body, labels: evil, caps: ['UPPER'] }), Fault)
+  // A label that nobody could change later, because changing one looks at all.
+  for (const labels of [{ Rack: 'r1' }, { rack: 'r 1' }, { rack: 'r1,r2' }, { rack: '' }])
+    assert.throws(() => read({ ...body, labels }), /label/)
   assert.throws(() => readJoinRequest(new Uint8Array(70_000)), /too long/)
   for (let round = 0; round < 500; round++) {
     assert.throws(

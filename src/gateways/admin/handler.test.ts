@@ -10,9 +10,11 @@ import { nodeRoutes } from './node-routes.ts'
 import { raftRoutes } from './raft-api.ts'
 import { type AdminRoute, answerJson, compileRoutes } from './routes.ts'
 
+const journaled: unknown[] = []
 const host = {
+  random: { bytes: (count: number) => new Uint8Array(count).fill(171) },
   journal: {
-    event: () => undefined,
+    event: (...event: unknown[]) => void journaled.push(event),
     fatal: (_event: string, error: unknown) => {
       throw error
     },
@@ -112,6 +114,61 @@ test('no route answers a stranger, but those that say why', async () => {
   }
   assert.deepEqual(open, ['GET /health'])
   assert.equal((await ask('GET', '/nowhere')).status, 403)
+})
+
+test('what is our own failing is journaled; strangers get a number and general words', async () => {
+  const broken = async (): Promise<never> => {
+    throw new Fault('internal', 'the file /var/lib/atoll/db/store.sqlite is damaged', {
+      next: 'look at disk sda',
+      fields: { path: '/var/lib/atoll' },
+    })
+  }
+  const ask = async (token: string | undefined, path: string) => {
+    const failing = createAdminHandler({
+      host,
+      authorise: createAuthority({ token: 'right', access }),
+      routes: [
+        { method: 'POST', path: '/open', needs: { publicBecause: 'a test' }, answer: broken },
+        { method: 'POST', path: '/closed', needs: 'admin:Test', answer: broken },
+      ],
+    })
+    const response = await failing({
+      method: 'POST',
+      target: `${path}?secret=1`,
+      headers: token === undefined ? [] : [['authorization', `Bearer ${token}`]],
+      body: (async function* () {})(),
+      remoteAddress: '127.0.0.1',
+      isSecure: true,
+      signal: new AbortController().signal,
+    })
+    assert.ok(response.body instanceof Uint8Array)
+    return { status: response.status, json: JSON.parse(utf8Decode(response.body)) as unknown }
+  }
+  journaled.splice(0)
+  const request = 'ab'.repeat(8)
+  const next = `the node's journal has it under ${request}`
+  assert.deepEqual(await ask(undefined, '/open'), {
+    status: 500,
+    json: {
+      error: { code: 'internal', message: 'the node failed to answer', next, fields: { request } },
+    },
+  })
+  const what = 'the file /var/lib/atoll/db/store.sqlite is damaged'
+  assert.deepEqual(journaled, [
+    ['warning', 'admin.request_failed', { request, method: 'POST', path: '/open', what }],
+  ])
+  // With the right token on a public route nobody was asked who he is.
+  const open = await ask('right', '/open')
+  assert.doesNotMatch(JSON.stringify(open.json), /sqlite|sda|var/)
+  assert.deepEqual((await ask('right', '/closed')).json, {
+    error: {
+      code: 'internal',
+      message: what,
+      next: 'look at disk sda',
+      fields: { path: '/var/lib/atoll', request },
+    },
+  })
+  assert.equal((await ask('wrong', '/closed')).status, 403)
 })
 
 test('a path is matched part by part, and its open parts are decoded', () => {

@@ -108,6 +108,7 @@ test('what makes no sense is refused, on every route that takes a body', async (
     { id: 1e300, name: '', addresses },
     { id: null, addresses, labels: { a: 7 } },
     { id: [], addresses, labels: { 'a b': 'c' } },
+    { id: [], addresses, labels: { Rack: 'c' } },
     { id: {}, addresses, caps: 's3' },
     { id: false, addresses, caps: [7] },
   ]

@@ -9,6 +9,7 @@
 //   POST /v1/moves              {"share"}: of the idle rate, 0.01 to 1 -> the same as GET
 
 import { Fault, type NodeId, nodeId } from '../../base/index.ts'
+import { checkLabels } from '../../cluster/index.ts'
 import type { Address } from '../../host/index.ts'
 import { type AdminAction, type AdminRoute, answerJson } from './routes.ts'
 
@@ -170,7 +171,11 @@ function readLabels(given: unknown): Readonly<Record<string, string>> {
   const isSound = entries.every(
     ([key, value]) => typeof value === 'string' && isWord(String(key)) && isWord(value),
   )
-  if (isSound && entries.length <= wordsMax) return Object.fromEntries(entries)
+  if (isSound && entries.length <= wordsMax) {
+    const labels = Object.fromEntries(entries) as Readonly<Record<string, string>>
+    checkLabels(labels)
+    return labels
+  }
   throw new Fault('invalid', `"labels" has at most ${wordsMax} texts by name`)
 }
 
