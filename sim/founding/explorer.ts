@@ -6,10 +6,10 @@
 //
 // Answers that a proposer only gathers are taken together with the one that makes it act.
 //
-// Left out because they can never change anything again, whatever else happens: messages that answer a
-// ballot which their receiver has given up, and everything a node with a cluster ignores. Nodes that never
-// propose are interchangeable (the core compares ids of proposers only), so worlds that differ by a renaming
-// of those are one world.
+// Left out because they can never change anything again, whatever else happens: messages without effect
+// (without-effect.ts), and the highest round that a node has seen once it cannot begin a ballot any more.
+// Nodes that never propose are interchangeable (the core compares ids of proposers only), so worlds that differ
+// by a renaming of those are one world.
 //
 // Held in every world: at most one genesis is decided; each founder of a decided genesis holds it durably as
 // accepted; a ballot carries one genesis. Held of every step: what is decided stays.
@@ -20,7 +20,6 @@ import {
   type BallotState,
   type BallotStep,
   beginBallot,
-  compareBallots,
   type Founder,
   type FoundingRecord,
   newRecord,
@@ -39,6 +38,8 @@ import {
   type Sent,
 } from './interned.ts'
 import { noPlant, type Plant } from './plants.ts'
+import { Seen } from './seen.ts'
+import { isAnswer, isRepeatWithoutEffect, isWithoutEffect } from './without-effect.ts'
 
 export type Scope = {
   readonly nodes: number
@@ -95,7 +96,10 @@ class Explorer {
   readonly #dead = new Map<number, boolean>()
   readonly #founderSets: readonly (readonly Founder[])[]
   readonly #renamings: readonly Renaming[]
-  readonly #seen = new Set<string>()
+  readonly #seen = new Seen()
+  readonly #code = new Int32Array(1_024)
+  readonly #bestCode = new Int32Array(1_024)
+  readonly #settled = new Map<number, number>()
   readonly #outcomes = new Set<string>()
   readonly #records = new Interned<FoundingRecord>(keyOf)
   readonly #isPlain: boolean
@@ -284,11 +288,34 @@ class Explorer {
   }
 
   #after(world: World, node: number, state: number, sends: readonly number[]): World {
-    const nodes = world.nodes.with(node - 1, state)
-    const messages = new Set(world.messages)
-    for (const number of sends) messages.add(number)
-    const kept = [...messages].filter((number) => this.#isPlain || !this.#isDead(nodes, number))
-    return { ...world, nodes, messages: kept.sort((a, b) => a - b) }
+    if (this.#isPlain) {
+      const messages = [...new Set([...world.messages, ...sends])].sort((a, b) => a - b)
+      return { ...world, nodes: world.nodes.with(node - 1, state), messages }
+    }
+    const isLast = world.ballots === 0
+    // When the last ballot began, the rounds that any node has seen ended to matter.
+    const nodes = isLast
+      ? world.nodes.map((other, at) => this.#settle(at === node - 1 ? state : other))
+      : world.nodes.with(node - 1, node > this.#scope.ballots ? this.#settle(state) : state)
+    const messages: number[] = []
+    for (const number of world.messages) {
+      if (!this.#isDead(nodes, number, isLast)) messages.push(number)
+    }
+    for (const number of sends) {
+      if (!messages.includes(number) && !this.#isDead(nodes, number, isLast)) messages.push(number)
+    }
+    return { ...world, nodes, messages: messages.sort((a, b) => a - b) }
+  }
+
+  /** The state without what only a further ballot of this node would ask for. */
+  #settle(state: number): number {
+    const known = this.#settled.get(state)
+    if (known !== undefined) return known
+    const { live, durable } = this.#states.value(state)
+    const roundSeen = live.record.promised.round
+    const settled = this.#states.number({ live: { ...live, roundSeen }, durable })
+    this.#settled.set(state, settled)
+    return settled
   }
 
   #cached(state: number, input: number, step: () => BallotStep): Taken {
@@ -318,15 +345,21 @@ class Explorer {
   }
 
   /** A message that can never again change anything. */
-  #isDead(nodes: readonly number[], number: number): boolean {
-    const state = nodes[(this.#sent.value(number).to - 1) as number] as number
-    const key = state * 0x20_0000 + number
-    const known = this.#dead.get(key)
-    if (known !== undefined) return known
-    const { live, durable } = this.#states.value(state)
-    const isDead = isWithoutEffect(this.#sent.value(number), live, durable)
-    this.#dead.set(key, isDead)
-    return isDead
+  #isDead(nodes: readonly number[], number: number, isLast: boolean): boolean {
+    const sent = this.#sent.value(number)
+    const to = nodes[sent.to - 1] as number
+    const from = nodes[sent.from - 1] as number
+    const key = (to * 0x20_0000 + number) * 2 + (isLast ? 1 : 0)
+    let known = this.#dead.get(key)
+    if (known === undefined) {
+      known = isWithoutEffect(sent, this.#states.value(to), isLast)
+      this.#dead.set(key, known)
+    }
+    if (known || isAnswer(sent.message)) return known
+    return isRepeatWithoutEffect(sent, this.#states.value(to), {
+      from: this.#states.value(from),
+      isLast,
+    })
   }
 
   #mayFound(node: number): boolean {
@@ -340,30 +373,33 @@ class Explorer {
   // ---- seen before ----
 
   #isNew(world: World): boolean {
-    let key: string | undefined
+    let best: Int32Array | undefined
+    let size = 0
     for (const renaming of this.#renamings) {
-      const candidate = this.#keyUnder(world, renaming)
-      if (key === undefined || candidate < key) key = candidate
+      const candidate = best === this.#code ? this.#bestCode : this.#code
+      const count = this.#codeUnder(world, renaming, candidate)
+      if (best === undefined || isBefore(candidate, best, count)) best = candidate
+      size = count
       if (this.#isPlain) break
     }
-    const size = this.#seen.size
-    this.#seen.add(key ?? '')
-    return this.#seen.size > size
+    return this.#seen.add(best ?? this.#code, size)
   }
 
-  #keyUnder(world: World, renaming: Renaming): string {
-    const codes: number[] = [world.ballots * 16 + world.crashes]
+  /** Writes the world's numbers; how many there are does not depend on the renaming. */
+  #codeUnder(world: World, renaming: Renaming, code: Int32Array): number {
     const { to } = renaming
-    const isSame = to.every((node, at) => node === at)
-    const nodes: number[] = []
+    const isSame = renaming === this.#renamings[0]
+    let size = 0
+    code[size++] = world.ballots * 16 + world.crashes
     for (const [at, state] of world.nodes.entries()) {
-      nodes[(to[at + 1] ?? at + 1) - 1] = isSame ? state : this.#renamedState(state, renaming)
+      code[(to[at + 1] ?? at + 1)] = isSame ? state : this.#renamedState(state, renaming)
+      size++
     }
     const messages = isSame
       ? world.messages
       : world.messages.map((number) => this.#renamedMessage(number, renaming)).sort((a, b) => a - b)
-    for (const number of [...nodes, ...messages]) codes.push(number >>> 15, number & 0x7fff)
-    return String.fromCharCode(...codes)
+    for (const number of messages) code[size++] = number
+    return size
   }
 
   #renamedState(state: number, { to, states }: Renaming): number {
@@ -474,23 +510,11 @@ function restart(record: FoundingRecord): BallotState {
   return { record, proposal: undefined, roundSeen: record.promised.round }
 }
 
-function isAnswer(message: Sent['message']): boolean {
-  return message.kind === 'report' || message.kind === 'accepted'
-}
-
-function isWithoutEffect(sent: Sent, live: BallotState, durable: FoundingRecord): boolean {
-  const { message } = sent
-  const isAsking = message.kind === 'prepare' || message.kind === 'accept'
-  if (durable.cluster !== undefined && live.record.cluster !== undefined) return !isAsking
-  if (isAsking || message.kind === 'decided') return false
-  const { proposal } = live
-  const isPast =
-    proposal === undefined ||
-    compareBallots(proposal.ballot, message.ballot) !== 0 ||
-    (message.kind === 'report' && proposal.genesis !== undefined) ||
-    (message.kind === 'accepted' && proposal.acceptedBy.includes(idOf(sent.from)))
-  if (message.kind === 'accepted') return isPast
-  return isPast && message.promised.round <= durable.promised.round
+function isBefore(a: Int32Array, b: Int32Array, count: number): boolean {
+  for (let at = 0; at < count; at++) {
+    if (a[at] !== b[at]) return (a[at] as number) < (b[at] as number)
+  }
+  return false
 }
 
 function findViolation(states: readonly NodeState[]): string | undefined {

@@ -24,7 +24,7 @@ import { describeOperator, type FirstOperator, greetOperator } from './first-ope
 import { readText, writeText } from './files.ts'
 import { drawAccessKey, drawSecret } from './formation.ts'
 import { openDisplay } from './live-display.ts'
-import { acquireLock } from './lock.ts'
+import { acquireLock } from '../host/real/lock.ts'
 import { writeNodeDir } from './node-dir.ts'
 import { defaultCode } from './options.ts'
 import { askMembers, findOwnNode, type MembersAnswer, type OwnNode, tryAsk } from './own-node.ts'

@@ -34,7 +34,7 @@ import {
 import { readText, writeText } from './files.ts'
 import { joinStatusOf } from './join-status.ts'
 import { openDisplay } from './live-display.ts'
-import { acquireLock } from './lock.ts'
+import { acquireLock } from '../host/real/lock.ts'
 import { askMembers, findOwnNode, type OwnNode, tryAsk } from './own-node.ts'
 import { becomeOwner } from './owner.ts'
 import { hasIdentity } from './node-dir.ts'

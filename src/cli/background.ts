@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '../base/index.ts'
-import { isAlive, readHolder, tellToEnd } from './lock.ts'
+import { isAlive, readHolder, tellToEnd } from '../host/real/lock.ts'
 import { nodePaths } from './paths.ts'
 
 const mainPath = fileURLToPath(new URL('./main.ts', import.meta.url))

@@ -22,7 +22,7 @@ import { isComplete, joinCommand, planInit } from './admin-init.ts'
 import { readBootstrap, shredBootstrap } from './bootstrap-file.ts'
 import { joinStatuses } from './join-status.ts'
 import { openDisplay } from './live-display.ts'
-import { acquireLock } from './lock.ts'
+import { acquireLock } from '../host/real/lock.ts'
 import {
   archiveDir,
   enrolLockPath,

@@ -10,7 +10,7 @@ import { createLoopThreads, createRealHost, type JournalFormat } from '../host/r
 import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
 import { readConsolePages } from './console-pages.ts'
 import { readEncryptionKey } from './encryption-key.ts'
-import { acquireLock, type Lock } from './lock.ts'
+import { acquireLock, type Lock } from '../host/real/lock.ts'
 import { type EtcdFlags, loadNodeConfig } from './node-dir.ts'
 import type { NodeNotice } from './node-process.ts'
 import { nodePaths } from './paths.ts'

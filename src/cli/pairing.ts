@@ -29,7 +29,7 @@ import {
   shredBootstrap,
 } from './bootstrap-file.ts'
 import { readText, writeText } from './files.ts'
-import { isAlive } from './lock.ts'
+import { isAlive } from '../host/real/lock.ts'
 import { hasIdentity } from './node-dir.ts'
 import { isPairingCode, pairByWords } from './pair-by-words.ts'
 import { finishUndisturbed } from './placing.ts'

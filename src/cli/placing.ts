@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Fault, isFault } from '../base/index.ts'
 import { syncFolder, writeText } from './files.ts'
-import { acquireLock, type Lock, readHolder } from './lock.ts'
+import { acquireLock, type Lock, readHolder } from '../host/real/lock.ts'
 import { hasIdentity } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 

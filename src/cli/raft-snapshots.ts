@@ -15,7 +15,7 @@ import {
   shelvedSnapshots,
   snapshotsPathOf,
 } from '../node/index.ts'
-import { acquireLock } from './lock.ts'
+import { acquireLock } from '../host/real/lock.ts'
 import { loadNodeConfig } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 import { size, table } from './status-text.ts'

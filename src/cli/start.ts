@@ -3,7 +3,7 @@
 // process becomes the node.
 
 import { mkdirSync } from 'node:fs'
-import { acquireLock, type Lock } from './lock.ts'
+import { acquireLock, type Lock } from '../host/real/lock.ts'
 import { type NodeCommandOptions, runNode } from './node-command.ts'
 import { becomeOwner } from './owner.ts'
 import { nodePaths } from './paths.ts'

@@ -21,7 +21,7 @@ import {
 } from './formation.ts'
 import { addSlot } from './grow.ts'
 import { findNodes } from './known-nodes.ts'
-import { type Lock, acquireLock, readHolder } from './lock.ts'
+import { type Lock, acquireLock, readHolder } from '../host/real/lock.ts'
 import { hasIdentity, readNodeFile, writeNodeFile } from './node-dir.ts'
 import { defaultCode, type PortFlags } from './options.ts'
 import { launcherPaths, nodePaths } from './paths.ts'

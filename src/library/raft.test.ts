@@ -31,6 +31,42 @@ test('one namespace under a shared key: written, closed, opened again, read', as
   await again.close()
 })
 
+test('a directory is open once at a time, and again after it was closed', async () => {
+  const options = { directory: join(directory, 'once'), key, founders, ...fast }
+  const listen = '127.0.0.1:27416'
+  const cluster = await open('/raft/test', { ...options, listen })
+  await cluster.waitForLeader(30_000)
+  const isHeld = (error: unknown): boolean =>
+    isFault(error, 'exists') && error.fields.pid === String(process.pid)
+  for (const other of ['/raft/test', '/raft/other']) {
+    await assert.rejects(open(other, { ...options, listen: '127.0.0.1:27417' }), isHeld)
+  }
+  await assert.rejects(openMesh({ ...options, listen }), isHeld)
+  await cluster.set('a', bytes('1'))
+  await Promise.all([cluster.close(), cluster.close()])
+  assert.equal(cluster.state(), 'closed')
+  assert.equal(cluster.leader(), undefined)
+  assert.deepEqual(cluster.members(), [])
+  const isCancelled = (error: unknown): boolean => isFault(error, 'cancelled')
+  await assert.rejects(cluster.set('a', bytes('2')), isCancelled)
+  await assert.rejects(cluster.waitForLeader(30_000), isCancelled)
+  const both = await Promise.allSettled([1, 2].map(() => open('/raft/test', { ...options, listen })))
+  const opened = both.filter((one) => one.status === 'fulfilled')
+  assert.equal(opened.length, 1, 'of two at once one is refused')
+  await opened[0]?.value.waitForLeader(30_000)
+  assert.deepEqual(await opened[0]?.value.get('a'), bytes('1'))
+  await opened[0]?.value.close()
+})
+
+test('what could not be opened holds no directory', async () => {
+  const options = { directory: join(directory, 'refused'), key, founders, ...fast }
+  const listen = '127.0.0.1:27418'
+  const isInvalid = (error: unknown): boolean => isFault(error, 'invalid')
+  await assert.rejects(open('/other', { ...options, listen }), isInvalid)
+  const cluster = await open('/raft/test', { ...options, listen })
+  await cluster.close()
+})
+
 test('certificates: issued for the number that was drawn; two nodes, one a client only', async () => {
   const authority = await createTestAuthority('library')
   const meshId = authority.clusterId

@@ -15,6 +15,7 @@
 
 import { Fault, utf8Encode } from '../base/index.ts'
 import { createRealHost, type JournalLevel } from '../host/real/index.ts'
+import { acquireLock, type Lock } from '../host/real/lock.ts'
 import type { Host, NodeIdentity, PeerIdentity, Transport } from '../host/index.ts'
 import {
   type Cluster,
@@ -49,7 +50,7 @@ export {
 
 export type OpenMeshOptions = Omit<
   MeshOptions,
-  'transport' | 'directory' | 'ownLogThread' | 'closesWithLast' | 'snapshotDisk'
+  'transport' | 'directory' | 'ownLogThread' | 'closesWithLast' | 'onClosed' | 'snapshotDisk'
 > &
   Security & {
     /** Everything of this node; made when missing. Losing it makes another node of this one. */
@@ -70,7 +71,10 @@ export type Security = {
   readonly transport?: MeshOptions['transport']
 }
 
-/** Opens one namespace. `close()` ends everything that was opened for it. */
+/**
+ * Opens one namespace. `close()` ends everything that was opened for it; after that it may be opened again. Fault
+ * 'exists' while the directory is open, here or in another process: openMesh() holds several namespaces.
+ */
 export async function open(
   namespace: string,
   options: OpenMeshOptions & OpenOptions,
@@ -84,14 +88,32 @@ export async function open(
   }
 }
 
-/** Opens a mesh without namespaces: `mesh.open()` and `mesh.client()` follow. Faults of createMesh. */
+/**
+ * Opens a mesh without namespaces: `mesh.open()` and `mesh.client()` follow. Faults of createMesh, and 'exists' while
+ * the directory is open, here or in another process.
+ */
 export async function openMesh(options: OpenMeshOptions): Promise<Mesh> {
   return await openOn(options, { closesWithLast: false })
 }
 
-function openOn(
+/** Two processes on one log would destroy it, so the directory is held before a byte of it is read. */
+async function openOn(
   options: OpenMeshOptions,
   { closesWithLast }: { readonly closesWithLast: boolean },
+): Promise<Mesh> {
+  const { directory } = options
+  const lock = acquireLock(`${directory}/lock`, `the directory ${directory}`)
+  try {
+    return await openHeld(options, { closesWithLast, lock })
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+function openHeld(
+  options: OpenMeshOptions,
+  { closesWithLast, lock }: { readonly closesWithLast: boolean; readonly lock: Lock },
 ): Promise<Mesh> {
   const host = createRealHost({
     rootPath: options.directory,
@@ -111,6 +133,7 @@ function openOn(
     ...snapshotDiskOf(snapshotDirectory),
     transport,
     closesWithLast,
+    onClosed: () => lock.release(),
   })
 }
 

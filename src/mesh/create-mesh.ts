@@ -320,7 +320,11 @@ class NodeMesh implements Mesh {
     for (const withdraw of this.#announced.values()) withdraw()
     this.#directory.close()
     for (const opened of this.#open.values()) opened.stop()
-    await closeInTurn(this.#parts.opened)
+    try {
+      await closeInTurn(this.#parts.opened)
+    } finally {
+      this.#options.onClosed?.()
+    }
   }
 
   #mustBeOpen(): void {

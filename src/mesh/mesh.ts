@@ -55,6 +55,8 @@ export type MeshOptions = {
   readonly logBytesMax?: number
   /** Closes the mesh with the last of its namespaces. Default false. */
   readonly closesWithLast?: boolean
+  /** Everything was closed, also what failed to: nothing here touches the directory any more. */
+  readonly onClosed?: () => void
 }
 
 /**
@@ -181,7 +183,8 @@ export type Cluster = {
   status(): ClusterStatus
   /**
    * Ends its use here; a leader hands over first. The replica stays a member of the cluster, and the data
-   * stays, until the mesh closes; open() gives it back.
+   * stays, until the mesh closes; open() gives it back. Afterwards everything fails with 'cancelled', and no leader
+   * and no members are known.
    */
   close(): Promise<void>
 }

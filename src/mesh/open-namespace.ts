@@ -150,6 +150,7 @@ export class OpenNamespace implements Cluster, Served {
   }
 
   leader(): NodeId | undefined {
+    if (this.#isClosed) return undefined
     return this.#replica?.group.status().leader
   }
 
@@ -295,7 +296,7 @@ export class OpenNamespace implements Cluster, Served {
 
   wireMembers(): readonly WireMember[] {
     const status = this.#replica?.group.status()
-    if (status === undefined) return []
+    if (status === undefined || this.#isClosed) return []
     const { voters, learners, votersOutgoing, leader } = status
     const { directory, self, address } = this.#ends
     const all = [...new Set([...voters, ...votersOutgoing, ...learners])].sort((a, b) => a - b)
@@ -391,6 +392,7 @@ export class OpenNamespace implements Cluster, Served {
       }
       this.#wake()
     } catch (error) {
+      if (this.#isClosed && isFault(error)) return
       const fault = toFault(error)
       if (!isFault(error)) host.journal.fatal('mesh.namespace_failed', error)
       this.#failure = fault

@@ -60,6 +60,7 @@ export const rooms: readonly Room[] = [
 /** Doors besides a room's own index.ts. The real host is for whoever starts a process. */
 export const extraDoors: readonly { readonly door: string; readonly from: readonly string[] }[] = [
   { door: 'src/host/real/index.ts', from: ['cli', 'library', 'tools', 'test', 'bench', 'sim'] },
+  { door: 'src/host/real/lock.ts', from: ['cli', 'library'] },
   { door: 'src/cluster/files.ts', from: ['cli'] },
   { door: 'src/gateways/admin/index.ts', from: ['node'] },
   { door: 'src/gateways/console/index.ts', from: ['node'] },

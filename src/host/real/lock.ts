@@ -16,8 +16,8 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { Fault } from '../base/index.ts'
-import { readText, reason, systemCode } from './files.ts'
+import { Fault } from '../../base/index.ts'
+import { errorCode, systemFault } from './system-fault.ts'
 
 export type Lock = { release(): void }
 
@@ -26,14 +26,18 @@ const writtenWithinMs = 10_000
 
 /** Fault 'exists' with field {pid} while a living process holds it. */
 export function acquireLock(path: string, what: string): Lock {
-  mkdirSync(dirname(path), { recursive: true })
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+  } catch (error) {
+    throw systemFault(error, `cannot lock ${path}`)
+  }
   for (let attempt = 0; attempt < 3; attempt++) {
     if (createExclusively(path)) return { release: () => removeLock(path) }
     const holder = readHolder(path)
     if (holder !== undefined) {
       throw new Fault('exists', `${what} is in use by process ${holder}`, {
         fields: { pid: String(holder) },
-        next: `stop process ${holder} first`,
+        next: holder === process.pid ? 'close it there first' : `stop process ${holder} first`,
       })
     }
     if (isBeingTaken(path) || !removeLeft(path)) break
@@ -66,7 +70,7 @@ function isBeingTaken(path: string): boolean {
 
 /** The living process that holds the lock; undefined when nobody does. */
 export function readHolder(path: string): number | undefined {
-  const [pidText, startText] = (readText(path) ?? '').trim().split(' ')
+  const [pidText, startText] = readLock(path).trim().split(' ')
   const pid = Number(pidText)
   if (!Number.isSafeInteger(pid) || pid <= 0 || !isAlive(pid)) return undefined
   const startedAt = startOf(pid)
@@ -81,8 +85,18 @@ function createExclusively(path: string): boolean {
     closeSync(file)
     return true
   } catch (error) {
-    if (systemCode(error) === 'EEXIST') return false
-    throw new Fault('internal', `cannot lock ${path}: ${reason(error)}`, { cause: error })
+    if (errorCode(error) === 'EEXIST') return false
+    throw systemFault(error, `cannot lock ${path}`)
+  }
+}
+
+/** '' when there is none. */
+function readLock(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return ''
+    throw systemFault(error, `cannot read ${path}`)
   }
 }
 
@@ -90,8 +104,8 @@ function removeLock(path: string): void {
   try {
     unlinkSync(path)
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') {
-      throw new Fault('internal', `cannot unlock ${path}: ${reason(error)}`, { cause: error })
+    if (errorCode(error) !== 'ENOENT') {
+      throw systemFault(error, `cannot unlock ${path}`)
     }
   }
 }
@@ -101,7 +115,7 @@ export function tellToEnd(pid: number): void {
   try {
     process.kill(pid, 'SIGTERM')
   } catch (error) {
-    const code = systemCode(error)
+    const code = errorCode(error)
     if (code === 'ESRCH') return
     if (code !== 'EPERM') throw error
     throw new Fault('denied', `process ${pid} is of another user`, {
@@ -114,7 +128,7 @@ export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
   } catch (error) {
-    return systemCode(error) === 'EPERM'
+    return errorCode(error) === 'EPERM'
   }
   return stateOf(pid) !== 'Z'
 }
