@@ -19,14 +19,16 @@ export const quickScopes: readonly Scope[] = [
 export const usualScopes: readonly Scope[] = [
   ...quickScopes,
   { nodes: 4, size: 3, ballots: 2, crashes: 1 },
-  { nodes: 3, size: 3, ballots: 3, crashes: 1 },
+  { nodes: 3, size: 3, ballots: 3, crashes: 3 },
+  { nodes: 3, size: 2, ballots: 3, crashes: 1 },
 ]
 
-/** Minutes; the last one alone about six, and 600 MB. */
+/** Minutes, and a gigabyte. */
 export const deepScopes: readonly Scope[] = [
   ...usualScopes,
-  { nodes: 3, size: 2, ballots: 3, crashes: 1 },
   { nodes: 4, size: 4, ballots: 3, crashes: 1 },
+  { nodes: 4, size: 3, ballots: 3, crashes: 0 },
+  { nodes: 4, size: 3, ballots: 3, crashes: 1 },
 ]
 
 /** The exit status. */

@@ -29,12 +29,12 @@ test('the reductions leave fewer states, and lose nothing that the disks can com
 
 /** The most states that may be seen before each bug is. */
 const caughtWithin = new Map([
-  ['promise-not-synced', 30_000],
+  ['promise-not-synced', 10_000],
   ['acceptance-not-synced', 1_000],
   ['own-acceptance-unsynced', 1_000],
   ['majority-decides', 1_000],
-  ['silence-is-no', 30_000],
-  ['joiner-founds', 30_000],
+  ['silence-is-no', 10_000],
+  ['joiner-founds', 10_000],
 ])
 
 for (const [name, plant] of plants) {

@@ -81,7 +81,7 @@ type Move = { readonly world: World; readonly what: () => string }
 
 /** The numbers of worlds between two that are run to their end without faults. */
 const completeEvery = 97
-const statesMaxDefault = 20_000_000
+const statesMaxDefault = 200_000_000
 
 export function explore(scope: Scope): Explored {
   return new Explorer(scope).run()
@@ -392,7 +392,7 @@ class Explorer {
     let size = 0
     code[size++] = world.ballots * 16 + world.crashes
     for (const [at, state] of world.nodes.entries()) {
-      code[(to[at + 1] ?? at + 1)] = isSame ? state : this.#renamedState(state, renaming)
+      code[to[at + 1] ?? at + 1] = isSame ? state : this.#renamedState(state, renaming)
       size++
     }
     const messages = isSame

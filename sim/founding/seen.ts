@@ -29,7 +29,12 @@ export class Seen {
       d = Math.imul(rotate(d ^ Math.imul(number, 0x165667b1), 11) + a, 0x85ebca77)
     }
     // A slot of zeros is an empty one.
-    return this.#insert(mix(a ^ rotate(d, 7)) || 1, mix(b ^ rotate(a, 3)), mix(c), mix(d ^ rotate(b, 19)))
+    return this.#insert(
+      mix(a ^ rotate(d, 7)) || 1,
+      mix(b ^ rotate(a, 3)),
+      mix(c),
+      mix(d ^ rotate(b, 19)),
+    )
   }
 
   #insert(a: number, b: number, c: number, d: number): boolean {

@@ -11,7 +11,11 @@ export function isAnswer(message: Sent['message']): boolean {
 }
 
 /** By the state of the receiver alone. `isLast`: no ballot will begin any more. */
-export function isWithoutEffect(sent: Sent, { live, durable }: NodeState, isLast: boolean): boolean {
+export function isWithoutEffect(
+  sent: Sent,
+  { live, durable }: NodeState,
+  isLast: boolean,
+): boolean {
   const { message } = sent
   if (hasCluster(live, durable)) return message.kind !== 'prepare' && message.kind !== 'accept'
   if (message.kind !== 'report' && message.kind !== 'accepted') return false

@@ -40,6 +40,8 @@ const invalid = (error: unknown): boolean => isFault(error, 'invalid')
 test('flags are read strictly', () => {
   assert.equal(readNode({ dataDir: '/d' }).log, 'text')
   assert.equal(readNode({ dataDir: '/d', level: 'debug' }).level, 'debug')
+  const etcd = readNode({ dataDir: '/d', etcdPort: '2379', etcdWatchProgress: '5' }).etcd
+  assert.deepEqual([etcd?.port, etcd?.progressSeconds], [2379, 5])
   for (const wrong of [{ log: 'yaml' }, { level: 'info' }, { log: '' }]) {
     assert.throws(() => readNode({ dataDir: '/d', ...wrong }), invalid, JSON.stringify(wrong))
   }

@@ -31,6 +31,8 @@ const usageStatus = 64
 const keyHelp =
   'between nodes, use the key in this file (32 bytes or more, on all nodes the same) instead of certificates'
 
+const progressHelp =
+  "how often etcd's quiet watches that ask for it are told the revision (default 600)"
 const readLeaseHelp =
   'the leader answers reads under a lease: clocks are wrong by this ratio at most (0.02: 2 %), on all nodes the same'
 
@@ -67,6 +69,7 @@ program
   .option('--etcd-port <port>', "etcd's API (default 2379), of the first node; serves it")
   .option('--etcd-tls', "etcd's API over TLS, with certificates of the cluster's authority")
   .option('--etcd-client-ca <file>', 'over TLS, to clients with a certificate of this authority')
+  .option('--etcd-watch-progress <seconds>', progressHelp)
   .option('--port-offset <n>', 'move all ports by n when the cluster is formed')
   .option('--encryption-key-file <file>', keyHelp)
   .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
@@ -177,6 +180,7 @@ program
   .option('--etcd-port <port>', "serve etcd's API on this port (all nodes of a cluster, or none)")
   .option('--etcd-tls', "etcd's API over TLS, with a certificate of the cluster's authority")
   .option('--etcd-client-ca <file>', 'over TLS, to clients with a certificate of this authority')
+  .option('--etcd-watch-progress <seconds>', progressHelp)
   .option('--encryption-key-file <file>', keyHelp)
   .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
   .option('--read-lease <ratio>', readLeaseHelp)

@@ -119,6 +119,8 @@ export type EtcdFlags = {
   readonly isTls: boolean
   /** A file of certificates: only clients that one of them signed are let in, over TLS. */
   readonly clientAuthority?: string | undefined
+  /** Between two notices of progress to a quiet watch that asked for them. */
+  readonly progressSeconds?: number | undefined
 }
 
 export function loadNodeConfig(
@@ -160,6 +162,7 @@ export function loadNodeConfig(
     founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
     listen: listenOf(topology, file, { self, etcdPort: options.etcd?.port }),
     ...etcdTlsOf(paths, options.etcd),
+    ...etcdProgressOf(options.etcd),
     ...controlOf(topology, nodeDir),
     serverTls: readPair(nodeDir, {
       certificate: identityFiles.serverCertificate,
@@ -243,6 +246,11 @@ function etcdTlsOf(
         : { clientAuthorityPem: requireText(clientAuthority) }),
     },
   }
+}
+
+function etcdProgressOf(etcd: EtcdFlags | undefined): Pick<NodeConfig, 'etcdProgressMs'> {
+  const seconds = etcd?.progressSeconds
+  return seconds === undefined ? {} : { etcdProgressMs: seconds * 1000 }
 }
 
 /**

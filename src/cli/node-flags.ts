@@ -42,12 +42,16 @@ function readNodeEtcd(flags: Flags) {
   return port === undefined ? undefined : { port, ...how }
 }
 
-export function readEtcd({ etcdPort, etcdTls, etcdClientCa }: Flags) {
+export function readEtcd({ etcdPort, etcdTls, etcdClientCa, etcdWatchProgress }: Flags) {
   return {
     port:
       typeof etcdPort === 'string' ? parseCount('--etcd-port', etcdPort, [1, 65_535]) : undefined,
     isTls: etcdTls === true,
     clientAuthority: typeof etcdClientCa === 'string' ? resolve(etcdClientCa) : undefined,
+    progressSeconds:
+      typeof etcdWatchProgress === 'string'
+        ? parseCount('--etcd-watch-progress', etcdWatchProgress, [1, 86_400])
+        : undefined,
   }
 }
 

@@ -14,6 +14,7 @@ const options = {
   'etcd-port': text,
   'etcd-tls': { type: 'boolean' },
   'etcd-client-ca': text,
+  'etcd-watch-progress': text,
   'encryption-key-file': text,
   'snapshot-dir': text,
   'read-lease': text,

@@ -68,9 +68,12 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   return watch(child, options.nodeDir)
 }
 
-function etcdArgs({ port, isTls, clientAuthority }: EtcdFlags): readonly string[] {
-  const authority = clientAuthority === undefined ? [] : ['--etcd-client-ca', clientAuthority]
-  return ['--etcd-port', String(port), ...(isTls ? ['--etcd-tls'] : []), ...authority]
+function etcdArgs({ port, isTls, clientAuthority, progressSeconds }: EtcdFlags): readonly string[] {
+  const args = ['--etcd-port', String(port)]
+  if (isTls) args.push('--etcd-tls')
+  if (clientAuthority !== undefined) args.push('--etcd-client-ca', clientAuthority)
+  if (progressSeconds !== undefined) args.push('--etcd-watch-progress', String(progressSeconds))
+  return args
 }
 
 /** Two heaps of the C library for all threads: one for each would keep what its thread once needed. */

@@ -50,7 +50,9 @@ test('a directory is open once at a time, and again after it was closed', async 
   const isCancelled = (error: unknown): boolean => isFault(error, 'cancelled')
   await assert.rejects(cluster.set('a', bytes('2')), isCancelled)
   await assert.rejects(cluster.waitForLeader(30_000), isCancelled)
-  const both = await Promise.allSettled([1, 2].map(() => open('/raft/test', { ...options, listen })))
+  const both = await Promise.allSettled(
+    [1, 2].map(() => open('/raft/test', { ...options, listen })),
+  )
   const opened = both.filter((one) => one.status === 'fulfilled')
   assert.equal(opened.length, 1, 'of two at once one is refused')
   await opened[0]?.value.waitForLeader(30_000)

@@ -37,6 +37,8 @@ export type NodeConfig = {
     readonly privateKeyPem: string
     readonly clientAuthorityPem?: string
   }
+  /** Between two notices of progress to a quiet watch of etcd's API that asked for them. Default: the gateway's. */
+  readonly etcdProgressMs?: number
   /**
    * Present: connections between nodes are secured by this key (32 bytes, hexadecimal) instead of certificates,
    * on all nodes of the cluster alike. A secret: never journaled.

@@ -151,7 +151,13 @@ async function openHandler(host: Host, parts: EtcdParts): Promise<HttpHandler> {
     moveLeader: (to) => link.moveLeader(to),
     setRole: (id, role) => setRole(host, { system, link }, { id, role }),
   }
-  return createEtcdHandler({ host, keyspace, cluster })
+  const { etcdProgressMs: progressMs } = config
+  return createEtcdHandler({
+    host,
+    keyspace,
+    cluster,
+    ...(progressMs === undefined ? {} : { progressMs }),
+  })
 }
 
 async function serve(

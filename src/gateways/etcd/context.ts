@@ -57,8 +57,11 @@ export type EtcdDependencies = {
   /** The namespace that clients of etcd see. */
   readonly keyspace: FullKeyspace
   readonly cluster: EtcdCluster
+  /** Between two notices of progress to a quiet watch that asked for them. Default: etcd's ten minutes. */
+  readonly progressMs?: number
 }
 
+const progressMsDefault = 600_000
 /** How long a request may take when its client states no deadline: etcd's 5 s and two election timeouts. */
 export const requestMsMax = 7_000
 /** At most so long a delete of a range takes, which may have very many keys, when its client waits for it. */
@@ -77,14 +80,16 @@ export class Context {
   readonly host: Host
   readonly keyspace: FullKeyspace
   readonly cluster: EtcdCluster
+  readonly progressMs: number
   readonly gate: Gate
   readonly passwords: Passwords
   readonly counters = new Counters()
 
-  constructor({ host, keyspace, cluster }: EtcdDependencies) {
+  constructor({ host, keyspace, cluster, progressMs }: EtcdDependencies) {
     this.host = host
     this.keyspace = keyspace
     this.cluster = cluster
+    this.progressMs = progressMs ?? progressMsDefault
     this.gate = new Gate(host, keyspace)
     this.passwords = new Passwords(host, () => new EtcdRefusal(etcdErrors.tooManyRequests))
   }

@@ -326,6 +326,21 @@ describe('Watch', () => {
     call.leave()
   })
 
+  it('tells progress by itself to a quiet watch that asked for it, as often as it is set', async () => {
+    const { header } = await ask(put, { key: key('quiet'), value: key('x') })
+    const call = new StreamCall(etcd.handlerAt(1, { progressMs: 1 }), watch)
+    call.send(create({ key: key('pn1') }))
+    call.send(create({ key: key('pn2'), progressNotify: true }))
+    await call.read()
+    await call.read()
+    for (let told = 0; told < 2; told++) {
+      const progress = await call.read()
+      assert.deepEqual([progress?.watchId, progress?.events.length], [1, 0])
+      assert.ok((progress?.header?.revision ?? 0) >= (header?.revision ?? 1))
+    }
+    call.leave()
+  })
+
   it('ends a watch below the compacted revision, and says where history begins', async () => {
     const first = await ask(put, { key: key('c'), value: key('1') })
     const second = await ask(put, { key: key('c'), value: key('2') })

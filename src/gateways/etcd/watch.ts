@@ -21,8 +21,6 @@ import {
 
 /** Watches of one stream. */
 const watchesMax = 16_384
-/** As etcd's. */
-const progressMs = 600_000
 const noWatch = -1
 const putFilter = 0
 const deleteFilter = 1
@@ -178,7 +176,7 @@ class WatchStream {
       withoutDeletes: request.filters.includes(deleteFilter),
       previous: request.prevKv,
       isFragmented: request.fragment,
-      ...(request.progressNotify ? { progressMs } : {}),
+      ...(request.progressNotify ? { progressMs: this.#context.progressMs } : {}),
     }
     open.watch = this.#context.keyspace.watch(asked, {
       onOpened: ({ revision }) => this.#tellCreated(open, revision),

@@ -23,7 +23,7 @@ export class EtcdWorld {
     return this.#directory.host
   }
 
-  handlerAt(node: number): HttpHandler {
+  handlerAt(node: number, options: { readonly progressMs?: number } = {}): HttpHandler {
     const cluster: EtcdCluster = {
       clusterId: 77,
       self: node,
@@ -57,7 +57,7 @@ export class EtcdWorld {
       },
     }
     const { host } = this.#directory
-    return createEtcdHandler({ host, keyspace: this.world.at(node), cluster })
+    return createEtcdHandler({ host, keyspace: this.world.at(node), cluster, ...options })
   }
 
   async close(): Promise<void> {
