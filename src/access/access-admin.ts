@@ -37,6 +37,7 @@ import {
   userKey,
   usersOf,
 } from './core/records.ts'
+import { certificatesOf, createCertificateActs } from './certificate-acts.ts'
 import { createKeyActs, draftKey, tokensOf } from './key-acts.ts'
 import { checkLimit, readHolder, readTenant, type Rooms } from './tenants.ts'
 import type { Wrapping } from './wrap.ts'
@@ -52,6 +53,7 @@ export function createAccessAdmin(deps: ActsDeps, options: AdminOptions): Access
     ...groupActs(rooms),
     ...policyActs(rooms),
     ...createKeyActs(rooms),
+    ...createCertificateActs(rooms),
     ...auditActs(rooms),
   }
 }
@@ -91,6 +93,9 @@ function tenantActs({
           if ((await draft.count(prefix)) > 0) throw inUse(`tenant ${id} has users or policies`)
         }
         if ((await tokensOf(draft, id)).length > 0) throw inUse(`tenant ${id} has client tokens`)
+        if ((await certificatesOf(draft, id)).length > 0) {
+          throw inUse(`tenant ${id} has client certificates`)
+        }
         if (await hasBuckets()) throw inUse(`tenant ${id} has buckets`)
         for (const key of tenant.keys) draft.delete(keyKey(key))
         draft.delete(tenantKey(id))

@@ -81,6 +81,21 @@ export type ClientToken = {
 /** The text is shown this once: only its hash is kept. */
 export type NewClientToken = ClientToken & { readonly token: string }
 
+/** A certificate with which a program or a person shows who it is; nothing of it is secret. */
+export type ClientCertificate = {
+  /** The beginning of its hash. */
+  readonly id: string
+  readonly tenant: string
+  readonly name: string
+  /** Whose it is; '': nobody's in particular. A user who was deleted takes it along. */
+  readonly user: string
+  readonly scopes: readonly TokenScope[]
+  readonly createdMs: number
+  readonly expiresMs: number
+  /** SHA-256 of the whole certificate, lower-case hexadecimal. */
+  readonly hash: string
+}
+
 export type AuditEntry = {
   /** Rises by one with every change; gaps are acts without an entry of their own. */
   readonly sequence: number
@@ -110,6 +125,8 @@ export type Access = {
   identify(accessKeyId: string): Promise<Identity | undefined>
   /** Of a client token's text; undefined when it is none, expired or revoked. Faults as identify. */
   identifyToken(token: string): Promise<ClientToken | undefined>
+  /** Of the hash of a certificate whose key the caller has; undefined as identifyToken. Faults as identify. */
+  identifyCertificate(hash: string): Promise<ClientCertificate | undefined>
   /** Of a bucket, by its number, which is never given again: a new bucket of the name has none. */
   bucketPolicy(number: number): Promise<Policy | undefined>
   /** Undefined: there is none. */
@@ -161,6 +178,11 @@ export type AccessAdmin = {
   deleteToken(by: Actor, token: { tenant: string; id: string }): Promise<void>
   listTokens(tenant: string): Promise<readonly ClientToken[]>
 
+  /** Fault 'exists' for one that is known already, 'not-found' for a user that is not there. */
+  addCertificate(by: Actor, certificate: CertificateRequest): Promise<ClientCertificate>
+  deleteCertificate(by: Actor, certificate: { tenant: string; id: string }): Promise<void>
+  listCertificates(tenant: string): Promise<readonly ClientCertificate[]>
+
   /** `document` undefined: none any more. */
   setBucketPolicy(by: Actor, bucket: BucketRef & { document: string | undefined }): Promise<void>
   bucketPolicyDocument(number: number): Promise<string | undefined>
@@ -182,6 +204,15 @@ export type Attachment = PolicyRef & {
   readonly user?: string
   readonly group?: string
   readonly isAttached: boolean
+}
+export type CertificateRequest = {
+  readonly tenant: string
+  readonly name: string
+  readonly user: string
+  readonly scopes: readonly TokenScope[]
+  readonly expiresMs: number
+  /** As ClientCertificate's. */
+  readonly hash: string
 }
 export type TokenRequest = {
   readonly tenant: string

@@ -4,6 +4,7 @@ export {
   type AccessKey,
   type Actor,
   type AuditEntry,
+  type ClientCertificate,
   type ClientToken,
   firstTenant,
   type Group,
@@ -24,7 +25,7 @@ export {
   type Target,
 } from './core/evaluate.ts'
 export { formatMoment } from './core/moments.ts'
-export { checkTenantId, groupArn, policyArn, rootArn, userArn } from './core/names.ts'
+export { checkName, checkTenantId, groupArn, policyArn, rootArn, userArn } from './core/names.ts'
 export { parsePolicy, type Policy, policyBytesMax } from './core/policy.ts'
 export type { Context } from './core/template.ts'
 export { type AccessOptions, openAccess } from './open-access.ts'

@@ -4,7 +4,13 @@
 import { equalSecret, sha256, utf8Encode } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
-import { type Access, firstTenant, type Identity, type Tenant } from './access.ts'
+import {
+  type Access,
+  type ClientCertificate,
+  firstTenant,
+  type Identity,
+  type Tenant,
+} from './access.ts'
 import { createAccessAdmin } from './access-admin.ts'
 import type { Principal } from './core/evaluate.ts'
 import { rootArn, userArn } from './core/names.ts'
@@ -12,6 +18,8 @@ import type { Policy } from './core/policy.ts'
 import {
   bucketPolicyCodec,
   bucketPolicyKey,
+  certificateCodec,
+  certificateKey,
   foundingCodec,
   foundingKey,
   groupCodec,
@@ -30,6 +38,7 @@ import {
   userKey,
 } from './core/records.ts'
 import { parseToken } from './core/token.ts'
+import { certificateIdOf } from './certificate-acts.ts'
 import { foundingRecord } from './key-acts.ts'
 import { AccessSight, type ReadRecord } from './sight.ts'
 import { unwrapSecret, type Wrapping } from './wrap.ts'
@@ -79,6 +88,12 @@ export function openAccess(deps: AccessDeps, options: AccessOptions = {}): Acces
       if (isOver(found.expiresMs)) return undefined
       const { hash: _, ...shown } = found
       return shown
+    },
+    async identifyCertificate(hash) {
+      if (!/^[0-9a-f]{64}$/.test(hash)) return undefined
+      const id = certificateIdOf(hash)
+      const found = await sight.find(`certificate/${id}`, (read) => loadCertificate(id, read))
+      return found?.hash !== hash || isOver(found.expiresMs) ? undefined : found
     },
     bucketPolicy: (number) =>
       sight.find(`bucket/${number}`, (read) => loadBucketPolicy(number, { read, sight }), true),
@@ -153,6 +168,17 @@ async function loadToken(id: string, read: ReadRecord): Promise<TokenRecord | un
   if (kv === undefined) return undefined
   const record = tokenCodec.decode(kv.value)
   return { ...record, hash: record.hash.slice() }
+}
+
+async function loadCertificate(
+  id: string,
+  read: ReadRecord,
+): Promise<ClientCertificate | undefined> {
+  const kv = await read(certificateKey(id))
+  if (kv === undefined) return undefined
+  const record = certificateCodec.decode(kv.value)
+  const { tenant, user } = record
+  return user === '' || (await read(userKey(tenant, user))) !== undefined ? record : undefined
 }
 
 async function loadTenant(id: string, read: ReadRecord): Promise<Tenant | undefined> {

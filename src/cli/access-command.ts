@@ -24,12 +24,22 @@ export type AccessCommandOptions = {
 
 const askMs = 30_000
 
-/** Settles with the exit status. The first node that answers is asked. */
+/** Settles with the exit status. */
 export async function accessCommand(
   call: AccessCall,
   options: AccessCommandOptions,
 ): Promise<number> {
-  const { dataDir, node, isJson, show } = options
+  const { isJson, show } = options
+  const got = await askAccess(call, options)
+  answer(isJson ? JSON.stringify(got) : show(got))
+  return 0
+}
+
+/** The first node that answers is asked. */
+export async function askAccess(
+  call: AccessCall,
+  { dataDir, node }: Pick<AccessCommandOptions, 'dataDir' | 'node'>,
+): Promise<Answer> {
   const { method, body } = call
   const asked = {
     method,
@@ -38,9 +48,7 @@ export async function accessCommand(
     timeoutMs: askMs,
   }
   const nodes = findNodes(dataDir, node)
-  const got = (await askFirst(nodes, ({ endpoint }) => askAdmin(endpoint, asked))) as Answer
-  answer(isJson ? JSON.stringify(got) : show(got))
-  return 0
+  return (await askFirst(nodes, ({ endpoint }) => askAdmin(endpoint, asked))) as Answer
 }
 
 /** Rows of one list of an answer; `columns` name the members and how each is shown. */

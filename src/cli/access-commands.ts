@@ -1,4 +1,4 @@
-// `atoll admin tenant|user|group|policy|key|client-token|audit`: what each command is called, takes and shows. They
+// `atoll admin tenant|user|group|policy|key|client-token|client-certificate|audit`: what each command is called, takes and shows. They
 // all find their node alike, print JSON alike, name the tenant alike, and have examples.
 
 import { readFileSync } from 'node:fs'
@@ -24,6 +24,7 @@ export function addAccessCommands(program: Command, parts: Parts): void {
   group('policy', "Policies in AWS's policy language.", policies)
   group('key', 'Access keys for S3, and the root credential.', keys)
   group('client-token', 'Tokens for the admin API, with scopes.', tokens)
+  group('client-certificate', 'Certificates for the admin API, with scopes.', certificates)
   addSpec(admin, audit, { parts, shared, place: 'admin' })
 }
 
@@ -317,6 +318,63 @@ const tokens: readonly Spec[] = [
     about: 'Revoke a token.',
     example: 'delete ABCDEFGHIJKLMNOP',
     read: ([id], flags) => ({ method: 'DELETE', path: `${tenantOf(flags)}/tokens/${part(id)}` }),
+    show: done('revoked'),
+  },
+]
+
+const certificates: readonly Spec[] = [
+  {
+    usage: 'create <name>',
+    about: "Make a key here and have the cluster's authority sign a certificate for it.",
+    example: 'create ops-laptop --scopes admin --life 90d --out ./ops-laptop',
+    options: [
+      ['--scopes <list>', 'metadata (see), replication (audit, repair), admin (everything)'],
+      ['--life <time>', 'how long it is honoured, for example 12h, 90d (default 90d)'],
+      ['--user <name>', 'whose it is: it ends with that user'],
+      ['--out <path>', 'where PATH.key and PATH.pem are written (default: its name)'],
+      ['--certificate <file>', 'take down this one instead, whoever signed it'],
+    ],
+    read: ([name], flags) => body('POST', `${tenantOf(flags)}/certificates`, { name }),
+    show: done('made'),
+    async run([name = ''], flags, where) {
+      const { createClientCertificate } = await import('./client-certificate.ts')
+      const flag = (key: string): string | undefined => {
+        const value = flags[key]
+        return typeof value === 'string' ? value : undefined
+      }
+      return await createClientCertificate({
+        ...where,
+        tenant: tenantOf(flags),
+        name,
+        user: flag('user'),
+        scopes: (flag('scopes') ?? '').split(','),
+        lifeSeconds: parseSeconds('--life', flag('life') ?? '90d'),
+        out: flag('out') ?? name,
+        certificate: flag('certificate'),
+      })
+    },
+  },
+  {
+    usage: 'list',
+    about: 'List certificates of clients.',
+    example: 'list',
+    read: (_, flags) => ({ method: 'GET', path: `${tenantOf(flags)}/certificates` }),
+    show: listed('certificates', [
+      ['ID', text('id')],
+      ['NAME', text('name')],
+      ['USER', text('user')],
+      ['SCOPES', text('scopes')],
+      ['ENDS', moment('expiresMs')],
+    ]),
+  },
+  {
+    usage: 'delete <id>',
+    about: 'Revoke a certificate.',
+    example: 'delete 0123456789abcdef0123',
+    read: ([id], flags) => ({
+      method: 'DELETE',
+      path: `${tenantOf(flags)}/certificates/${part(id)}`,
+    }),
     show: done('revoked'),
   },
 ]

@@ -3,7 +3,7 @@
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { AccessCall, Answer } from './access-command.ts'
+import type { AccessCall, AccessCommandOptions, Answer } from './access-command.ts'
 
 export type Flags = Readonly<Record<string, string | boolean | undefined>>
 
@@ -23,6 +23,12 @@ export type Spec = {
   readonly options?: readonly Option[]
   readonly read: (args: readonly string[], flags: Flags) => AccessCall
   readonly show: (answer: Answer) => string
+  /** Of a command that does more than to ask and to show; answers the exit status. */
+  readonly run?: (
+    args: readonly string[],
+    flags: Flags,
+    where: Omit<AccessCommandOptions, 'show'>,
+  ) => Promise<number>
 }
 
 /** `place`: the words between `atoll` and the command. `shared`: flags of every command there. */
@@ -44,13 +50,14 @@ export function addSpec(
     .action(async () => {
       await finish(async () => {
         const flags = command.opts<Flags>()
-        const { accessCommand } = await import('./access-command.ts')
-        return accessCommand(spec.read(command.args, flags), {
+        const where = {
           dataDir: resolve(String(flags.dataDir)),
           node: typeof flags.node === 'string' ? readId(flags.node) : undefined,
           isJson: flags.json === true,
-          show: spec.show,
-        })
+        }
+        if (spec.run !== undefined) return await spec.run(command.args, flags, where)
+        const { accessCommand } = await import('./access-command.ts')
+        return accessCommand(spec.read(command.args, flags), { ...where, show: spec.show })
       })
     })
 }

@@ -93,6 +93,7 @@ export function createDesk(deps: DeskDeps, options: DeskOptions): EnrolmentDesk 
     renew: (from, request) => desk.renew(from, request),
     authorities: () => authority.list(),
     rotateAuthority: (step) => authority.rotate(step),
+    certifyClient: (client) => authority.certifyClient(client),
     certificates: async () => {
       const { certificates, members } = await readSystem(deps.system)
       return await shownCertificates(deps, certificates, members)

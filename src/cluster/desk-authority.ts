@@ -17,7 +17,7 @@ import {
   tokenCodec,
   tokenPrefix,
 } from './core/enrolment-records.ts'
-import { authorityName } from './core/identity-names.ts'
+import { authorityName, clientUri } from './core/identity-names.ts'
 import { handoversMax, signHandover } from './core/settings-bundle.ts'
 import type { DeskDeps } from './create-desk.ts'
 import { attemptsMax, requireSealKeyOf } from './desk-limits.ts'
@@ -28,6 +28,7 @@ import type { TrustReport } from './trust-report.ts'
 import {
   makeSigner,
   nextBundle,
+  openAuthority,
   openSigner,
   pinOf,
   requireAuthority,
@@ -47,6 +48,31 @@ export class AuthorityDesk {
   async list(): Promise<readonly AuthorityView[]> {
     const { authority } = await readSystem(this.#deps.system)
     return viewsOf(authority)
+  }
+
+  async certifyClient(client: {
+    readonly name: string
+    readonly requestPem: string
+    readonly lifeMs: number
+  }): Promise<string> {
+    const { system, host } = this.#deps
+    const { name, requestPem, lifeMs } = client
+    const sealKey = requireSealKeyOf(this.#deps)
+    const sight = await readSystem(system)
+    const entry = signingEntry(requireAuthority(sight, sealKey))
+    const nowMs = Math.floor(host.clock.wallMs())
+    if (!Number.isSafeInteger(lifeMs) || lifeMs < 1_000) {
+      throw new Fault('invalid', 'a certificate lives a second at least')
+    }
+    return await host.pki.issue(openAuthority(entry, sealKey), {
+      subjectName: name.replaceAll(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, ''),
+      uris: [clientUri(sight.cluster.clusterId, name)],
+      hosts: [],
+      usage: 'client',
+      requestPem,
+      notBeforeMs: nowMs - backdatedMs,
+      notAfterMs: nowMs + lifeMs,
+    })
   }
 
   async rotate(step: AuthorityStep): Promise<readonly AuthorityView[]> {

@@ -264,6 +264,15 @@ export type EnrolmentDesk = {
   renew(from: NodeId, request: RenewRequest): Promise<RenewAnswer>
 
   authorities(): Promise<readonly AuthorityView[]>
+  /**
+   * A certificate by the signing authority for a client's key: it opens nothing by itself, and no member takes it for another's.
+   * Faults 'invalid' for a request that proves nothing, 'denied' without the seal key, 'precondition' without an authority.
+   */
+  certifyClient(client: {
+    readonly name: string
+    readonly requestPem: string
+    readonly lifeMs: number
+  }): Promise<string>
   rotateAuthority(step: AuthorityStep): Promise<readonly AuthorityView[]>
   certificates(): Promise<readonly CertificateView[]>
 

@@ -214,6 +214,11 @@ export type HttpRequest = {
   readonly body: AsyncIterable<Uint8Array>
   readonly remoteAddress: string
   readonly isSecure: boolean
+  /**
+   * Of the certificate that the client showed, where it was asked for one: it has the key, and nothing else of it was looked
+   * at (who signed it, whether it has ended). HTTP/1.1 only.
+   */
+  readonly clientCertificate?: { readonly hash: string } | undefined
   /** Aborts when the client has gone. */
   readonly signal: AbortSignal
   /** The request came over HTTP/2: trailers of the answer reach the client, and the body may go on beside it. */
@@ -243,6 +248,11 @@ export type HttpServerOptions = {
     readonly privateKeyPem: string
     /** Present: only clients with a certificate of this authority become connections. HTTP/2 servers only. */
     readonly clientAuthorityPem?: string
+    /**
+     * Present: clients are asked for a certificate, and served with or without one. The authorities tell their programs which
+     * of several is meant. HTTP/1.1 servers only.
+     */
+    readonly askedAuthorityPem?: string
   }
   /** HTTP/2 beside HTTP/1.1 on the one port: by ALPN with TLS, otherwise by the connection's first bytes. */
   readonly http2?: boolean
@@ -519,8 +529,8 @@ export type CertificateLeaf = {
   readonly uris: readonly string[]
   /** Addresses and names of hosts. Fault 'invalid' for what is neither. */
   readonly hosts: readonly string[]
-  /** 'node': both ends of a connection between nodes; 'server': the serving end only. */
-  readonly usage: 'node' | 'server'
+  /** 'node': both ends of a connection between nodes; 'server', 'client': that end only. */
+  readonly usage: 'node' | 'server' | 'client'
   readonly notBeforeMs: number
   /** Cut to the authority's own end. */
   readonly notAfterMs: number

@@ -417,7 +417,8 @@ async function serveAdmin(
     replaceMember: (old: NodeId, signal: AbortSignal) => replaceMember(system, old, signal),
     scrub: () => lane.scrub(),
   }
-  const rights = openRights({ host, system, cluster }, config.adminToken)
+  const desk = core.trust?.desk
+  const rights = openRights({ host, system, cluster, desk }, config.adminToken)
   closers.add(async () => rights.access.close())
   const ofTrust = core.trust === undefined ? [] : trustRoutes(core.trust.desk)
   const parts = { parts: core, cluster, system, keyspaces, lane: () => core.lane }
@@ -441,11 +442,13 @@ async function serveAdmin(
   const api = createAdminHandler({ host, routes, authorise, enter })
   const handler = servePages(serving.pages, api)
   const listener = await host.http.serve(admin, {
-    tls: config.serverTls,
+    tls: { ...config.serverTls, askedAuthorityPem: config.identity.authorityPem },
     handler,
     onMalformed: adminMalformed,
   })
-  shown.add(({ serverTls }) => listener.replaceTls(serverTls))
+  shown.add(({ serverTls, identity }) => {
+    listener.replaceTls({ ...serverTls, askedAuthorityPem: identity.authorityPem })
+  })
   closers.add(async () => {
     streams.close()
     await listener.close()

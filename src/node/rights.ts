@@ -2,7 +2,8 @@
 // them.
 
 import { type Access, firstTenant, openAccess } from '../access/index.ts'
-import type { Cluster } from '../cluster/index.ts'
+import { Fault } from '../base/index.ts'
+import type { Cluster, EnrolmentDesk } from '../cluster/index.ts'
 import {
   type AdminRoute,
   accessRoutes,
@@ -22,7 +23,18 @@ export type Rights = {
 
 /** `token` is the data directory's: the operator's. */
 export function openRights(
-  { host, system, cluster }: { host: Host; system: Keyspace; cluster: Cluster },
+  {
+    host,
+    system,
+    cluster,
+    desk,
+  }: {
+    host: Host
+    system: Keyspace
+    cluster: Cluster
+    /** Undefined where members have no certificates. */
+    desk: Pick<EnrolmentDesk, 'certifyClient'> | undefined
+  },
   token: string,
 ): Rights {
   const access = openAccess({ host, system })
@@ -30,10 +42,17 @@ export function openRights(
     const buckets = await cluster.admin.listBuckets()
     return buckets.some((bucket) => (bucket.tenant || firstTenant) === tenant)
   }
+  const read = (certificatePem: string) => host.pki.readCertificate(certificatePem)
+  const certify = async (client: Parameters<EnrolmentDesk['certifyClient']>[0]) => {
+    if (desk !== undefined) return await desk.certifyClient(client)
+    throw new Fault('unsupported', 'this cluster has no authority that could sign a certificate', {
+      next: 'send "certificate" instead of "request": one that was made elsewhere',
+    })
+  }
   return {
     access,
     authorise: createAuthority({ token, access }),
     enter: (by, act) => access.admin.recordAct(by, act),
-    routes: accessRoutes({ access, hasBuckets }),
+    routes: accessRoutes({ access, hasBuckets, certificates: { read, certify } }),
   }
 }

@@ -2,7 +2,7 @@
 // a node that lost its majority stops honouring.
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -148,6 +148,38 @@ describe('rights', () => {
     await until(async () => String(await ask('GET', '/v1/status')), '200')
     assert.equal(await ask('POST', '/v1/scrub'), 403)
     assert.equal(await ask('GET', '/v1/access/audit'), 403)
+  })
+
+  it('a client certificate opens the admin API at every node, until it is revoked', async () => {
+    type Made = {
+      readonly id: string
+      readonly files: { readonly key: string; readonly certificate: string }
+    }
+    const words = ['create', 'laptop', '--scopes', 'metadata', '--out', join(dataDir, 'laptop')]
+    const { id, files } = await admin<Made>('client-certificate', ...words)
+    assert.equal(statSync(files.key).mode & 0o777, 0o600)
+    const pair = { key: readFileSync(files.key), cert: readFileSync(files.certificate) }
+    const ca = readFileSync(join(dataDir, 'ca', 'authority.pem'))
+    const ask = (position: number, shown: object, method: string, path: string): Promise<string> =>
+      new Promise((settle, reject) => {
+        const { hostname, port } = new URL(cluster.node(position).admin)
+        const to = { host: hostname, port, method, path, ca, agent: false, ...shown }
+        const asked = request(to, (response) => {
+          response.resume()
+          response.on('end', () => settle(String(response.statusCode)))
+        })
+        asked.on('error', reject)
+        asked.end()
+      })
+    for (const position of [0, 1, 2]) {
+      await until(() => ask(position, pair, 'GET', '/v1/status'), '200')
+      assert.equal(await ask(position, {}, 'GET', '/v1/status'), '403')
+      assert.equal(await ask(position, pair, 'POST', '/v1/scrub'), '403')
+    }
+    await admin('client-certificate', 'delete', id)
+    for (const position of [0, 1, 2]) {
+      await until(() => ask(position, pair, 'GET', '/v1/status'), '403')
+    }
   })
 
   it('the root credential is rotated, and everything is in the log', async () => {

@@ -11,6 +11,7 @@ export const limits = {
   policiesPerHolder: 10,
   keysPerUser: 4,
   tokens: 1_000,
+  certificates: 1_000,
 } as const
 
 const namePattern = /^[A-Za-z0-9_+=,.@-]{1,64}$/

@@ -7,6 +7,7 @@
 //   access/policy/<tenant>/<name>    PolicyRecord
 //   access/key/<access key>          KeyRecord
 //   access/token/<id>                TokenRecord
+//   access/certificate/<id>          ClientCertificate, by the first 20 digits of its hash
 //   access/bucket-policy/<number>    BucketPolicyRecord, by the number that no other bucket ever gets
 //   access/audit/<sequence>          AuditRecord, 16 hexadecimal digits
 //   credential/<access key>          of the room cluster: what clusters were founded with. Read as a root key of the first
@@ -29,7 +30,15 @@ import {
   utf8Encode,
 } from '../../base/index.ts'
 import { type TokenScope, tokenScopes } from '../access.ts'
-import type { AuditEntry, ClientToken, Group, NamedPolicy, Tenant, User } from '../access.ts'
+import type {
+  AuditEntry,
+  ClientCertificate,
+  ClientToken,
+  Group,
+  NamedPolicy,
+  Tenant,
+  User,
+} from '../access.ts'
 
 export const counterKey = utf8Encode('access/counter')
 export const tenantKey = (id: string): Uint8Array => utf8Encode(`access/tenant/${id}`)
@@ -46,6 +55,8 @@ export const policiesOf = (tenant: string): Uint8Array => policyKey(tenant, '')
 export const keyKey = (id: string): Uint8Array => utf8Encode(`access/key/${id}`)
 export const tokenKey = (id: string): Uint8Array => utf8Encode(`access/token/${id}`)
 export const tokenPrefix = utf8Encode('access/token/')
+export const certificateKey = (id: string): Uint8Array => utf8Encode(`access/certificate/${id}`)
+export const certificatePrefix = utf8Encode('access/certificate/')
 export const bucketPolicyKey = (number: number): Uint8Array =>
   utf8Encode(`access/bucket-policy/${number}`)
 export const auditPrefix = utf8Encode('access/audit/')
@@ -149,6 +160,26 @@ export const tokenCodec: Codec<TokenRecord> = sealedRecord(
     codecOf(tokenFields),
     (record: TokenRecord) => record,
     (raw): TokenRecord => ({ ...raw, scopes: raw.scopes.map(readScope) }),
+  ),
+)
+
+const certificateFields = message({
+  id: text(1),
+  tenant: text(2),
+  name: text(3),
+  user: text(4),
+  scopes: repeated(text(5)),
+  createdMs: uint(6),
+  expiresMs: uint(7),
+  hash: text(8),
+})
+export const certificateCodec: Codec<ClientCertificate> = sealedRecord(
+  'client certificate',
+  57,
+  mapped(
+    codecOf(certificateFields),
+    (record: ClientCertificate) => record,
+    (raw): ClientCertificate => ({ ...raw, scopes: raw.scopes.map(readScope) }),
   ),
 )
 

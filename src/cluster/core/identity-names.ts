@@ -17,6 +17,10 @@ export function clusterOfAuthority(subjectName: string): ClusterId | undefined {
 /** SAN URI of a member, by which its peers know it. */
 export const nodeUri = (cluster: ClusterId, id: NodeId): string => `atoll://${cluster}/node/${id}`
 
+/** SAN URI of a client's certificate: no member has it. */
+export const clientUri = (cluster: ClusterId, name: string): string =>
+  `atoll://${cluster}/client/${encodeURIComponent(name)}`
+
 /** The member that a certificate is for; undefined unless it names exactly one. */
 export function memberOfUris(
   uris: readonly string[],

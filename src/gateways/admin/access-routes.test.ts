@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { type Access, firstTenant, openAccess, type TokenScope } from '../../access/index.ts'
-import { seededRandom, utf8Decode, utf8Encode } from '../../base/index.ts'
+import { seededRandom, sha256, toHex, utf8Decode, utf8Encode } from '../../base/index.ts'
 import type { EnrolmentDesk } from '../../cluster/index.ts'
 import { MemoryKeyspace } from '../../cluster/testing/memory-keyspace.ts'
 import type { Host, HttpHandler } from '../../host/index.ts'
@@ -58,7 +58,15 @@ function world(): World {
   const access = openAccess({ host, system: new MemoryKeyspace() })
   const owning = new Set<string>()
   const hasBuckets = async (tenant: string): Promise<boolean> => owning.has(tenant)
-  const routes = [...othersRoutes(), ...accessRoutes({ access, hasBuckets })]
+  const certificates = {
+    async read(pem: string) {
+      const [, hash = '', end = ''] = pem.split(' ')
+      return { hash, notAfterMs: Number(end) }
+    },
+    certify: async ({ name, lifeMs }: { readonly name: string; readonly lifeMs: number }) =>
+      `PEM ${toHex(sha256(utf8Encode(name)))} ${1_000 + lifeMs}`,
+  }
+  const routes = [...othersRoutes(), ...accessRoutes({ access, hasBuckets, certificates })]
   const authorise = createAuthority({ token: 'root', access })
   const handler = createAdminHandler({ host, routes, authorise, enter: access.admin.recordAct })
   return { access, handler, routes, owning }
@@ -69,14 +77,20 @@ type Answer = { readonly status: number; readonly json: Readonly<Record<string, 
 async function ask(
   { handler }: Pick<World, 'handler'>,
   call: string,
-  given: { readonly token?: string; readonly body?: unknown } = {},
+  given: {
+    readonly token?: string
+    readonly body?: unknown
+    readonly certificate?: string
+    readonly headers?: readonly (readonly [string, string])[]
+  } = {},
 ): Promise<Answer> {
   const [method = '', target = ''] = call.split(' ')
-  const { token = 'root', body } = given
+  const { token = 'root', body, certificate, headers = [] } = given
   const response = await handler({
     method,
     target,
-    headers: token === '' ? [] : [['authorization', `Bearer ${token}`]],
+    headers: [...headers, ...(token === '' ? [] : [['authorization', `Bearer ${token}`] as const])],
+    clientCertificate: certificate === undefined ? undefined : { hash: certificate },
     body: (async function* () {
       if (body !== undefined) yield utf8Encode(JSON.stringify(body))
     })(),
@@ -273,4 +287,99 @@ test('a token of a tenant reaches the rights of that tenant, spelled plainly', a
   const denials = entries.filter(({ outcome }) => outcome === 'denied')
   assert.ok(denials.length >= 8)
   assert.ok(denials.every(({ actor }) => actor.startsWith('client token ')))
+})
+
+test('a certificate opens what its scopes open, until it ends or is revoked; never for a page of elsewhere', async () => {
+  const w = world()
+  const create = (body: object) => ask(w, `POST ${main}/certificates`, { body })
+  const request = { name: 'laptop', scopes: ['metadata'], request: 'CSR', lifeSeconds: 60 }
+  const { status, json } = await create(request)
+  assert.equal(status, 200)
+  const hash = toHex(sha256(utf8Encode('laptop')))
+  const { id, certificatePem, expiresMs } = json
+  assert.deepEqual(
+    [id, certificatePem, expiresMs],
+    [hash.slice(0, 20), `PEM ${hash} 61000`, 61_000],
+  )
+  assert.equal((await create(request)).status, 409)
+  type Given = NonNullable<Parameters<typeof ask>[2]>
+  const by = async (call: string, given: Given = {}): Promise<number> =>
+    (await ask(w, call, { token: '', certificate: hash, ...given })).status
+  assert.equal(await by('GET /v1/status'), 200)
+  assert.equal(await by(`POST ${main}/users`, { body: { name: 'x' } }), 403)
+  // Browsers show a certificate by themselves: a page of elsewhere gains nothing by that.
+  const own: Given['headers'] = [
+    ['host', 'n:7777'],
+    ['origin', 'https://n:7777'],
+    ['sec-fetch-site', 'same-origin'],
+  ]
+  assert.equal(await by('GET /v1/status', { headers: own }), 200)
+  for (const headers of [
+    [['origin', 'https://evil'] as const],
+    [['sec-fetch-site', 'cross-site'] as const],
+    [['sec-fetch-site', 'same-site'] as const],
+  ]) {
+    assert.equal(await by('GET /v1/status', { headers }), 403)
+  }
+  // A wrong token beside it does not fall back on it.
+  assert.equal(await by('GET /v1/status', { token: 'wrong' }), 403)
+  assert.equal(await by('GET /v1/status', { certificate: 'f'.repeat(64) }), 403)
+  assert.equal(
+    await by('GET /v1/status', { certificate: `${hash.slice(0, 20)}${'0'.repeat(44)}` }),
+    403,
+  )
+  const listed = await ask(w, `GET ${main}/certificates`)
+  assert.equal((listed.json.certificates as readonly unknown[]).length, 1)
+  assert.equal((await ask(w, `DELETE ${main}/certificates/${id}`)).status, 200)
+  assert.equal(await by('GET /v1/status'), 403)
+  const { entries } = (await ask(w, 'GET /v1/access/audit')).json as {
+    readonly entries: readonly { readonly actor: string; readonly action: string }[]
+  }
+  assert.ok(
+    entries.some(
+      ({ actor, action }) =>
+        actor === `client certificate ${id} (laptop)` && action === 'admin:CreateUser',
+    ),
+  )
+  for (const wrong of [
+    { ...request, name: 'a b' },
+    { ...request, scopes: [] },
+    { ...request, lifeSeconds: -1 },
+    { ...request, user: 'nobody' },
+    { ...request, request: undefined },
+    { ...request, certificate: 'PEM' },
+    { ...request, certificate: `PEM ${'a'.repeat(64)} 1000` },
+  ]) {
+    const refused = await create(wrong)
+    assert.ok([400, 404].includes(refused.status), JSON.stringify(wrong))
+  }
+})
+
+test('a certificate of a user ends with him; one of another tenant reaches nothing of the cluster', async () => {
+  const w = world()
+  await ask(w, `POST ${main}/users`, { body: { name: 'alice' } })
+  const certificate = 'c'.repeat(64)
+  const taken = {
+    name: 'own',
+    scopes: ['admin'],
+    user: 'alice',
+    certificate: `PEM ${certificate} 90000`,
+  }
+  assert.equal((await ask(w, `POST ${main}/certificates`, { body: taken })).status, 200)
+  const by = async (call: string, hash = certificate): Promise<number> =>
+    (await ask(w, call, { token: '', certificate: hash })).status
+  assert.equal(await by('GET /v1/status'), 200)
+  assert.equal((await ask(w, `DELETE ${main}/users/alice`)).status, 200)
+  assert.equal(await by('GET /v1/status'), 403)
+  const { json } = await ask(w, 'POST /v1/access/tenants', { body: { name: 'acme' } })
+  const { id } = json.tenant as { readonly id: string }
+  const theirs = 'd'.repeat(64)
+  const path = `/v1/access/tenants/${id}`
+  const other = { name: 'o', scopes: ['admin'], certificate: `PEM ${theirs} 90000` }
+  assert.equal((await ask(w, `POST ${path}/certificates`, { body: other })).status, 200)
+  assert.equal(await by(`GET ${path}/users`, theirs), 200)
+  assert.equal(await by('GET /v1/status', theirs), 403)
+  assert.equal(await by(`GET ${main}/users`, theirs), 403)
+  assert.equal((await ask(w, `DELETE /v1/access/tenants/${id}`)).status, 409)
+  assert.equal(await by(`DELETE ${path}/certificates/${certificate.slice(0, 20)}`, theirs), 404)
 })

@@ -15,6 +15,10 @@
 //   POST        .../root/rotate                          {"overlapSeconds"} -> the new root key with its secret
 //   GET POST    .../tokens                               {"name", "scopes", "lifeSeconds"} -> the token with its text
 //   DELETE      .../tokens/{token}
+//   GET POST    .../certificates                         {"name", "scopes", "user"?, and "request": PEM with "lifeSeconds", signed by the
+//                                                        cluster's authority, or "certificate": PEM, whoever signed it} -> the
+//                                                        record; of a request also "certificatePem"
+//   DELETE      .../certificates/{certificate}
 //   GET         /v1/access/audit                         ?before=SEQUENCE&limit=N, newest first: {"entries"}
 //
 // Secrets are shown once, in the answer that made them.
@@ -23,6 +27,7 @@ import {
   type Access,
   type AccessAdmin,
   type Actor,
+  checkName,
   firstTenant,
   type TokenScope,
   tokenScopes,
@@ -48,8 +53,21 @@ type Act = {
   body(): Promise<Readonly<Record<string, unknown>>>
 }
 
+/** How certificates of clients are read and made. */
+export type CertificateMaker = {
+  /** Fault 'invalid' for what is no certificate. */
+  read(certificatePem: string): Promise<{ readonly hash: string; readonly notAfterMs: number }>
+  /** Signed by the cluster's authority. Faults as EnrolmentDesk.certifyClient. */
+  certify(client: {
+    readonly name: string
+    readonly requestPem: string
+    readonly lifeMs: number
+  }): Promise<string>
+}
+
 export type AccessRouteDeps = {
   readonly access: Pick<Access, 'admin'>
+  readonly certificates: CertificateMaker
   /** Whether any bucket belongs to the tenant. */
   readonly hasBuckets: (tenant: string) => Promise<boolean>
 }
@@ -78,7 +96,13 @@ export function accessRoutes(deps: AccessRouteDeps): readonly AdminRoute[] {
     const [method = '', path = ''] = name.split(' ')
     return route(`${method} tenants/{tenant}/${path}`, needs, run)
   }
-  return [...clusterWide(route, deps.hasBuckets), ...people(of), ...policies(of), ...secrets(of)]
+  return [
+    ...clusterWide(route, deps.hasBuckets),
+    ...people(of),
+    ...policies(of),
+    ...secrets(of),
+    ...certificates(of, deps.certificates),
+  ]
 }
 
 type Route = (name: string, needs: AdminAction, run: Run) => AdminRoute
@@ -200,6 +224,40 @@ function secrets(of: Route): readonly AdminRoute[] {
     }),
     of('DELETE tokens/{token}', 'admin:DeleteClientToken', ({ admin, by, tenant, param }) =>
       admin.deleteToken(by, { tenant, id: param('token') }),
+    ),
+  ]
+}
+
+function certificates(of: Route, maker: CertificateMaker): readonly AdminRoute[] {
+  return [
+    of('GET certificates', 'admin:ReadRights', async ({ admin, tenant }) => ({
+      certificates: await admin.listCertificates(tenant),
+    })),
+    of('POST certificates', 'admin:CreateClientCertificate', async (act) => {
+      const { admin, by, tenant } = act
+      const given = await act.body()
+      const name = textOf(given, 'name')
+      checkName(name, "a certificate's name")
+      const scopes = scopesOf(given.scopes)
+      const user = given.user === undefined ? '' : textOf(given, 'user')
+      const isMade = given.certificate === undefined
+      const certificatePem = isMade
+        ? await maker.certify({
+            name,
+            requestPem: textOf(given, 'request'),
+            lifeMs: secondsOf(given, 'lifeSeconds'),
+          })
+        : textOf(given, 'certificate')
+      const { hash, notAfterMs } = await maker.read(certificatePem)
+      const asked = { tenant, name, user, scopes, expiresMs: notAfterMs, hash }
+      const made = await admin.addCertificate(by, asked)
+      return isMade ? { ...made, certificatePem } : made
+    }),
+    of(
+      'DELETE certificates/{certificate}',
+      'admin:DeleteClientCertificate',
+      ({ admin, by, tenant, param }) =>
+        admin.deleteCertificate(by, { tenant, id: param('certificate') }),
     ),
   ]
 }

@@ -1,5 +1,5 @@
 // Who may use the admin API: the token of the data directory (the operator, everything), and client tokens ('ac1...',
-// room access) within their scopes.
+// room access) and client certificates within their scopes.
 //
 //   metadata      to see how the cluster is: actions that read and list
 //   replication   besides: audits, repairs and plans of the data's redundancy
@@ -8,11 +8,23 @@
 // An action that no list here names needs 'admin': a new route is closed until somebody opens it. Tokens of any tenant but the
 // first reach the rights of their own tenant and nothing of the cluster, and need 'admin' for that too.
 //
+// A browser shows a certificate to whatever page makes it ask, so a certificate counts only where no page of elsewhere asks: that
+// is, not with another origin than the one that is asked, and not where the browser itself says that another site asks. A
+// request with an authorization header speaks by that alone.
+//
 // What a known caller is refused is entered in the audit log; a stranger leaves no trace there, or he could fill it.
 
-import { type Access, type ClientToken, firstTenant, type TokenScope } from '../../access/index.ts'
+import {
+  type Access,
+  type ClientCertificate,
+  type ClientToken,
+  firstTenant,
+  type TokenScope,
+  userArn,
+} from '../../access/index.ts'
 import { equalSecret, Fault, sha256, utf8Decode } from '../../base/index.ts'
 import type { HttpRequest } from '../../host/index.ts'
+import { originOf } from '../console/core/cookie.ts'
 import { base64Decode } from '../s3/core/text.ts'
 import type { AdminAction, AdminCaller, Authorise } from './routes.ts'
 
@@ -46,30 +58,59 @@ export function tokenAuthority(token: string): Authorise {
   }
 }
 
-/** The token of the data directory, or a client token within its scopes. */
+type Shown = { readonly what: string; readonly name: string; readonly holder: Holder }
+type Holder = Pick<ClientToken, 'tenant' | 'scopes' | 'name'>
+type Known = Pick<Access, 'identifyToken' | 'identifyCertificate' | 'admin'>
+
+/** The token of the data directory, or a client token or certificate within its scopes. */
 export function createAuthority(deps: {
   /** Of the data directory. */
   readonly token: string
-  readonly access: Pick<Access, 'identifyToken' | 'admin'>
+  readonly access: Known
 }): Authorise {
   const { access } = deps
   const operator = tokenAuthority(deps.token)
   return async (request, asked) => {
     const { action, resource } = asked
-    const [scheme, text = ''] = authorizationOf(request).split(' ')
-    if (!text.startsWith('ac1.')) return operator(request, asked)
-    const token = scheme === 'Bearer' ? await access.identifyToken(text) : undefined
-    if (token === undefined) return operator(request, asked)
-    const caller: AdminCaller = {
-      name: `client token ${token.id} (${token.name})`,
-      tenant: token.tenant,
-    }
-    if (mayUse(token, action, resource)) return caller
+    const shown = await identify(request, access)
+    if (shown === undefined) return operator(request, asked)
+    const { what, name, holder } = shown
+    const caller: AdminCaller = { name, tenant: holder.tenant }
+    if (mayUse(holder, action, resource)) return caller
     await access.admin.recordAct(actorOf(caller, request), { action, resource, outcome: 'denied' })
-    throw new Fault('denied', `the client token ${token.name} has not the scope for ${action}`, {
+    throw new Fault('denied', `the ${what} ${holder.name} has not the scope for ${action}`, {
       fields: { scope: scopeOf(action) },
     })
   }
+}
+
+async function identify(request: HttpRequest, access: Known): Promise<Shown | undefined> {
+  const given = authorizationOf(request)
+  if (given !== '') {
+    const [scheme, text = ''] = given.split(' ')
+    const isOurs = scheme === 'Bearer' && text.startsWith('ac1.')
+    const token = isOurs ? await access.identifyToken(text) : undefined
+    if (token === undefined) return undefined
+    const what = 'client token'
+    return { what, name: `${what} ${token.id} (${token.name})`, holder: token }
+  }
+  const { clientCertificate } = request
+  if (clientCertificate === undefined || isOfAnotherPage(request)) return undefined
+  const found = await access.identifyCertificate(clientCertificate.hash)
+  return found === undefined
+    ? undefined
+    : { what: 'client certificate', name: nameOf(found), holder: found }
+}
+
+function nameOf({ id, name, user, tenant }: ClientCertificate): string {
+  const what = `client certificate ${id} (${name})`
+  return user === '' ? what : `${userArn(tenant, user)} by ${what}`
+}
+
+/** As far as browsers say; programs send neither header. */
+function isOfAnotherPage(request: HttpRequest): boolean {
+  const site = request.headers.find(([name]) => name === 'sec-fetch-site')?.[1] ?? 'none'
+  return originOf(request) === 'other' || (site !== 'none' && site !== 'same-origin')
 }
 
 /**
@@ -83,7 +124,7 @@ function authorizationOf({ headers, target }: HttpRequest): string {
   return `Bearer ${pair.slice(pair.indexOf(':') + 1)}`
 }
 
-function mayUse(token: ClientToken, action: AdminAction, resource: string): boolean {
+function mayUse(token: Holder, action: AdminAction, resource: string): boolean {
   const { scopes } = token
   if (token.tenant !== firstTenant) {
     return scopes.includes('admin') && resource.startsWith(tenantPath(token.tenant))

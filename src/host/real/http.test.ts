@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -293,5 +294,40 @@ test('the same over TLS', async () => {
   const plain = open(server)
   plain.socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
   await settled(() => plain.isClosed)
+  await server.close()
+})
+
+test('a certificate that a client shows is told by its hash, whoever signed it, and again on a resumed session', async () => {
+  const [ours, others] = await Promise.all([
+    createTestAuthority('ours'),
+    createTestAuthority('others'),
+  ])
+  const { certificatePem, privateKeyPem } = await ours.identity(1)
+  const server = await serve(
+    async ({ clientCertificate }) => {
+      return { status: 200, headers: [], body: utf8Encode(`hash=${clientCertificate?.hash};`) }
+    },
+    { tls: { certificatePem, privateKeyPem, askedAuthorityPem: ours.pem } },
+  )
+  const sessions: Buffer[] = []
+  const ask = async (shown: object): Promise<string> => {
+    const options = { ...server.address, ca: ours.pem, checkServerIdentity: () => undefined }
+    const socket = tlsConnect({ ...options, ...shown })
+    socket.on('session', (session: Buffer) => sessions.push(session))
+    const raw = record(socket)
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    await settled(() => raw.received.endsWith(';'))
+    socket.destroy()
+    return /hash=(.*);/.exec(raw.received)?.[1] ?? ''
+  }
+  assert.equal(await ask({}), 'undefined')
+  for (const authority of [ours, others]) {
+    const own = await authority.identity(2)
+    const hash = new X509Certificate(own.certificatePem).fingerprint256.replaceAll(':', '')
+    const pair = { cert: own.certificatePem, key: own.privateKeyPem }
+    sessions.splice(0)
+    assert.equal(await ask(pair), hash.toLowerCase())
+    assert.equal(await ask({ ...pair, session: sessions.at(-1) }), hash.toLowerCase())
+  }
   await server.close()
 })

@@ -96,6 +96,8 @@ class HttpServer {
             ...serverSettings(tls),
             handshakeTimeout: handshakeMsMax,
             ALPNProtocols: ['http/1.1'],
+            requestCert: tls.askedAuthorityPem !== undefined,
+            rejectUnauthorized: false,
           })
     server.maxHeadersCount = 0
     this.#server = server

@@ -17,15 +17,17 @@ export const statusTexts: Readonly<Record<number, string | undefined>> = http.ST
 export const connectTls = tls.connect
 export const createTlsServer = tls.createServer
 export const TlsServer = tls.Server
+export const TlsSocket = tls.TLSSocket
 
 /** Of a server with TLS, at its start and when its certificate is replaced. */
 export function serverSettings(given: NonNullable<HttpServerOptions['tls']>) {
-  const { certificatePem, privateKeyPem, clientAuthorityPem } = given
+  const { certificatePem, privateKeyPem, clientAuthorityPem, askedAuthorityPem } = given
+  const authorityPem = clientAuthorityPem ?? askedAuthorityPem
   return {
     cert: certificatePem,
     key: privateKeyPem,
     // Where no client shows a certificate: without this Node would decode its whole list of roots.
-    ca: clientAuthorityPem === undefined ? [] : [clientAuthorityPem],
+    ca: authorityPem === undefined ? [] : [authorityPem],
     minVersion: 'TLSv1.2',
   } as const
 }

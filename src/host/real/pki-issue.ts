@@ -112,7 +112,11 @@ async function leafExtensions(
   issuer: X509Certificate,
 ): Promise<Extension[]> {
   const { serverAuth, clientAuth } = ExtendedKeyUsage
-  const usages = leaf.usage === 'node' ? [serverAuth, clientAuth] : [serverAuth]
+  const usages = {
+    node: [serverAuth, clientAuth],
+    server: [serverAuth],
+    client: [clientAuth],
+  }[leaf.usage]
   const names = [
     ...leaf.uris.map((value) => ({ type: 'url' as const, value })),
     ...leaf.hosts.map(hostName),

@@ -168,6 +168,7 @@ test('a certificate that names no node, or two clusters under one authority, is 
     `atoll://${'0'.repeat(32)}/node/2`,
     `atoll://${authority.clusterId}/node/0`,
     `atoll://${authority.clusterId}/node/2/3`,
+    `atoll://${authority.clusterId}/client/laptop`,
   ]
   for (const uri of uris) {
     const identity = await authority.identity(2, { uri })
