@@ -1,3 +1,4 @@
+export { judge, type Judgement } from './core/judge.ts'
 export { keyspaceTables } from './core/rows.ts'
 export type {
   Compare,

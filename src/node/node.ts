@@ -12,6 +12,7 @@ import {
   firstObjectsNamespace,
   foundCluster,
   listEvents,
+  levelOf,
   listEventsAfter,
   type MemberTrust,
   type Heartbeats,
@@ -373,7 +374,9 @@ async function openSql(
   const { config, own, closers } = core
   if (own === undefined) return undefined
   const folder = `${pathsOf(config).db}/sql`
-  const sql = new SqlNamespaces({ ...core, folder, members: () => onlineOf(cluster) })
+  const isLevelReached = (): boolean => levelOf(cluster.view.settings()).supports('sql-databases')
+  const members = (): readonly NodeId[] => onlineOf(cluster)
+  const sql = new SqlNamespaces({ ...core, folder, members, isLevelReached })
   closers.add(() => sql.close())
   await sql.start(waiting)
   return sql

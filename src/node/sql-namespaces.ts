@@ -1,8 +1,14 @@
 // SQL databases of users on this node, opened and deleted as their map says (namespace-follower.ts). The room `sql` is loaded
 // with the first database.
 
-import { Fault, type NodeId } from '../base/index.ts'
-import { beginClosing, databaseMap, dropNamespace, type Patience } from '../cluster/index.ts'
+import { Fault, isFault, type NodeId } from '../base/index.ts'
+import {
+  beginClosing,
+  databaseMap,
+  dropNamespace,
+  listNamespaces,
+  type Patience,
+} from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Raft } from '../raft/index.ts'
@@ -22,6 +28,8 @@ type Deps = {
   readonly folder: string
   /** Those that a new group begins with. */
   readonly members: () => readonly NodeId[]
+  /** All members know of SQL databases: older programs would hold no replica. */
+  readonly isLevelReached: () => boolean
 }
 
 const place = '/raft/sql/'
@@ -44,11 +52,19 @@ export class SqlNamespaces {
     })
     rpc.serve(controlMethod.sqlExecute, async (call) => (await this.#load()).answerExecute(call))
     rpc.serve(controlMethod.sqlReplica, async (call) => (await this.#load()).answerReplica(call))
+    rpc.serve(controlMethod.sqlDiffers, async (call) => (await this.#load()).answerDiffers(call))
+    rpc.serveStream(controlMethod.sqlCopy, async (stream, call) =>
+      (await this.#load()).answerCopy(stream, call),
+    )
   }
 
   /** Settles when what the map here shows is open; `waiting` ends with Fault 'cancelled'. */
-  start(waiting: Patience = {}): Promise<void> {
-    return this.#follower.start(waiting)
+  async start(waiting: Patience = {}): Promise<void> {
+    await this.#follower.start(waiting)
+    this.#sweep().catch((error: unknown) => {
+      if (!isFault(error)) return this.#deps.host.journal.fatal('node.sql_failed', error)
+      this.#deps.host.journal.event('notice', 'node.sql_sweep_waits', { what: error.message })
+    })
   }
 
   /** Settles when nothing is being opened any more and no engine runs. */
@@ -59,6 +75,11 @@ export class SqlNamespaces {
 
   /** The same answer however often it is asked. `short`: what follows '/raft/sql/'. */
   async create(short: string): Promise<void> {
+    if (!this.#deps.isLevelReached()) {
+      throw new Fault('precondition', 'not all nodes run a program that knows SQL databases', {
+        next: 'finish the upgrade: atoll admin upgrade check',
+      })
+    }
     await this.#follower.create(`${place}${short}`)
   }
 
@@ -88,6 +109,17 @@ export class SqlNamespaces {
       })
     }
     return (await this.#load()).database(name)
+  }
+
+  /** What was dropped while this node was away. Only what was here before the map was read can be missing from it. */
+  async #sweep(): Promise<void> {
+    const { host, system, folder } = this.#deps
+    if ((await host.disk.list(folder)).length === 0) return
+    const databases = await this.#load()
+    const found = await databases.listFiles()
+    const records = await listNamespaces(system, { isSerializable: false, map: databaseMap })
+    const groups = records.map(({ group }) => group)
+    await databases.sweep(found, groups)
   }
 
   #load(): Promise<SqlDatabases> {

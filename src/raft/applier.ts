@@ -56,7 +56,13 @@ export class Applier {
     return this.#applied
   }
 
+  /** Entries that can be applied now. */
   get hasWork(): boolean {
+    return this.isBehind && this.#ends.options.stateMachine.intake?.isFull !== true
+  }
+
+  /** Committed entries wait, be it for the state machine's room. */
+  get isBehind(): boolean {
     return this.#waiting.length > 0
   }
 

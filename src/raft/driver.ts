@@ -150,6 +150,8 @@ class RaftDriver implements Raft {
     const group = new GroupDriver(options, start, this.#groupEnds())
     this.#groups.set(options.group, group)
     this.#ordered = [...this.#groups.values()].sort((a, b) => a.group - b.group)
+    const { intake } = options.stateMachine
+    if (intake !== undefined) intake.onRoom = () => this.#wake(group)
     this.#wake(group)
     return group
   }

@@ -506,10 +506,10 @@ export class GroupDriver implements Group {
 
   /** Nothing here waits for ticks. */
   get #isFree(): boolean {
-    if (this.#closed !== undefined || this.#ends.queue.isStalled || this.hasApplies) return false
-    if (this.#reads.isWaiting || this.#transfer.isRunning || this.#proposals.hasWaiting)
-      return false
-    return !this.#installation.isBusy && this.#graceEndsTick <= this.#tick
+    if (this.#closed !== undefined || this.#ends.queue.isStalled) return false
+    if (this.#reads.isWaiting || this.#transfer.isRunning) return false
+    if (this.#proposals.hasWaiting || this.#installation.isBusy) return false
+    return this.#graceEndsTick <= this.#tick && !this.#applier.isBehind
   }
 
   #askReads(): void {

@@ -31,7 +31,18 @@ export type StateMachine = {
   sync(): Promise<void>
   /** Running digest of the state at the applied index (law 7). */
   digest(): Uint8Array
+  /** Absent: it takes entries whenever there are some. */
+  readonly intake?: Intake
 }
+
+/** Of a state machine that may have to wait for something slower. */
+export type Intake = {
+  /** It is given no entries now: what is committed waits in the log, and costs no turns. */
+  readonly isFull: boolean
+  /** Set by the driver; to be called once it is full no more. */
+  onRoom: () => void
+}
+
 export type SnapshotSource = {
   readonly chunks: AsyncIterable<Uint8Array>
   /** Always called, also when chunks were not read to the end. */

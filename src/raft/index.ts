@@ -6,6 +6,7 @@ export type {
   Group,
   GroupOptions,
   GroupStatus,
+  Intake,
   MembershipChange,
   Raft,
   RaftOptions,

@@ -27,6 +27,8 @@ export const controlMethod = {
   trustSealKey: 66,
   sqlExecute: 80,
   sqlReplica: 81,
+  sqlDiffers: 82,
+  sqlCopy: 83,
 } as const
 
 /** Bulk port (9991). */
@@ -73,6 +75,9 @@ export const controlCallers: MethodTable = tableOf(controlMethod, {
   // Any member asks: it may lead a database where its neighbour only routes.
   sqlExecute: 'member',
   sqlReplica: 'member',
+  // From whom this node knows to lead the group.
+  sqlDiffers: 'member',
+  sqlCopy: 'member',
 })
 
 export const bulkCallers: MethodTable = tableOf(bulkMethod, {
@@ -104,6 +109,8 @@ export const meshCallers: MethodTable = tableOf(controlMethod, {
   trustSealKey: 'nobody',
   sqlExecute: 'nobody',
   sqlReplica: 'nobody',
+  sqlDiffers: 'nobody',
+  sqlCopy: 'nobody',
 })
 
 function tableOf<Name extends string>(

@@ -1,44 +1,66 @@
-// The replicas of one database held against each other where this node leads (law 7), soon after something was written.
-// Replicas of one applied index that have different digests are told loudly, and shown in the status until a later
-// comparison finds all of them equal.
+// The replicas of one database held against each other where this node leads (law 7): soon after something was written, after
+// an election, and again while something is wrong.
+//
+// All are asked for their digest behind one and the same entry, so that it does not matter how fast each applies. Whoever
+// differs from a majority of the voters is told so, and stops until it has healed (healing.ts); the leader itself may be
+// the one. Where voters differ and no majority agrees, nobody knows who is right, and writing stops.
 
+import { type NodeId, toHex } from '../base/index.ts'
 import type { Host, Timer } from '../host/index.ts'
-import type { SqlReplica } from './sql.ts'
+import { judge, type Judgement } from '../keyspace/index.ts'
 
-/** A difference is told within this and the time that the members take to answer. */
+/** A difference is found within this and the time that the members take to answer. */
 const compareMs = 2000
+/** Who is away for longer is compared after the next write. */
+const missesMax = 5
 
 export type ComparisonEnds = {
   readonly host: Host
   readonly name: string
-  readonly self: number
+  readonly self: NodeId
   readonly isLeader: () => boolean
-  /** Never rejects. */
-  readonly replicas: () => Promise<readonly SqlReplica[]>
+  readonly voters: () => readonly NodeId[]
+  readonly learners: () => readonly NodeId[]
+  /** Digests of all members that know theirs behind an entry that this node's file shows. Never rejects. */
+  readonly collect: () => Promise<Collected | undefined>
+  /** Tells one, this node perhaps, that most others had this digest. Never rejects. */
+  readonly accuse: (node: NodeId, found: Accusation) => Promise<void>
 }
+
+export type Collected = {
+  readonly index: number
+  readonly digests: ReadonlyMap<NodeId, Uint8Array>
+}
+
+export type Accusation = { readonly index: number; readonly digest: Uint8Array }
 
 export class Comparison {
   readonly #ends: ComparisonEnds
   #timer: Timer | undefined
   #isClosed = false
-  #differing: readonly number[] = []
+  #differing: readonly NodeId[] = []
+  #isSplit = false
+  /** Comparisons in a row in which somebody was missing. */
+  #misses = 0
 
   constructor(ends: ComparisonEnds) {
     this.#ends = ends
   }
 
-  /** Members whose digest is not this node's at the same index. */
-  get differing(): readonly number[] {
+  /** Members whose digest is not that of most, as the last comparison that could tell has found. */
+  get differing(): readonly NodeId[] {
     return this.#differing
   }
 
-  /** Something was written. */
+  /** Voters differ, and no majority agrees. */
+  get isSplit(): boolean {
+    return this.#isSplit
+  }
+
+  /** Something was written, or leadership came. */
   soon(): void {
-    if (this.#timer !== undefined || this.#isClosed) return
-    this.#timer = this.#ends.host.clock.after(compareMs, () => {
-      this.#timer = undefined
-      void this.#compare()
-    })
+    this.#misses = 0
+    this.#later()
   }
 
   close(): void {
@@ -46,19 +68,44 @@ export class Comparison {
     this.#timer?.cancel()
   }
 
+  #later(): void {
+    if (this.#timer !== undefined || this.#isClosed) return
+    this.#timer = this.#ends.host.clock.after(compareMs, () => {
+      this.#timer = undefined
+      void this.#compare()
+    })
+  }
+
   async #compare(): Promise<void> {
-    const { host, name, self, isLeader, replicas } = this.#ends
-    if (!isLeader() || this.#isClosed) return
-    const all = await replicas()
-    const own = all.find(({ node }) => node === self)
-    if (own === undefined || 'fault' in own) return
-    // Of who stands elsewhere nothing is known: writes go on, and the next comparison follows the last of them.
-    const comparable = all.filter((one) => 'digest' in one && one.applied === own.applied)
-    const differing = comparable.filter((one) => 'digest' in one && one.digest !== own.digest)
-    if (differing.length === 0 && comparable.length < all.length) return
-    this.#differing = differing.map(({ node }) => node)
-    if (differing.length === 0) return
+    const { isLeader, collect, voters, learners } = this.#ends
+    if (this.#isClosed || !isLeader()) return this.#forget()
+    const collected = await collect()
+    if (collected === undefined || !isLeader()) return
+    const judgement = judge(collected.digests, voters())
+    const isMissing = collected.digests.size < voters().length + learners().length
+    this.#misses = isMissing ? this.#misses + 1 : 0
+    if (isMissing && this.#misses < missesMax) this.#later()
+    if (judgement.kind === 'agreed') return this.#forget()
+    if (judgement.kind === 'unknown') return
+    await this.#found(collected, judgement)
+    this.soon()
+  }
+
+  async #found({ index, digests }: Collected, judgement: Judgement): Promise<void> {
+    const { host, name, accuse } = this.#ends
+    this.#isSplit = judgement.kind === 'split'
+    this.#differing = judgement.kind === 'verdict' ? judgement.wrong : [...digests.keys()]
     const nodes = this.#differing.join(', ')
-    host.journal.event('error', 'sql.replicas_differ', { name, applied: own.applied, nodes })
+    const event = this.#isSplit ? 'sql.replicas_split' : 'sql.replicas_differ'
+    host.journal.event('error', event, { name, index, nodes })
+    if (judgement.kind !== 'verdict') return
+    const { digest, wrong } = judgement
+    host.journal.event('notice', 'sql.majority', { name, index, digest: toHex(digest) })
+    await Promise.all(wrong.map((node) => accuse(node, { index, digest })))
+  }
+
+  #forget(): void {
+    this.#isSplit = false
+    this.#differing = []
   }
 }

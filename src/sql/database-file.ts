@@ -20,6 +20,19 @@ export type FileEnds = {
   readonly name: string
 }
 
+export type FileStart = {
+  /** Under the host's root. */
+  readonly path: string
+  /** The last entry of the tail. */
+  readonly last: number
+  /** The entry behind which the tail begins. */
+  readonly floor: number
+  /** The file shows more of the tail. */
+  readonly onProgress: () => void
+  /** It is damaged, or shows less than it did. */
+  readonly onLost: () => void
+}
+
 type Waiter = { readonly index: number; settle(fault?: Fault): void }
 /** The entry that this node proposes: what it did ahead, until it comes back or is undone. */
 type Proposed = { readonly payload: Uint8Array; ahead: RanEntry | undefined }
@@ -49,6 +62,11 @@ export class DatabaseFile {
   #last: number
   /** The last entry of the tail when it was looked at last. */
   #seen = 0
+  /** What the file was seen to show. */
+  #floor: number
+  readonly #begins: number
+  readonly #onProgress: () => void
+  readonly #onLost: () => void
   /** What a checkpoint of the file covers. */
   #covered = 0
   #bytesSince = 0
@@ -61,9 +79,13 @@ export class DatabaseFile {
   #wasUsed = false
   #isClosed = false
 
-  constructor(ends: FileEnds, start: { readonly path: string; readonly last: number }) {
+  constructor(ends: FileEnds, start: FileStart) {
     this.#ends = ends
     this.#last = start.last
+    this.#floor = start.floor
+    this.#begins = start.floor
+    this.#onProgress = start.onProgress
+    this.#onLost = start.onLost
     const path = `${ends.host.disk.rootPath}/${start.path}`
     this.#writer = new EngineClient(ends.host, { path, isReader: false })
     this.#readers = new Readers(ends.host, path)
@@ -95,7 +117,7 @@ export class DatabaseFile {
 
   /** Entries that wait for the engine, as far as this node knows. */
   get backlog(): number {
-    return this.#applied === undefined ? 0 : this.#last - this.#applied
+    return Math.max(0, this.#last - (this.#applied ?? this.#floor))
   }
 
   /** The tail has these now; pump() takes them once the store's transaction has committed. */
@@ -181,6 +203,12 @@ export class DatabaseFile {
     })
   }
 
+  /** Of the file as it was behind this entry; undefined when that is not known any more, or yet. */
+  async digestAt(index: number): Promise<Uint8Array | undefined> {
+    const { digestAt } = await this.#turn(() => this.#ask({ kind: 'digest', index }))
+    return digestAt.length === 0 ? undefined : digestAt
+  }
+
   /** The entry that was run ahead is not waited for any more; it may come all the same. */
   async forget(): Promise<void> {
     this.#onRan = undefined
@@ -194,7 +222,12 @@ export class DatabaseFile {
     { deadlineMs }: { readonly deadlineMs: number },
   ): Promise<readonly SqlResult[]> {
     this.#keepAwake()
-    return await this.#readers.query(statements, { deadlineMs })
+    try {
+      return await this.#readers.query(statements, { deadlineMs })
+    } catch (error) {
+      if (isFault(error, 'corrupt')) this.#onLost()
+      throw error
+    }
   }
 
   /** Everything that is in the file now survives any crash, when it settles. */
@@ -290,11 +323,20 @@ export class DatabaseFile {
     this.#keepAwake()
     try {
       const reply = await this.#writer.ask(act, options)
+      const floor = this.#floor
       this.#applied = reply.applied
       this.#digest = toHex(reply.digest)
       this.#engine = reply.engine
+      this.#floor = Math.max(floor, reply.applied)
+      if (reply.applied > floor) this.#onProgress()
+      const begins = Math.max(this.#begins, this.#covered)
+      if (reply.applied < begins) {
+        const what = `the file shows entry ${reply.applied}, the log goes on behind ${begins}`
+        throw new Fault('corrupt', what)
+      }
       return reply
     } catch (error) {
+      if (isFault(error, 'corrupt')) this.#onLost()
       // An engine that is gone has undone what was open, and may have committed what it was told to.
       if (!this.#writer.isRunning) {
         if (this.#proposed !== undefined) this.#proposed.ahead = undefined

@@ -6,17 +6,19 @@ import {
   encodeBytes,
   bytes,
   Fault,
+  fromHex,
   message,
   type NodeId,
   repeated,
   text,
   toFault,
+  toHex,
   uint,
 } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Group } from '../raft/index.ts'
-import { controlMethod, type Rpc } from '../rpc/index.ts'
-import { Comparison } from './comparison.ts'
+import { controlMethod, type Rpc, type RpcStream } from '../rpc/index.ts'
+import { type Accusation, type Collected, Comparison } from './comparison.ts'
 import { answerCodec } from './core/answer.ts'
 import {
   batchBytesMax,
@@ -27,6 +29,7 @@ import {
   seedBytes,
   statementsMax,
 } from './core/entry.ts'
+import { Healing } from './healing.ts'
 import type { SqlMachine } from './machine.ts'
 import { notLeader, Proposer, type RanBatch } from './proposer.ts'
 import type {
@@ -53,11 +56,14 @@ const timeoutMsDefault = 30_000
 const timeoutMsMax = 600_000
 const attemptMsMax = 15_000
 const replicaMsMax = 10_000
+const compareMsMax = 2000
 const backoffMsMin = 10
 const backoffMsMax = 250
 
-const requestFields = message({ group: uint(1), batch: bytes(2) })
+const requestFields = message({ group: uint(1), batch: bytes(2), index: uint(3) })
+const accusationFields = message({ group: uint(1), index: uint(2), digest: bytes(3) })
 const replicaFields = message({ applied: uint(1), digest: text(2) })
+const noBatch = { batch: new Uint8Array(0), index: 0 }
 const ranFields = message({ answer: bytes(1), elapsedUs: repeated(uint(2)) })
 
 export class Database implements SqlDatabase {
@@ -65,15 +71,23 @@ export class Database implements SqlDatabase {
   readonly #ends: DatabaseEnds
   readonly #proposer: Proposer
   readonly #comparison: Comparison
+  readonly #healing: Healing
 
   constructor(ends: DatabaseEnds) {
     this.name = ends.name
     this.#ends = ends
     this.#proposer = new Proposer(ends.host, ends.group, () => ends.machine.file)
+    this.#healing = new Healing(ends)
     this.#comparison = new Comparison({
       ...ends,
       isLeader: () => ends.group.status().role === 'leader',
-      replicas: () => this.replicas(),
+      voters: () => ends.group.status().voters,
+      learners: () => ends.group.status().learners,
+      collect: () => this.#collect(),
+      accuse: (node, found) => this.#accuse(node, found),
+    })
+    ends.group.onLeadership((_, isSelf) => {
+      if (isSelf) this.#comparison.soon()
     })
   }
 
@@ -113,6 +127,7 @@ export class Database implements SqlDatabase {
     checkCount(statements)
     const { level = 'leader', freshMs } = options
     const leftMs = countdown(host, timeoutOf(options.timeoutMs))
+    this.#mustBeWhole()
     const { role, heardMs } = group.status()
     if (level === 'none') {
       const ageMs = host.clock.monotonicMs() - heardMs
@@ -141,6 +156,7 @@ export class Database implements SqlDatabase {
       voters,
       learners,
       isEngineRunning: machine.file.isRunning,
+      isWhole: machine.differsAt === 0,
       differing: this.#comparison.differing,
     }
   }
@@ -158,16 +174,95 @@ export class Database implements SqlDatabase {
   }
 
   /** This node's, for whoever compares: it catches up first. Fault 'deadline'. */
-  async replica(deadlineMs: number): Promise<Uint8Array> {
+  async replica(deadlineMs: number, index = 0): Promise<Uint8Array> {
+    const { machine } = this.#ends
+    this.#mustBeWhole()
+    const leftMs = countdown(this.#ends.host, deadlineMs)
+    if (index > machine.last) await this.#barrier(leftMs())
+    await machine.file.caughtUp({ deadlineMs: leftMs() })
+    const { file } = machine
+    if (index === 0) {
+      return encodeBytes(replicaFields, { applied: file.applied ?? 0, digest: file.digest })
+    }
+    const digest = await file.digestAt(index)
+    if (digest === undefined) throw new Fault('not-found', 'the digest there is not known any more')
+    return encodeBytes(replicaFields, { applied: index, digest: toHex(digest) })
+  }
+
+  /** What the leader has found: it is checked here before it is believed. Faults 'precondition', 'not-found'. */
+  async hear(from: NodeId, request: Uint8Array): Promise<Uint8Array> {
+    const { group, machine } = this.#ends
+    const { index, digest } = decodeBytes(accusationFields, request)
+    if (group.status().leader !== from) {
+      throw new Fault('precondition', 'only who leads compares replicas')
+    }
+    if (machine.differsAt === 0) {
+      const own = decodeBytes(replicaFields, await this.replica(compareMsMax, index))
+      if (own.digest !== toHex(digest)) await machine.markDiffering(index)
+    }
+    return new Uint8Array(0)
+  }
+
+  /** Gives another replica a copy of this one's file. */
+  async give(stream: RpcStream): Promise<void> {
+    await this.#healing.give(stream)
+  }
+
+  async #collect(): Promise<Collected | undefined> {
+    const { group, rpc, self, machine, host, name } = this.#ends
+    try {
+      const index = await this.#markHere()
+      const own = decodeBytes(replicaFields, await this.replica(compareMsMax, index))
+      const digests = new Map<NodeId, Uint8Array>([[self, digestOf(own.digest)]])
+      const { voters, learners } = group.status()
+      const request = encodeBytes(requestFields, { ...noBatch, group: group.group, index })
+      const options = { deadlineMs: compareMsMax }
+      const ask = async (node: NodeId): Promise<void> => {
+        const told = await rpc.call(node, controlMethod.sqlReplica, request, options)
+        const { applied, digest } = decodeBytes(replicaFields, told)
+        // A program that does not know of indexes tells of where it stands.
+        if (applied === index) digests.set(node, digestOf(digest))
+      }
+      const others = [...voters, ...learners].filter((node) => node !== self)
+      await Promise.all(others.map((node) => ask(node).catch(() => undefined)))
+      return { index, digests }
+    } catch (error) {
+      const what = toFault(error).message
+      if (machine.differsAt === 0) {
+        host.journal.event('notice', 'sql.comparison_waits', { name, what })
+        this.#comparison.soon()
+      }
+      return undefined
+    }
+  }
+
+  /** The last entry that this node's file shows. */
+  async #markHere(): Promise<number> {
     const { file } = this.#ends.machine
-    await file.caughtUp({ deadlineMs })
-    return encodeBytes(replicaFields, { applied: file.applied ?? 0, digest: file.digest })
+    await file.caughtUp({ deadlineMs: compareMsMax })
+    return file.applied ?? 0
+  }
+
+  async #accuse(node: NodeId, { index, digest }: Accusation): Promise<void> {
+    const { group, rpc, self, machine } = this.#ends
+    if (node === self) return await machine.markDiffering(index)
+    const request = encodeBytes(accusationFields, { group: group.group, index, digest })
+    // Who does not hear it now is found again by the next comparison.
+    await rpc
+      .call(node, controlMethod.sqlDiffers, request, { deadlineMs: compareMsMax })
+      .catch(() => undefined)
+  }
+
+  #mustBeWhole(): void {
+    if (this.#ends.machine.differsAt === 0) return
+    const next = 'ask another node; this one is being replaced by a copy of the leader'
+    throw new Fault('unavailable', 'this replica differs from most others', { next })
   }
 
   async #replicaOf(node: NodeId): Promise<SqlReplica> {
     const { group, rpc, self } = this.#ends
     try {
-      const request = encodeBytes(requestFields, { group: group.group, batch: new Uint8Array(0) })
+      const request = encodeBytes(requestFields, { ...noBatch, group: group.group })
       const told =
         node === self
           ? await this.replica(replicaMsMax)
@@ -180,11 +275,15 @@ export class Database implements SqlDatabase {
 
   close(): void {
     this.#comparison.close()
+    this.#healing.close()
   }
 
   #here(batch: SqlBatch, encodedBytes: number): Promise<RanBatch> {
     const { role, leader } = this.#ends.group.status()
     if (role !== 'leader') return Promise.reject(notLeader(leader))
+    if (this.#comparison.isSplit) {
+      return Promise.reject(new Fault('corrupt', 'replicas differ and no majority agrees'))
+    }
     this.#comparison.soon()
     return this.#proposer.execute(batch, encodedBytes)
   }
@@ -214,14 +313,16 @@ export class Database implements SqlDatabase {
     const { leader } = group.status()
     if (leader === undefined) throw new Fault('unavailable', `${name} has no leader now`)
     if (leader === self) {
-      const late = host.clock.sleep(deadlineMs).then((): never => {
-        const options = { outcome: 'unknown' } as const
-        throw new Fault('unavailable', 'the batch waits for its turn or its quorum', options)
+      return await new Promise((resolve, reject) => {
+        const timer = host.clock.after(deadlineMs, () => {
+          const options = { outcome: 'unknown' } as const
+          reject(new Fault('unavailable', 'the batch waits for its turn or its quorum', options))
+        })
+        const ran = this.#here(batch, encoded.length)
+        ran.then(resolve, reject).finally(() => timer.cancel())
       })
-      late.catch(() => undefined)
-      return await Promise.race([this.#here(batch, encoded.length), late])
     }
-    const request = encodeBytes(requestFields, { group: group.group, batch: encoded })
+    const request = encodeBytes(requestFields, { group: group.group, batch: encoded, index: 0 })
     const answer = await rpc.call(leader, controlMethod.sqlExecute, request, { deadlineMs })
     return decodeBytes(ranFields, answer)
   }
@@ -245,6 +346,12 @@ export class Database implements SqlDatabase {
 /** Of a request that another node passes on. Fault 'corrupt'. */
 export function decodeRequest(request: Uint8Array) {
   return decodeBytes(requestFields, request)
+}
+
+function digestOf(text: string): Uint8Array {
+  const digest = fromHex(text)
+  if (digest === undefined) throw new Fault('corrupt', 'a digest is hexadecimal')
+  return digest
 }
 
 /** What may be otherwise soon, on this node or another. A statement that ran too long fails for good. */

@@ -1,18 +1,24 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { after, afterEach, test } from 'node:test'
 import { Fault, groupId, isFault, nodeId, seededRandom, term } from '../base/index.ts'
 import { createRealHost } from '../host/real/index.ts'
-import { createLoopProcesses, type Host } from '../host/index.ts'
+import {
+  createLoopProcesses,
+  type Host,
+  type Processes,
+  type ProcessProgram,
+} from '../host/index.ts'
 import { TestConsensus, TestNetwork, testGroup, testRaft } from '../keyspace/testing/doubles.ts'
 import { controlMethod } from '../rpc/index.ts'
 import { openMemoryStore, type Store } from '../storage/index.ts'
 import { createSqlDatabases, type SqlDatabases } from './databases.ts'
-import { makeBatchId } from './core/entry.ts'
+import { entryCodec, makeBatchId } from './core/entry.ts'
+import { type MoreFunctions, runEngine } from './engine/program.ts'
 import { SqlMachine } from './machine.ts'
+import { entryRange } from './rows.ts'
 import type { SqlDatabase, SqlResult } from './sql.ts'
 import { sqlTable } from './table.ts'
 
@@ -31,6 +37,9 @@ class World {
   readonly network = new TestNetwork()
   readonly nodes = new Map<number, Node>()
   hasProcesses = false
+  /** What engines of a node have beside SQLite's functions. */
+  functions: (node: number) => MoreFunctions | undefined = () => undefined
+  readonly told: string[] = []
   readonly #place = join(folder, String(++worlds))
 
   async start(): Promise<void> {
@@ -43,9 +52,9 @@ class World {
     const rootPath = join(this.#place, String(id))
     const real = createRealHost({
       rootPath,
-      journal: { format: 'json', level: 'error', write: () => {} },
+      journal: { format: 'json', level: 'notice', write: (line) => void this.told.push(line) },
     })
-    const host = this.hasProcesses ? real : { ...real, processes: createLoopProcesses(real) }
+    const host = this.hasProcesses ? real : { ...real, processes: this.#processes(id, real) }
     const store = before ?? (await openMemoryStore(host, { path: 'store', tables: [sqlTable] }))
     const self = nodeId(id)
     const raft = testRaft(host, this.consensus, { self, store })
@@ -53,9 +62,34 @@ class World {
     const databases = createSqlDatabases({ host, raft, rpc, store, self, folder: 'sql' })
     rpc.serve(controlMethod.sqlExecute, (call) => databases.answerExecute(call))
     rpc.serve(controlMethod.sqlReplica, (call) => databases.answerReplica(call))
+    rpc.serve(controlMethod.sqlDiffers, (call) => databases.answerDiffers(call))
+    rpc.serveStream(controlMethod.sqlCopy, (stream, call) => databases.answerCopy(stream, call))
     const founders = { voters: [1, 2, 3].map(nodeId) }
     await databases.open({ name, group: testGroup, founders })
     this.nodes.set(id, { databases, host, store })
+  }
+
+  /** Engines on this loop. */
+  #processes(id: number, real: Host): Processes {
+    const loop = createLoopProcesses(real)
+    const functions = (node: number) => this.functions(node)
+    return {
+      start(program, input, options) {
+        const more = functions(id)
+        const run: ProcessProgram['run'] = (port, given, clock) =>
+          runEngine(port, given, clock, more)
+        return loop.start({ ...program, run }, input, options)
+      },
+    }
+  }
+
+  /** Settles once something was told in the journal. */
+  async until(event: string): Promise<void> {
+    const endMs = Date.now() + 15_000
+    while (!this.told.some((line) => line.includes(event))) {
+      assert.ok(Date.now() < endMs, `${event} was never told`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
   }
 
   async restart(id: number): Promise<void> {
@@ -242,22 +276,125 @@ test('reads without a quorum: none answers while it is fresh enough, others do n
   await assert.rejects(read('linearizable'), (error) => isFault(error, 'deadline'))
 })
 
-test('a replica that differs has another digest', async () => {
+const isGone = (error: unknown): boolean => isFault(error, 'unavailable')
+const plantedTable = 'CREATE TABLE t (id INTEGER PRIMARY KEY, a)'
+const count = [{ sql: 'SELECT a FROM t' }]
+
+test('a replica that differs stops, and heals by a copy of the leader', async () => {
+  world.functions = (node) => (database) =>
+    database.function('planted', () => (node === 3 ? 9n : 7n))
   await world.start()
-  await write(
-    world.at(1),
-    'CREATE TABLE t (id INTEGER PRIMARY KEY, a)',
-    'INSERT INTO t VALUES (1, 1)',
-  )
-  await world.digests()
-  const { rootPath } = world.node(3).host.disk
-  const planted = new DatabaseSync(join(rootPath, 'sql', String(testGroup), 'db-0.sqlite'))
-  planted.exec('UPDATE t SET a = 2')
-  planted.close()
-  await write(world.at(1), 'UPDATE t SET a = a + 1')
-  const [first, second, third] = await world.digests()
-  assert.equal(second, first)
-  assert.notEqual(third, first)
+  await write(world.at(1), plantedTable, 'INSERT INTO t (a) VALUES (planted())')
+  const startMs = Date.now()
+  await world.until('sql.replica_stopped')
+  assert.ok(Date.now() - startMs < 5000, 'within five seconds')
+  await assert.rejects(world.at(3).query(count, { level: 'none' }), isGone)
+  await write(world.at(1), 'INSERT INTO t (a) VALUES (8)')
+  await world.until('sql.replica_healed')
+  const results = await world.at(3).query(count, { level: 'linearizable' })
+  assert.deepEqual(rowsOf(results), [[7n], [8n]])
+  await write(world.at(3), 'INSERT INTO t (a) VALUES (1)')
+  assert.equal(new Set(await world.digests()).size, 1)
+  const { host } = world.node(3)
+  assert.deepEqual(await host.disk.exists(`sql/${testGroup}/db-1.sqlite`), true)
+})
+
+test('a leader that differs gives leadership away and heals; a restart does not forget that it must', async () => {
+  world.functions = (node) => (database) =>
+    database.function('planted', () => (node === 1 ? 9n : 7n))
+  await world.start()
+  await write(world.at(1), plantedTable, 'INSERT INTO t (a) VALUES (planted())')
+  await world.until('sql.replica_stopped')
+  assert.equal(world.at(1).status().isWhole, false)
+  await world.restart(1)
+  await world.until('sql.replica_healed')
+  assert.notEqual(world.consensus.leader, nodeId(1))
+  const results = await world.at(1).query(count, { level: 'linearizable' })
+  assert.deepEqual(rowsOf(results), [[7n]])
+  assert.equal(new Set(await world.digests()).size, 1)
+})
+
+test('a function of chance is caught within five seconds, and writing stops: nobody knows who is right', async () => {
+  world.functions = () => (database) => database.function('planted', () => Math.random())
+  await world.start()
+  const startMs = Date.now()
+  await write(world.at(1), plantedTable, 'INSERT INTO t (a) VALUES (planted())')
+  await world.until('sql.replicas_split')
+  assert.ok(Date.now() - startMs < 5000, 'within five seconds')
+  const refused = world.at(2).execute([{ sql: 'INSERT INTO t (a) VALUES (1)' }])
+  await assert.rejects(refused, (error) => isFault(error, 'corrupt'))
+})
+
+test('a file that is lost or damaged is replaced by a copy', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a)', 'INSERT INTO t VALUES (7)')
+  const path = (node: number): string =>
+    join(world.node(node).host.disk.rootPath, 'sql', String(testGroup), 'db-0.sqlite')
+  await world.node(2).databases.close()
+  writeFileSync(path(2), 'no database at all'.repeat(1000))
+  for (const suffix of ['-wal', '-shm']) rmSync(`${path(2)}${suffix}`, { force: true })
+  await world.startNode(2, world.node(2).store)
+  world.consensus.elect(1)
+  await write(world.at(1), 'INSERT INTO t VALUES (8)')
+  await world.until('sql.replica_healed')
+  assert.deepEqual(rowsOf(await world.at(2).query(count)), [[7n], [8n]])
+  assert.equal(new Set(await world.digests()).size, 1)
+})
+
+test('files of databases that are not in the map any more are swept, and no other', async () => {
+  await world.start()
+  await write(world.at(1), 'CREATE TABLE t (a)')
+  const { databases, host, store } = world.node(3)
+  const gone = groupId(testGroup + 5)
+  const machine = new SqlMachine({ host, store, group: gone, name, folder: `sql/${gone}` })
+  await (await host.disk.open(`sql/${gone}/db-0.sqlite`, { create: true })).close()
+  const entry = { index: 1 as never, term: term(1), payload: Uint8Array.of(1, 2, 3, 4, 5) }
+  store.transaction(() => machine.apply([entry]))
+  await machine.close()
+  const found = await databases.listFiles()
+  assert.deepEqual(found, [testGroup, gone].sort())
+  await databases.sweep(found, [groupId(testGroup)])
+  assert.deepEqual(readdirSync(join(host.disk.rootPath, 'sql')), [String(testGroup)])
+  await databases.sweep(found, [])
+  assert.deepEqual(readdirSync(join(host.disk.rootPath, 'sql')), [String(testGroup)])
+  assert.deepEqual(store.keys(sqlTable, entryRange(gone, 0)), [])
+})
+
+test('a machine that has no room takes nothing, and says when it has', async () => {
+  await world.start()
+  const { host, store } = world.node(2)
+  const group = groupId(testGroup + 9)
+  const held: (() => void)[] = []
+  const processes: Processes = {
+    async start(program, input, options) {
+      await new Promise<void>((resolve) => held.push(resolve))
+      return await createLoopProcesses(host).start(program, input, options)
+    },
+  }
+  const folder = `sql/${group}`
+  await (await host.disk.open(`${folder}/lock`, { create: true })).close()
+  const machine = new SqlMachine({ host: { ...host, processes }, store, group, name, folder })
+  let isRoomTold = false
+  machine.intake.onRoom = () => {
+    isRoomTold = true
+  }
+  const payload = entryCodec.encode({ engine: 'test', batches: [] })
+  const entries = Array.from({ length: 5000 }, (_, at) => {
+    return { index: (at + 1) as never, term: term(1), payload }
+  })
+  const taken = store.transaction(() => machine.apply(entries)).length
+  assert.equal(taken, 4096)
+  assert.equal(machine.intake.isFull, true)
+  machine.file.pump()
+  const caughtUp = machine.file.caughtUp({ deadlineMs: 20_000 })
+  while (held.length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+  assert.equal(isRoomTold, false)
+  held[0]?.()
+  await caughtUp
+  assert.equal(isRoomTold, true)
+  assert.equal(machine.intake.isFull, false)
+  assert.equal(store.transaction(() => machine.apply(entries.slice(taken))).length, 5000 - taken)
+  await machine.close()
 })
 
 test('a dropped database is gone, and its group does nothing more', async () => {

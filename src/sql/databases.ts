@@ -1,13 +1,16 @@
 // All databases of a node: opens and drops their groups, and answers what other nodes pass on.
 
-import { Fault, type GroupId, groupId, type NodeId } from '../base/index.ts'
+import { decodeBytes, Fault, type GroupId, groupId, type NodeId } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Raft } from '../raft/index.ts'
-import type { IncomingCall, Rpc } from '../rpc/index.ts'
+import type { IncomingCall, Rpc, RpcStream } from '../rpc/index.ts'
 import type { Store } from '../storage/index.ts'
 import { Database, decodeRequest } from './database.ts'
+import { copyFields } from './healing.ts'
 import { SqlMachine } from './machine.ts'
+import { wholeRange } from './rows.ts'
 import type { SqlDatabase } from './sql.ts'
+import { sqlTable } from './table.ts'
 
 export type DatabasesEnds = {
   readonly host: Host
@@ -36,6 +39,15 @@ export type SqlDatabases = {
   database(name: string): SqlDatabase
   answerExecute(call: IncomingCall): Promise<Uint8Array>
   answerReplica(call: IncomingCall): Promise<Uint8Array>
+  answerDiffers(call: IncomingCall): Promise<Uint8Array>
+  answerCopy(stream: RpcStream, call: IncomingCall): Promise<void>
+  /**
+   * Deletes what is here of databases that are not among these groups, which must be all there are: one was dropped while
+   * this node was away. `found`: what listFiles() told before the groups were asked for, so that none is newer.
+   */
+  sweep(found: readonly GroupId[], groups: readonly GroupId[]): Promise<void>
+  /** Groups of which there is something here. */
+  listFiles(): Promise<readonly GroupId[]>
   close(): Promise<void>
 }
 
@@ -63,6 +75,7 @@ class NodeDatabases implements SqlDatabases {
     // The engine makes files, not directories.
     await (await host.disk.open(`${place}/lock`, { create: true })).close()
     const machine = new SqlMachine({ host, store, group: id, name, folder: place })
+    await machine.sweep()
     const group = await raft.open({
       group: id,
       name,
@@ -97,8 +110,35 @@ class NodeDatabases implements SqlDatabases {
   }
 
   async answerReplica({ request, deadlineMs }: IncomingCall): Promise<Uint8Array> {
-    const { group } = decodeRequest(request)
-    return await this.#of(group).database.replica(deadlineMs)
+    const { group, index } = decodeRequest(request)
+    return await this.#of(group).database.replica(deadlineMs, index)
+  }
+
+  async answerDiffers({ request, from }: IncomingCall): Promise<Uint8Array> {
+    const { group } = decodeBytes(copyFields, request)
+    return await this.#of(group).database.hear(from, request)
+  }
+
+  async answerCopy(stream: RpcStream, { request }: IncomingCall): Promise<void> {
+    const { group } = decodeBytes(copyFields, request)
+    await this.#of(group).database.give(stream)
+  }
+
+  async listFiles(): Promise<readonly GroupId[]> {
+    const { host, folder } = this.#ends
+    const names = await host.disk.list(folder)
+    return names.filter((name) => /^[1-9]\d{0,14}$/.test(name)).map((name) => groupId(Number(name)))
+  }
+
+  async sweep(found: readonly GroupId[], groups: readonly GroupId[]): Promise<void> {
+    const { host, store, folder } = this.#ends
+    const known = new Set(groups)
+    for (const group of found) {
+      if (known.has(group) || this.#byGroup.has(group)) continue
+      store.transaction(() => store.deleteRange(sqlTable, wholeRange(group)))
+      await host.disk.remove(`${folder}/${group}`)
+      host.journal.event('notice', 'sql.files_swept', { group })
+    }
   }
 
   async close(): Promise<void> {

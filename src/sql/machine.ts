@@ -1,25 +1,22 @@
 // A database as a state machine of raft. What is committed goes into the tail, rows of the store in the transaction of
 // raft's own applied index, and from there into the file by the engine's own pace; the proposer's answer is the engine's, not
 // raft's. So the core thread never waits for a statement.
-//
-//   snapshot   version u8 = 1 | index u64 | digest 32 bytes | length of the file u64 | the file
-//
-// The file of a snapshot may show later entries than its index: those come again, and the engine passes over them.
+// A replica that differs from most others (law 7), or whose file is lost, gives nothing away until a copy of another's file
+// is its own; that it differs is a row, so that a restart does not forget it.
 
-import {
-  assert,
-  concatBytes,
-  Fault,
-  type GroupId,
-  readUint64,
-  sha256,
-  uint64Bytes,
-} from '../base/index.ts'
-import type { DiskFile, Host } from '../host/index.ts'
-import type { AppliedEntry, SnapshotSink, SnapshotSource, StateMachine } from '../raft/index.ts'
+import { assert, concatBytes, Fault, type GroupId, sha256 } from '../base/index.ts'
+import type { Host } from '../host/index.ts'
+import type {
+  AppliedEntry,
+  Intake,
+  SnapshotSink,
+  SnapshotSource,
+  StateMachine,
+} from '../raft/index.ts'
 import type { Store } from '../storage/index.ts'
 import { DatabaseFile } from './database-file.ts'
-import { entryKey, entryRange, stateCodec, stateKey, wholeRange } from './rows.ts'
+import { type CopyHead, encodeCopyHead, Incoming } from './incoming.ts'
+import { entryKey, entryRange, readTail, stateCodec, stateKey, wholeRange } from './rows.ts'
 import { sqlTable } from './table.ts'
 
 export type MachineEnds = {
@@ -33,9 +30,7 @@ export type MachineEnds = {
 
 const backlogMax = 4096
 const chunkBytes = 256 * 1024
-const version = 1
 const digestBytes = 32
-const headBytes = 1 + 8 + digestBytes + 8
 const sumBytes = 4
 const noBytes = new Uint8Array(0)
 
@@ -46,22 +41,43 @@ export class SqlMachine implements StateMachine {
   #last: number
   #digest: Uint8Array
   /** Rows of the tail begin behind this entry. */
-  #forgotten = 0
+  #forgotten: number
+  /** Of files; each gets its own. */
+  #numbers: number
+  #differsAt: number
   #copies = 0
   #isDropped = false
+  /** Called when this replica is found to differ, or to have lost its file. */
+  onDiffering: () => void = () => undefined
+  readonly intake: Intake & { isFull: boolean } = { isFull: false, onRoom: () => undefined }
 
   constructor(ends: MachineEnds) {
     this.#ends = ends
     const row = ends.store.get(sqlTable, stateKey(ends.group))
     const state = row === undefined ? undefined : stateCodec.decode(row)
     this.#fileNumber = state?.file ?? 0
+    this.#numbers = this.#fileNumber
     this.#last = state?.index ?? 0
     this.#digest = state?.digest ?? new Uint8Array(digestBytes)
+    this.#differsAt = state?.differsAt ?? 0
+    const [first] = readTail(ends.store, ends.group, { from: 0, limit: 1 })
+    this.#forgotten = first === undefined ? this.#last : first.index - 1
     this.#file = this.#open()
+    if (this.#differsAt > 0) void this.#file.close()
   }
 
   get file(): DatabaseFile {
     return this.#file
+  }
+
+  /** The entry at which this replica was found to differ from most others; 0: none. It serves nothing then. */
+  get differsAt(): number {
+    return this.#differsAt
+  }
+
+  /** The last entry of the tail. */
+  get last(): number {
+    return this.#last
   }
 
   apply(entries: readonly AppliedEntry[]): readonly Uint8Array[] {
@@ -81,6 +97,7 @@ export class SqlMachine implements StateMachine {
     this.#digest = sha256(concatBytes([this.#digest, ...sums]))
     this.#keepState()
     this.#file.note(this.#last, bytes)
+    this.intake.isFull = this.#file.backlog >= backlogMax
     return taken.map(() => noBytes)
   }
 
@@ -95,7 +112,7 @@ export class SqlMachine implements StateMachine {
   }
 
   install(): SnapshotSink {
-    const number = this.#fileNumber + 1
+    const number = ++this.#numbers
     const incoming = new Incoming(this.#ends.host, this.#pathOf(number))
     return {
       write: (chunk) => incoming.write(chunk),
@@ -110,8 +127,48 @@ export class SqlMachine implements StateMachine {
     return this.#digest
   }
 
+  /** Most others had another digest at this entry, or the file is lost: nothing is served until replaceBy() has settled. */
+  async markDiffering(index: number): Promise<void> {
+    if (this.#differsAt > 0 || this.#isDropped) return
+    this.#differsAt = Math.max(1, index)
+    this.#ends.store.transaction(() => this.#keepState())
+    this.onDiffering()
+    await this.#file.close()
+  }
+
+  /**
+   * The file becomes what another replica gives (chunks of its snapshot()); the tail goes on from there. Faults: those of
+   * the chunks; 'corrupt'; 'conflict' when the file was replaced meanwhile, or the copy is older than the tail.
+   */
+  async replaceBy(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const before = this.#file
+    const number = ++this.#numbers
+    const incoming = new Incoming(this.#ends.host, this.#pathOf(number))
+    try {
+      for await (const chunk of chunks) await incoming.write(chunk)
+      const { index } = incoming.head()
+      if (this.#file !== before || this.#isDropped || index < this.#forgotten) {
+        throw new Fault('conflict', 'the copy does not fit any more')
+      }
+    } catch (error) {
+      await incoming.abort()
+      throw error
+    }
+    this.#ends.store.transaction(() => this.#become(number))
+    this.#file.pump()
+  }
+
   async close(): Promise<void> {
     await this.#file.close()
+  }
+
+  /** Files of earlier times that nothing names any more; before anything is asked of the database. */
+  async sweep(): Promise<void> {
+    const { host, folder } = this.#ends
+    const own = `db-${this.#fileNumber}.sqlite`
+    for (const name of await host.disk.list(folder)) {
+      if (name !== 'lock' && !name.startsWith(own)) await host.disk.remove(`${folder}/${name}`)
+    }
   }
 
   /** The database is gone from this node when it settles. Its group goes on, and does nothing. */
@@ -125,7 +182,21 @@ export class SqlMachine implements StateMachine {
 
   #open(): DatabaseFile {
     const path = this.#pathOf(this.#fileNumber)
-    return new DatabaseFile(this.#ends, { path, last: this.#last })
+    const own = { path, last: this.#last, floor: this.#forgotten }
+    const file: DatabaseFile = new DatabaseFile(this.#ends, {
+      ...own,
+      onProgress: () => this.#noteRoom(),
+      onLost: () => {
+        if (file === this.#file) void this.markDiffering(this.#last)
+      },
+    })
+    return file
+  }
+
+  #noteRoom(): void {
+    if (!this.intake.isFull || this.#file.backlog > backlogMax / 2) return
+    this.intake.isFull = false
+    this.intake.onRoom()
   }
 
   #pathOf(number: number): string {
@@ -144,41 +215,57 @@ export class SqlMachine implements StateMachine {
   /** In a transaction. */
   #keepState(): void {
     const { store, group } = this.#ends
-    const row = { file: this.#fileNumber, index: this.#last, digest: this.#digest }
+    const row = {
+      file: this.#fileNumber,
+      index: this.#last,
+      digest: this.#digest,
+      differsAt: this.#differsAt,
+    }
     store.put(sqlTable, stateKey(group), stateCodec.encode(row))
   }
 
-  /** In a transaction: the file of this number is the database from now on. */
-  #adopt(number: number, head: { readonly index: number; readonly digest: Uint8Array }): void {
-    const { store, group, host } = this.#ends
-    const before = this.#file
-    const path = this.#pathOf(this.#fileNumber)
+  /** In a transaction: a snapshot of raft takes the place of file and tail. */
+  #adopt(number: number, head: CopyHead): void {
+    const { store, group } = this.#ends
     store.deleteRange(sqlTable, entryRange(group, 0))
-    this.#fileNumber = number
     this.#last = head.index
     this.#digest = head.digest
-    this.#forgotten = 0
+    this.#forgotten = head.index
+    this.#become(number)
+  }
+
+  /**
+   * In a transaction: the file of this number is the database from now on. The one before goes once that is durable:
+   * 1. it is deleted at once; 2. the node crashes before the row is on the disk; 3. the row names a file that is gone.
+   */
+  #become(number: number): void {
+    const { store, host } = this.#ends
+    const before = this.#file
+    const path = this.#pathOf(this.#fileNumber)
+    this.#fileNumber = number
+    this.#differsAt = 0
     this.#keepState()
     this.#file = this.#open()
+    this.intake.isFull = false
     const clear = async (): Promise<void> => {
       await before.close()
+      await store.checkpoint()
       for (const suffix of ['', '-wal', '-shm']) await host.disk.remove(`${path}${suffix}`)
     }
     clear().catch((error: unknown) => {
       host.journal.event('warning', 'sql.old_file_stays', { path, what: String(error) })
     })
+    host.clock.soon(() => this.intake.onRoom())
   }
 
-  async *#chunks(
-    path: string,
-    { index, digest }: { readonly index: number; readonly digest: Uint8Array },
-  ): AsyncGenerator<Uint8Array> {
+  async *#chunks(path: string, head: CopyHead): AsyncGenerator<Uint8Array> {
     const { host } = this.#ends
+    if (this.#differsAt > 0) throw new Fault('unavailable', 'this replica differs from most others')
     await this.#file.copyTo(path)
     const file = await host.disk.open(path)
     try {
       const length = await file.size()
-      yield concatBytes([Uint8Array.of(version), uint64Bytes(index), digest, uint64Bytes(length)])
+      yield encodeCopyHead(head, length)
       for (let at = 0; at < length; at += chunkBytes) {
         yield await file.read(at, Math.min(chunkBytes, length - at))
       }
@@ -186,70 +273,4 @@ export class SqlMachine implements StateMachine {
       await file.close()
     }
   }
-}
-
-/** A snapshot on its way into a file, which is durable with its last byte. */
-class Incoming {
-  readonly #host: Host
-  readonly #path: string
-  #head: Uint8Array = noBytes
-  #file: DiskFile | undefined
-  #at = 0
-  #isWhole = false
-
-  constructor(host: Host, path: string) {
-    this.#host = host
-    this.#path = path
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    const file = await this.#open()
-    const rest = this.#takeHead(chunk)
-    if (this.#head.length < headBytes) return
-    const length = this.#length()
-    if (this.#at + rest.length > length) throw corrupt('more arrives than it tells of')
-    if (rest.length > 0) await file.write(this.#at, [rest.slice()])
-    this.#at += rest.length
-    if (this.#at < length || this.#isWhole) return
-    await file.sync()
-    await file.close()
-    await this.#host.disk.syncDirectory(this.#path.slice(0, this.#path.lastIndexOf('/')))
-    this.#isWhole = true
-  }
-
-  /** Of a snapshot that is whole. */
-  head(): { readonly index: number; readonly digest: Uint8Array } {
-    if (!this.#isWhole) throw corrupt('it ends early')
-    return { index: readUint64(this.#head, 1), digest: this.#head.slice(9, 9 + digestBytes) }
-  }
-
-  async abort(): Promise<void> {
-    if (!this.#isWhole) await this.#file?.close()
-    await this.#host.disk.remove(this.#path)
-  }
-
-  async #open(): Promise<DiskFile> {
-    if (this.#file !== undefined) return this.#file
-    for (const suffix of ['', '-wal', '-shm'])
-      await this.#host.disk.remove(`${this.#path}${suffix}`)
-    this.#file = await this.#host.disk.open(this.#path, { create: true })
-    return this.#file
-  }
-
-  /** Answers what of the chunk lies behind the head. */
-  #takeHead(chunk: Uint8Array): Uint8Array {
-    const missing = headBytes - this.#head.length
-    if (missing <= 0) return chunk
-    this.#head = concatBytes([this.#head, chunk.subarray(0, missing)])
-    if (this.#head[0] !== version) throw corrupt(`version ${this.#head[0]}`)
-    return chunk.subarray(missing)
-  }
-
-  #length(): number {
-    return readUint64(this.#head, headBytes - 8)
-  }
-}
-
-function corrupt(what: string): Fault {
-  return new Fault('corrupt', `malformed SQL snapshot: ${what}`)
 }

@@ -1,6 +1,6 @@
 // What the node's store holds of a database besides its file, in table 'sql', under the group's number:
 //
-//   group u64 | 's'              the state row: sealed record of kind 3 {file, index, digest}
+//   group u64 | 's'              the state row: sealed record of kind 3 {file, index, digest, differsAt}
 //   group u64 | 'e' | index u64  an entry of the tail, as the log has it (sealed by itself)
 //
 // The state row names the file that is the database (law 10) and the last entry that the store has seen.
@@ -26,10 +26,12 @@ export type StateRow = {
   readonly index: number
   /** Chained over the checksums of all entries. */
   readonly digest: Uint8Array
+  /** The entry at which this replica was found to differ from most others; 0: it does not, as far as is known. */
+  readonly differsAt: number
 }
 
 const stateKind = 3
-const stateFields = message({ file: uint(1), index: uint(2), digest: bytes(3) })
+const stateFields = message({ file: uint(1), index: uint(2), digest: bytes(3), differsAt: uint(4) })
 export const stateCodec: Codec<StateRow> = sealedRecord(
   'sql state',
   stateKind,

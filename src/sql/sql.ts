@@ -72,6 +72,8 @@ export type SqlStatus = {
   readonly voters: readonly number[]
   readonly learners: readonly number[]
   readonly isEngineRunning: boolean
+  /** False: this replica was found to differ, and serves nothing until it has a copy of the leader's. */
+  readonly isWhole: boolean
   /** Where this node leads: members that were found with another digest at the same index. Must be empty. */
   readonly differing: readonly number[]
 }

@@ -29,6 +29,10 @@ export const featureTable = {
     level: 2,
     what: "each node serves S3 and etcd's API as its capabilities say, also when an operator changes them",
   },
+  'sql-databases': {
+    level: 3,
+    what: 'SQL databases can be created: every node opens its replica of each',
+  },
 } as const satisfies Readonly<Record<string, { readonly level: number; readonly what: string }>>
 
 export type Feature = keyof typeof featureTable

@@ -164,7 +164,13 @@ function shownStatus(status: SqlStatus): unknown {
       digest,
       nodes: [...voters, ...learners].map(String),
     },
-    atoll: { name, group, is_engine_running: status.isEngineRunning, differing: status.differing },
+    atoll: {
+      name,
+      group,
+      is_engine_running: status.isEngineRunning,
+      is_whole: status.isWhole,
+      differing: status.differing,
+    },
   }
 }
 

@@ -50,7 +50,15 @@ class Told implements SqlDatabase {
     const { name, leader } = this
     const members = { voters: [1, 2, 3], learners: [4] }
     const place = { group: 1000, role: 'follower', term: 3, leader, commit: 9 as never, applied: 8 }
-    return { name, ...place, ...members, digest: 'ab', isEngineRunning: true, differing: [] }
+    return {
+      name,
+      ...place,
+      ...members,
+      digest: 'ab',
+      isWhole: true,
+      isEngineRunning: true,
+      differing: [],
+    }
   }
 }
 

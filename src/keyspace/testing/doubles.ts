@@ -14,12 +14,13 @@ import {
   type NodeId,
   nodeId,
   term,
+  toFault,
   toHex,
 } from '../../base/index.ts'
 import type { Host } from '../../host/index.ts'
 import { createRealHost } from '../../host/real/index.ts'
 import type { Group, GroupOptions, GroupStatus, Raft, StateMachine } from '../../raft/index.ts'
-import type { IncomingCall, Rpc } from '../../rpc/index.ts'
+import type { IncomingCall, Rpc, RpcStream } from '../../rpc/index.ts'
 import {
   openMemoryStore,
   type SegmentObject,
@@ -284,8 +285,11 @@ export function testRaft(
   }
 }
 
-/** Calls between nodes of one process. */
+type StreamHandler = (stream: RpcStream, call: IncomingCall) => Promise<void>
+
+/** Calls between nodes of one process, and streams without flow control. */
 export class TestNetwork {
+  readonly #streamHandlers = new Map<NodeId, Map<number, StreamHandler>>()
   readonly #handlers = new Map<NodeId, Map<number, (call: IncomingCall) => Promise<Uint8Array>>>()
   readonly down = new Set<NodeId>()
   /** Calls to these nodes wait for this first. */
@@ -296,18 +300,33 @@ export class TestNetwork {
 
   rpc(self: NodeId): Rpc {
     const refuse = (): never => {
-      throw new Fault('unsupported', 'the double has calls only')
+      throw new Fault('unsupported', 'the double has calls and streams only')
     }
     return {
       serve: (method, handler) => {
         const handlers = this.#handlers.get(self) ?? new Map()
         this.#handlers.set(self, handlers.set(method, handler))
       },
-      serveStream: refuse,
+      serveStream: (method, handler) => {
+        const handlers = this.#streamHandlers.get(self) ?? new Map()
+        this.#streamHandlers.set(self, handlers.set(method, handler))
+      },
       onMessage: refuse,
       call: (to, method, request, options) =>
         this.#call(self, to, { method, request, deadlineMs: options.deadlineMs }),
-      openStream: refuse,
+      openStream: async (to, method, request, { deadlineMs }) => {
+        const handler = this.#streamHandlers.get(to)?.get(method)
+        if (handler === undefined || this.down.has(to)) {
+          throw new Fault('unavailable', `node ${to} cannot be reached`)
+        }
+        const [ours, theirs] = testStreams(self, to)
+        const call = { from: self, request, signal: new AbortController().signal, deadlineMs }
+        handler(theirs, call).then(
+          () => theirs.end(),
+          (error: unknown) => theirs.fail(toFault(error)),
+        )
+        return ours
+      },
       send: () => false,
       setPeers: () => {},
       isReachable: () => true,
@@ -338,6 +357,34 @@ export class TestNetwork {
     }
     return answer
   }
+}
+
+/** The two ends of a stream; what one sends waits for the other without bound. */
+function testStreams(opener: NodeId, other: NodeId): readonly [RpcStream, RpcStream] {
+  const there = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, {
+    highWaterMark: 1e6,
+  })
+  const back = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, {
+    highWaterMark: 1e6,
+  })
+  const end = (
+    from: NodeId,
+    to: TransformStream<Uint8Array, Uint8Array>,
+    of: TransformStream<Uint8Array, Uint8Array>,
+  ): RpcStream => {
+    const writer = to.writable.getWriter()
+    writer.closed.catch(() => undefined)
+    return {
+      from,
+      send: (message) => writer.write(message.slice()),
+      end: () => writer.close().catch(() => undefined),
+      messages: of.readable,
+      fail(fault) {
+        writer.abort(fault).catch(() => undefined)
+      },
+    }
+  }
+  return [end(other, there, back), end(opener, back, there)]
 }
 
 export const testGroup = groupId(7)

@@ -26,7 +26,7 @@ export type EngineInput = {
 
 /**
  * open: nothing, for who wants to know where the file stands; run, commit, rollback: an entry ahead of its proposal; apply:
- * entries of the log; query: of a reader only.
+ * entries of the log; digest: as it was behind an entry, if that is known; query: of a reader only.
  */
 export type EngineAct =
   | { readonly kind: 'open' }
@@ -40,6 +40,7 @@ export type EngineAct =
       readonly wantsAnswers: boolean
     }
   | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'digest'; readonly index: number }
   | { readonly kind: 'copy'; readonly path: string }
   | { readonly kind: 'query'; readonly statements: readonly SqlStatement[] }
 
@@ -56,6 +57,8 @@ export type EngineReply = {
   readonly entries: readonly RanEntry[]
   /** Of query. */
   readonly results: readonly SqlResult[]
+  /** Of digest; empty: not known. */
+  readonly digestAt: Uint8Array
 }
 
 const actFields = message({
@@ -80,6 +83,7 @@ const replyFields = message({
   entries: repeated(nested(6, entryFields)),
   results: repeated(nested(7, resultMessage)),
   elapsedUs: repeated(uint(8)),
+  digestAt: bytes(9),
 })
 
 export const rawActCodec: Codec<MessageOf<typeof actFields>> = codecOf(actFields)
@@ -98,7 +102,9 @@ const nothing = {
 export function encodeAct(number: number, act: EngineAct): Uint8Array {
   const base = { ...nothing, number, kind: act.kind }
   if (act.kind === 'run') return rawActCodec.encode({ ...base, payloads: [act.payload] })
-  if (act.kind === 'commit') return rawActCodec.encode({ ...base, index: act.index })
+  if (act.kind === 'commit' || act.kind === 'digest') {
+    return rawActCodec.encode({ ...base, index: act.index })
+  }
   if (act.kind === 'copy') return rawActCodec.encode({ ...base, path: act.path })
   if (act.kind === 'query') {
     return rawActCodec.encode({ ...base, statements: act.statements.map(rawStatement) })
@@ -128,16 +134,18 @@ export function encodeReply(number: number, reply: EngineReply): Uint8Array {
 }
 
 export function encodeFailure(number: number, fault: Fault): Uint8Array {
-  const blank = { engine: '', applied: 0, digest: noBytes, entries: [], results: [], elapsedUs: [] }
+  const nothing = { entries: [], results: [], elapsedUs: [], digestAt: noBytes }
+  const blank = { engine: '', applied: 0, digest: noBytes, ...nothing }
   return rawReplyCodec.encode({ ...blank, number, fault: faultCodec.encode(fault) })
 }
 
 export function replyOf(raw: MessageOf<typeof replyFields>): EngineReply {
-  const { engine, applied, digest, elapsedUs } = raw
+  const { engine, applied, digest, elapsedUs, digestAt } = raw
   return {
     engine,
     applied,
     digest,
+    digestAt,
     entries: raw.entries.map((entry) =>
       (entry?.batches ?? []).flatMap((batch) => (batch === undefined ? [] : [batch])),
     ),

@@ -4,7 +4,7 @@
 // checkpoint (law 5). The log has the rest.
 
 import { backup, DatabaseSync } from 'node:sqlite'
-import { Fault } from '../../base/index.ts'
+import { Fault, isFault } from '../../base/index.ts'
 import { refusalOf } from '../core/policy.ts'
 
 /** What may be used of a database by one statement; each keeps what it costs bounded. */
@@ -99,7 +99,17 @@ export function engineName(database: DatabaseSync): string {
 }
 
 /** Busy, locked, out of memory, interrupted, a failing disk or file: no property of the statement. */
-const machineErrors = new Set([5, 6, 7, 9, 10, 11, 13, 14, 26])
+const machineErrors = new Set([5, 6, 7, 9, 10, 13, 14])
+/** Malformed, and no database. */
+const damages = new Set([11, 26])
+
+/** Fault 'corrupt' when SQLite found the file damaged. */
+export function damageOf(error: unknown): Fault | undefined {
+  if (isFault(error, 'corrupt')) return error
+  const { errcode, message } = error as { readonly errcode?: number; readonly message?: string }
+  if (typeof errcode !== 'number' || !damages.has(errcode & 0xff)) return undefined
+  return new Fault('corrupt', `the database's file is damaged: ${message}`, { cause: error })
+}
 
 function wordsOf(error: unknown): string {
   const { errcode, code, message } = error as {
@@ -107,6 +117,8 @@ function wordsOf(error: unknown): string {
     readonly code?: string
     readonly message?: string
   }
+  const damage = damageOf(error)
+  if (damage !== undefined) throw damage
   if (typeof errcode === 'number') {
     if (!machineErrors.has(errcode & 0xff)) return message ?? 'SQL error'
     throw new Fault('internal', `SQLite failed: ${message} (${errcode})`, { cause: error })

@@ -30,6 +30,8 @@ import { Statements } from './statements.ts'
 
 /** Of the rows that one batch gives back. */
 const answerBytesMax = 4 * 1024 * 1024
+/** Replicas are compared at an entry that the slower of them has just reached. */
+const recentMax = 4096
 
 export type IndexedEntry = { readonly index: number; readonly payload: Uint8Array }
 export type RanBatch = { readonly answer: Uint8Array; readonly elapsedUs: readonly number[] }
@@ -54,6 +56,10 @@ export class SqlEngine {
   readonly #marked = new Set<string>()
   readonly #fixed = new Map<string, StatementSync>()
   #state: State
+  /** Behind each entry of the last attempt. */
+  #digests: Uint8Array[] = []
+  /** Digests behind the newest entries, oldest first. */
+  readonly #recent = new Map<number, Uint8Array>()
   /** An entry was run and waits for commit() or rollback(). */
   #isOpen = false
 
@@ -65,6 +71,7 @@ export class SqlEngine {
     this.#nowUs = nowUs
     this.#own = this.#connection.trusted(() => new OwnTables(this.#database))
     this.#state = this.#connection.trusted(() => this.#own.read())
+    this.#note(this.#state.applied, this.#state.digest)
     this.name = engineName(this.#calendar)
     registerTimeAndChance(this.#database, this.#calendar, this.#moment)
     registerMathematics(this.#database)
@@ -78,6 +85,16 @@ export class SqlEngine {
 
   get digest(): Uint8Array {
     return this.#state.digest
+  }
+
+  /** The digest behind this entry, if it is one of the newest that were applied since the engine began. */
+  digestAt(index: number): Uint8Array | undefined {
+    return this.#recent.get(index)
+  }
+
+  /** Functions beside those that are the same everywhere. */
+  extend(more: (database: DatabaseSync) => void): void {
+    more(this.#database)
   }
 
   /** Runs an entry before it is proposed; nobody else sees it until commit(). */
@@ -97,6 +114,7 @@ export class SqlEngine {
     assert(this.#isOpen && index > this.#state.applied, 'an entry that was run is committed once')
     this.#isOpen = false
     this.#finish(index)
+    this.#note(index, this.#state.digest)
   }
 
   rollback(): void {
@@ -118,6 +136,7 @@ export class SqlEngine {
       const again = ran ?? this.#attempt(done).ran
       assert(again !== undefined, 'what an entry does is the same each time')
       this.#finish(done.at(-1)?.index)
+      for (const [at, { index }] of done.entries()) this.#note(index, this.#digests[at])
       answers.push(...again)
       rest = rest.slice(done.length)
     }
@@ -150,9 +169,13 @@ export class SqlEngine {
     readonly lostAt: number
   } {
     const ran: (readonly RanBatch[])[] = []
+    this.#digests = []
     this.#exec('BEGIN IMMEDIATE')
     try {
-      for (const { payload } of entries) ran.push(this.#entry(payload))
+      for (const { payload } of entries) {
+        ran.push(this.#entry(payload))
+        this.#digests.push(this.#state.digest)
+      }
       return { ran, lostAt: entries.length }
     } catch (error) {
       this.#undo()
@@ -216,6 +239,14 @@ export class SqlEngine {
   #end(savepoint: string, isFailed: boolean): void {
     if (isFailed) this.#exec(`ROLLBACK TO ${savepoint}`)
     this.#exec(`RELEASE ${savepoint}`)
+  }
+
+  #note(index: number, digest: Uint8Array | undefined): void {
+    if (digest === undefined) return
+    this.#recent.set(index, digest)
+    if (this.#recent.size <= recentMax) return
+    const [oldest] = this.#recent.keys()
+    if (oldest !== undefined) this.#recent.delete(oldest)
   }
 
   #finish(index: number | undefined): void {

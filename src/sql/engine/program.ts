@@ -1,6 +1,7 @@
 // The program of an engine's process: a writer over a database's file, or a reader. One request after the other; each is
 // answered, with the Fault that it failed with if need be. What breaks an invariant ends the process.
 
+import type { DatabaseSync } from 'node:sqlite'
 import type { DurationClock, Port } from '../../host/index.ts'
 import { Fault, isFault, utf8Decode } from '../../base/index.ts'
 import {
@@ -11,20 +12,25 @@ import {
   rawActCodec,
   statementsOf,
 } from '../core/engine-wire.ts'
+import { damageOf } from './connection.ts'
 import { SqlEngine } from './engine.ts'
 import { SqlReader } from './reader.ts'
 
 type RawAct = ReturnType<typeof rawActCodec.decode>
+
+/** Functions of a program of one's own, on top of SQLite's; replicas whose functions differ end apart. */
+export type MoreFunctions = (database: DatabaseSync) => void
 
 /** Rejects with what makes the file unusable. */
 export async function runEngine(
   port: Port,
   input: Uint8Array,
   clock: DurationClock,
+  more: MoreFunctions = () => undefined,
 ): Promise<void> {
   const { path, isReader } = JSON.parse(utf8Decode(input)) as EngineInput
   const nowUs = (): number => clock.monotonicMs() * 1000
-  const act = isReader ? actsOfReader(path, nowUs) : actsOfWriter(path, nowUs)
+  const act = actsOf({ path, isReader }, { nowUs, more })
   let last: Promise<void> = Promise.resolve()
   await new Promise<void>((_, reject) => {
     port.onMessage = (message) => {
@@ -53,6 +59,23 @@ const empty: EngineReply = {
   digest: new Uint8Array(0),
   entries: [],
   results: [],
+  digestAt: new Uint8Array(0),
+}
+
+type Surroundings = { readonly nowUs: () => number; readonly more: MoreFunctions }
+type Act = (raw: RawAct) => EngineReply | Promise<EngineReply>
+
+/** A file that is damaged, or none of SQLite's, is said to whoever asks. */
+function actsOf({ path, isReader }: EngineInput, { nowUs, more }: Surroundings): Act {
+  try {
+    return isReader ? actsOfReader(path, nowUs) : actsOfWriter(path, { nowUs, more })
+  } catch (error) {
+    const fault = damageOf(error)
+    if (fault === undefined) throw error
+    return () => {
+      throw fault
+    }
+  }
 }
 
 function actsOfReader(path: string, nowUs: () => number) {
@@ -63,8 +86,9 @@ function actsOfReader(path: string, nowUs: () => number) {
   }
 }
 
-function actsOfWriter(path: string, nowUs: () => number) {
+function actsOfWriter(path: string, { nowUs, more }: Surroundings) {
   const engine = new SqlEngine(path, nowUs)
+  engine.extend(more)
   const stand = (): EngineReply => {
     return { ...empty, engine: engine.name, applied: engine.applied, digest: engine.digest }
   }
@@ -77,6 +101,9 @@ function actsOfWriter(path: string, nowUs: () => number) {
       const indexed = raw.payloads.map((payload, at) => ({ index: raw.indexes[at] ?? 0, payload }))
       const entries = engine.apply(indexed)
       return { ...stand(), entries: raw.wantsAnswers ? entries : [] }
+    }
+    if (raw.kind === 'digest') {
+      return { ...stand(), digestAt: engine.digestAt(raw.index) ?? empty.digestAt }
     }
     if (raw.kind === 'copy') return engine.copyTo(raw.path).then(stand)
     if (raw.kind === 'commit') engine.commit(raw.index)
