@@ -4,8 +4,8 @@
 //
 // A draining member gives up what it leads first, then its votes.
 //
-// It looks soon after members or leaders have changed, often while something is out of step (a learner
-// catches up without telling), and otherwise seldom.
+// It looks at once when members have changed, soon after leaders have, often while something is out of step (a learner
+// catches up without telling; more often while one that joins is there), and otherwise seldom.
 
 import type { GroupId, NodeId } from '../base/index.ts'
 import { isFault } from '../base/index.ts'
@@ -29,6 +29,9 @@ type Deps = {
   readonly self: NodeId
 }
 
+const lookAtOnceMs = 10
+/** While a member that joins answers: a few looks until it is in every group. */
+const lookOftenMs = 50
 const lookSoonMs = 250
 const lookSeldomMs = 5_000
 
@@ -65,27 +68,32 @@ export function followMembership(deps: Deps): () => void {
       .then((isSettled) => {
         isBusy = false
         isSoon ||= !isSettled
-        lookAfter(isSoon ? lookSoonMs : lookSeldomMs)
+        if (!isSoon) lookAfter(lookSeldomMs)
+        else lookAfter(isNewcomerThere(deps) ? lookOftenMs : lookSoonMs)
       })
   }
-  const lookSoon = (): void => {
-    if (!isBusy && !isSoon) lookAfter(lookSoonMs)
+  const lookSoon = (ms: number): void => {
+    if (!isBusy && (!isSoon || ms < lookSoonMs)) lookAfter(ms)
     isSoon = true
   }
   const unwatch = cluster.view.onChange(() => {
     tellPeers()
-    lookSoon()
+    lookSoon(lookAtOnceMs)
   })
-  const unlisten = deps.system.onRevision(lookSoon)
-  for (const group of raft.groups()) group.onLeadership(lookSoon)
+  const unlisten = deps.system.onRevision(() => lookSoon(lookSoonMs))
+  for (const group of raft.groups()) group.onLeadership(() => lookSoon(lookSoonMs))
   tellPeers()
-  lookSoon()
+  lookSoon(lookSoonMs)
   return () => {
     isClosed = true
     unwatch()
     unlisten()
     timer?.cancel()
   }
+}
+
+function isNewcomerThere({ cluster, rpc }: Deps): boolean {
+  return cluster.allMembers().some(({ id, state }) => state === 'joining' && rpc.isReachable(id))
 }
 
 /** False while anything is left to do that this node would see to. */

@@ -79,7 +79,11 @@ export class Machines {
       join(program, atoll),
       ...args,
     ]
-    const child = spawn(command, rest, { cwd: program, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, rest, {
+      cwd: program,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...compiledOnce(program) },
+    })
     this.#children.push(child)
     const started = watch(child, args)
     this.#commands.push(started)
@@ -141,6 +145,12 @@ export class Machines {
     }
     rmSync(this.#home, { recursive: true, force: true })
   }
+}
+
+/** As the script around the command, and the unit of a service, have it. */
+function compiledOnce(program: string): Record<string, string> {
+  const cache = join(program, 'node_modules', '.cache', 'compiled')
+  return { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? cache }
 }
 
 function watch(child: ChildProcess, args: readonly string[]): Command {
