@@ -39,6 +39,9 @@ export class SimNetwork {
   readonly #ends = new Set<SimEnd>()
   /** Added to the delay of every message. */
   extraDelayMs = 0
+  /** Messages that nodes gave to connections so far, and their bytes. */
+  sent = 0
+  sentBytes = 0
 
   constructor(world: World) {
     this.#world = world
@@ -254,10 +257,12 @@ class SimEnd implements Connection {
 
   send(parts: readonly Uint8Array[], onLeft?: () => void): boolean {
     if (this.#isDestroyed) return false
+    this.#network.sent++
     for (const part of parts) {
       if (part.length === 0) continue
       this.#onTheWay.push(part.slice())
       this.#onTheWayBytes += part.length
+      this.#network.sentBytes += part.length
     }
     onLeft?.()
     this.pump()

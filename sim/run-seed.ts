@@ -122,6 +122,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map<
     },
   ],
   [
+    'formation',
+    async () => {
+      const { formationPromises, runFormationWorkload } = await import('./workloads/formation.ts')
+      return { run: runFormationWorkload, promises: formationPromises }
+    },
+  ],
+  [
     'health',
     async () => {
       const { healthPromises, runHealthWorkload } = await import('./workloads/health.ts')

@@ -31,6 +31,14 @@ test('health of members under jitter, deaths and faults: a fixed seed passes', a
   assert.ok((counts.get('returns noticed') ?? 0) > 0)
 })
 
+test('ten machines become a cluster: one request each, and all hold the same settings', async () => {
+  const workload = await load('formation')
+  const options = { seed: 1, nodes: 10, durationMs: 0, workload, loop: realLoop }
+  const { problem, counts } = await runSeed(options)
+  assert.equal(problem, undefined, 'npm run sim -- --workload formation --seed 1 --nodes 10')
+  assert.equal(counts.get('machines joined'), 9)
+})
+
 test('the core by itself: fixed seeds pass, twice alike', async () => {
   const workload = await load('core')
   for (let seed = 1; seed <= 20; seed++) {
