@@ -63,6 +63,8 @@ export class S3Cluster {
   readonly #lost = new Set<number>()
   readonly #founders: readonly NodeId[]
   #topology: Topology
+  /** The cluster's file at each place: as it was when the node there last served. */
+  readonly #files = new Map<number, Topology>()
   #missingShards = 0
 
   constructor(world: World, nodes: number) {
@@ -83,12 +85,23 @@ export class S3Cluster {
     startNode(this.#configOf(place), host).then(
       (running) => {
         living.running = running
+        this.#files.set(place, this.#topology)
         this.#world.trace(`serving ${place}`)
       },
       (error: unknown) => {
         if (host.isAlive) this.#stopped(place, 'start', error)
       },
     )
+  }
+
+  /** Nodes that serve write the change into their files; others still have the file of before when they start. */
+  #change(topology: Topology): void {
+    for (const place of this.places) {
+      if (!this.#files.has(place)) this.#files.set(place, this.#topology)
+      const { host, running } = this.#living.get(place) ?? {}
+      if (host?.isAlive === true && running !== undefined) this.#files.set(place, topology)
+    }
+    this.#topology = topology
   }
 
   allServe(): boolean {
@@ -105,7 +118,8 @@ export class S3Cluster {
   /** A member that was added gets a place of its own, and its node starts, be it after a while. */
   addPlace(place: number, id: NodeId, afterMs: number): void {
     const at = { id, host: hostOf(place), controlPort: 6660, bulkPort: 9991 }
-    this.#topology = extendTopology(this.#topology, at)
+    this.#change(extendTopology(this.#topology, at))
+    this.#files.set(place, this.#topology)
     this.#identities.set(place, id)
     this.places.push(place)
     this.#world.schedule(afterMs, 'a new machine starts', () => {
@@ -117,7 +131,8 @@ export class S3Cluster {
   dropPlace(place: number): void {
     const id = this.#identities.get(place) as NodeId
     this.places.splice(this.places.indexOf(place), 1)
-    this.#topology = shrinkTopology(this.#topology, id)
+    this.#change(shrinkTopology(this.#topology, id))
+    this.#files.delete(place)
     this.#identities.delete(place)
     this.#living.delete(place)
     this.#world.crash(place, 'kill')
@@ -144,7 +159,8 @@ export class S3Cluster {
       })
       if (given === undefined) continue
       const { id } = given as { readonly id: number }
-      this.#topology = replaceInTopology(this.#topology, old, nodeId(id))
+      this.#change(replaceInTopology(this.#topology, old, nodeId(id)))
+      this.#files.set(place, this.#topology)
       this.#identities.set(place, nodeId(id))
       this.#lost.delete(place)
       this.#world.trace(`place ${place} goes from node ${old} to node ${id}`)
@@ -299,7 +315,7 @@ export class S3Cluster {
       self,
       identity,
       ...(sharedKeyHex === undefined ? {} : { sharedKeyHex }),
-      topology: this.#topology,
+      topology: this.#files.get(place) ?? this.#topology,
       founders: this.#founders,
       listen: {
         control: { host: hostOf(place), port: 6660 },
