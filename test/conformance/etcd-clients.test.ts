@@ -6,7 +6,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, afterEach, before, describe, it } from 'node:test'
 import { Client, credentials } from '@grpc/grpc-js'
@@ -20,6 +20,7 @@ import {
 } from '../../src/keyspace/etcd/wire.ts'
 import { recipeMessages } from '../../src/gateways/etcd/recipes.ts'
 import { type Cluster, startCluster } from '../e2e/cluster.ts'
+import { bytes, noPair, range, Storage, told, Watching } from './etcd/kubernetes.ts'
 
 const portOffset = 19_000
 const port = 2379 + portOffset
@@ -228,6 +229,98 @@ describe("python's clients over the JSON gateway", () => {
   })
 })
 
+describe("the calls of Kubernetes' storage", () => {
+  const counter = '/registry/leases/counter'
+  const pods = { key: bytes('/registry/pods/'), rangeEnd: bytes('/registry/pods0') }
+
+  /** As Kubernetes does: what broke off is asked again, a watch goes on behind what it has seen. */
+  const again = async <T>(ask: () => Promise<T>): Promise<T> => {
+    for (let left = 200; ; left--) {
+      try {
+        return await ask()
+      } catch (error) {
+        if (left === 0) throw error
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    }
+  }
+
+  /** Every value of the counter, each with the one before it, up to the one that is asked for. */
+  const follow = async (storage: Storage, isLast: (value: string) => boolean) => {
+    const seen: string[] = []
+    let startRevision = storage.start + 1
+    while (seen.length === 0 || !isLast(seen.at(-1)?.split(' ')[1] ?? '')) {
+      const watching = new Watching(storage)
+      watching.create({ key: bytes(counter), startRevision, prevKv: true })
+      try {
+        for (;;) {
+          const { events } = await watching.next()
+          for (const event of events) {
+            const { value, modRevision } = event?.kv ?? noPair
+            seen.push(`${told(event?.prevKv?.value)} ${told(value)}`)
+            startRevision = modRevision + 1
+          }
+          if (isLast(seen.at(-1)?.split(' ')[1] ?? '')) break
+        }
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      } finally {
+        watching.close()
+      }
+    }
+    return seen
+  }
+
+  const page = async (storage: Storage, revision: number, from: string): Promise<string> => {
+    const asked = { ...pods, key: bytes(from), limit: 2, revision }
+    const { kvs, more } = await again(() => storage.ask(range, asked))
+    const last = kvs.at(-1)?.key
+    const rest = more ? await page(storage, revision, `${told(last)}\0`) : ''
+    return kvs.map((pair) => told(pair?.value)).join('') + rest
+  }
+
+  it('update, list in pages and watch on while the leader is killed', async () => {
+    const storage = new Storage(`ipv4:${allAddresses.join(',')}`)
+    try {
+      for (const name of ['a', 'b', 'c', 'd', 'e']) {
+        await storage.writeAt(`/registry/pods/${name}`, 0, name)
+      }
+      storage.start = (await storage.ask(range, pods)).header?.revision ?? 0
+      await storage.writeAt('/registry/pods/c', storage.start - 2, undefined)
+      let acknowledged = 0
+      let unknown = 0
+      const increment = async (): Promise<void> => {
+        const { kvs } = await again(() => storage.ask(range, { key: bytes(counter) }))
+        const { value, modRevision } = kvs[0] ?? noPair
+        const next = String(Number(told(value)) + 1)
+        const written = storage.writeAt(counter, modRevision, next).catch(() => undefined)
+        const succeeded = (await written)?.succeeded
+        if (succeeded === true) acknowledged++
+        else if (succeeded === undefined) unknown++
+      }
+      let last = Number.POSITIVE_INFINITY
+      const following = follow(storage, (value) => Number(value) >= last)
+      const killing = sleepUntil(() => acknowledged > 30).then(killLeader)
+      const work = async (): Promise<void> => {
+        while (acknowledged < 120) await increment()
+      }
+      await Promise.all([killing, work(), work(), work()])
+      await increment()
+      const { kvs } = await again(() => storage.ask(range, { key: bytes(counter) }))
+      last = Number(told(kvs[0]?.value))
+      assert.ok(last >= acknowledged && last <= acknowledged + unknown, `${last}: ${acknowledged}`)
+      last++
+      await again(() => storage.writeAt(counter, kvs[0]?.modRevision ?? 0, String(last)))
+      const expected = Array.from({ length: last }, (_, i) => `${i === 0 ? '' : i} ${i + 1}`)
+      assert.deepEqual(await following, expected)
+      assert.equal(await page(storage, storage.start, '/registry/pods/'), 'abcde')
+      assert.equal(await page(storage, 0, '/registry/pods/'), 'abde')
+    } finally {
+      storage.client.close()
+    }
+  })
+})
+
 // biome-ignore lint/suspicious/noExplicitAny: inference over open records of fields
 type Fields = Record<string, any>
 type Shape<Q extends Fields, A extends Fields> = readonly [string, Message<Q>, Message<A>]
@@ -431,6 +524,10 @@ describe('etcdctl', { skip: noEtcdctl }, () => {
     assert.deepEqual(await lines(watching, 3), ['DELETE', 'fo/leased', ''])
     const refused = etcdctl(['lock', 'fo-lock', '--command-timeout=1s', 'true'], rest, '', 2000)
     assert.equal(refused, '', 'the lock is still held')
+    const copy = join(mkdtempSync(join(tmpdir(), 'atoll-etcd-copy-')), 'snapshot.db')
+    assert.match(etcdctl(['snapshot', 'save', copy], rest.slice(0, 1)), /Snapshot saved at/)
+    assert.match(etcdctl(['snapshot', 'status', copy]), /^[0-9a-f]+, \d+, \d+, /)
+    rmSync(dirname(copy), { recursive: true })
     assert.match(etcdctl(['user', 'add', 'fo:pw'], rest), /User fo created/)
     assert.match(etcdctl(['role', 'add', 'fo'], rest), /Role fo created/)
     assert.match(etcdctl(['user', 'grant-role', 'fo', 'fo'], rest), /granted/)
