@@ -356,6 +356,11 @@ export type ThreadProgram = {
    * the pool that all threads share, where a sync waits behind bulk writes.
    */
   readonly blockingDisk?: boolean
+  /**
+   * Half of the memory for objects that die young: more where many requests are under way at once, which
+   * otherwise are copied with each collection. Default 2.
+   */
+  readonly semiSpaceMebibytes?: number
 }
 
 /** One end of a byte channel. Messages arrive in order, none is lost while both ends live. */

@@ -7,6 +7,7 @@ export const dataProgram: ThreadProgram = {
   name: 'data',
   moduleUrl: new URL('./data-thread.ts', import.meta.url).href,
   exportName: 'runDataThread',
+  semiSpaceMebibytes: 8,
   async run(host, port, input) {
     const { runDataThread } = await import('./data-thread.ts')
     await runDataThread(host, port, input)

@@ -55,10 +55,12 @@ type Start = {
   readonly limits: { readonly nice?: number }
 }
 
-// Bytes lie outside of V8's heaps, and what a message makes dies young: two mebibytes for that are as good as eight,
-// of which every thread would keep what its start once needed. A limit in Worker's options would do nothing: the
-// flag of the process (scripts/node24.mjs) goes before it.
-setFlagsFromString('--max-semi-space-size=2')
+// The flag of the process (scripts/node24.mjs) would go before what a thread is given of its own.
+setFlagsFromString('--max-semi-space-size=0')
+/** What a message makes dies young, and bytes lie outside of V8's heaps. */
+const semiSpaceMebibytesDefault = 2
+/** V8 counts two semi-spaces and what lies between them. */
+const semiSpacesOfYoung = 3
 
 async function startThread(
   options: ThreadsOptions,
@@ -81,6 +83,10 @@ async function startThread(
     name: program.name,
     workerData: start,
     transferList: [channel.port2],
+    resourceLimits: {
+      maxYoungGenerationSizeMb:
+        semiSpacesOfYoung * (program.semiSpaceMebibytes ?? semiSpaceMebibytesDefault),
+    },
   })
   const state = { isStopping: false }
   await untilReady(worker, options, { name: program.name, state })
