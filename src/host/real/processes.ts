@@ -1,5 +1,5 @@
 // Processes as child processes of the node: the same program of ours, its port two pipes, its standard error the node's.
-// A child whose standard input ends ends itself, so that none outlives its node for longer than what it does just then.
+// A child whose standard input ends ends itself; one that is inside a statement then is killed (reaper.ts).
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setPriority } from 'node:os'
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { Fault } from '../../base/index.ts'
 import type { Port, ProcessProgram, Processes, RunningProcess } from '../host.ts'
 import { FrameReader, frameParts } from './frames.ts'
+import { watchOver } from './reaper.ts'
 
 /** A small young generation: what such a program needs lies outside of V8's heap. */
 const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1']
@@ -27,7 +28,10 @@ export async function startProcess(
   const gone = new Promise<void>((resolve) => child.on('close', () => resolve()))
   const state = { isKilled: false }
   await untilSpawned(child, program.name)
-  if (nice > 0 && child.pid !== undefined) setPriority(child.pid, nice)
+  const { pid } = child
+  if (nice > 0 && pid !== undefined) setPriority(pid, nice)
+  const unwatch = pid === undefined ? () => undefined : watchOver(pid)
+  child.on('exit', unwatch)
   child.on('exit', (status, signal) => {
     if (state.isKilled) return
     onEnd(new Fault('unavailable', `${program.name} ended: ${signal ?? `status ${status}`}`))

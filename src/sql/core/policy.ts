@@ -29,6 +29,9 @@ const action = {
   recursive: 33,
 } as const
 
+/** A table may get rows or other rows by it. */
+export const writingCodes: ReadonlySet<number> = new Set([action.insert, action.update])
+
 /** They ask what is; those with a value write what is in the file. */
 const pragmas = new Set([
   'application_id',

@@ -5,7 +5,7 @@
 
 import { backup, DatabaseSync } from 'node:sqlite'
 import { Fault, isFault } from '../../base/index.ts'
-import { refusalOf } from '../core/policy.ts'
+import { refusalOf, writingCodes } from '../core/policy.ts'
 
 /** What may be used of a database by one statement; each keeps what it costs bounded. */
 const limits = {
@@ -38,8 +38,8 @@ export type Connection = {
   readonly database: DatabaseSync
   /** While it runs, statements are the engine's own and may do anything. */
   trusted<T>(run: () => T): T
-  /** A statement of somebody else's begins. */
-  begin(): void
+  /** A statement of somebody else's begins, or is prepared; tables that it can insert into or update are added. */
+  begin(touched: Set<string>): void
   /** As an answer: why SQLite refused, or the policy. Throws Fault 'internal' for what is no answer but a failing machine. */
   explain(error: unknown): string
 }
@@ -58,11 +58,12 @@ export function openConnection(
     database.exec(`PRAGMA wal_autocheckpoint = ${autoCheckpointPages}`)
     database.enableDefensive(true)
   }
-  const state = { isTrusted: false, refusal: '' }
+  const state = { isTrusted: false, refusal: '', touched: new Set<string>() }
   database.setAuthorizer((code, first, second, inside) => {
     if (state.isTrusted) return 0
     const access = { code, first: first ?? '', second: second ?? '', database: inside ?? '' }
     const refusal = refusalOf(access, isReader)
+    if (writingCodes.has(code)) state.touched.add(access.first)
     if (refusal === undefined) return 0
     state.refusal = refusal
     return 1
@@ -78,8 +79,9 @@ export function openConnection(
         state.isTrusted = before
       }
     },
-    begin() {
+    begin(touched) {
       state.refusal = ''
+      state.touched = touched
     },
     explain(error) {
       return state.refusal === '' ? wordsOf(error) : state.refusal

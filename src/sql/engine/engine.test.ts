@@ -302,6 +302,52 @@ test('what would differ or escape is refused with the reason', () => {
   engine.close()
 })
 
+test('"now" is refused where its answer would be kept: in indexes and generated columns', () => {
+  const engine = open()
+  const refused = (...work: readonly Work[]): void => {
+    const { results } = execute(engine, ...work)
+    assert.match(results.at(-1)?.error ?? '', /non-deterministic use of \w+\(\) in an index or/)
+  }
+  rowsOf(
+    engine,
+    'CREATE TABLE t (id INTEGER PRIMARY KEY, a)',
+    "INSERT INTO t VALUES (1, '2020-01-01')",
+    'CREATE INDEX of_day ON t (date(a))',
+    'CREATE TABLE partial (a)',
+    "CREATE INDEX part ON partial (a) WHERE julianday(a) < julianday('now')",
+    "CREATE TABLE made (a, stamp AS (strftime('%s')), kept TEXT AS (CURRENT_TIMESTAMP) STORED)",
+    'CREATE TABLE source (a)',
+    'CREATE TRIGGER into_t AFTER INSERT ON source BEGIN INSERT INTO t (a) VALUES (new.a); END',
+  )
+  for (const spelling of ["'now'", "'NoW'", "x'6e6f77'", "'subsec'"]) {
+    refused(`INSERT INTO t (a) VALUES (${spelling})`)
+  }
+  refused("UPDATE t SET a = 'now' WHERE id = 1")
+  refused({ sql: 'INSERT INTO t (a) VALUES (?)', values: ['now'] })
+  refused("INSERT INTO source VALUES ('now')")
+  refused('INSERT INTO partial VALUES (1)')
+  refused('INSERT INTO made (a) VALUES (1)')
+  refused("CREATE INDEX by_now ON t (datetime('now'))")
+  // Statements that were prepared before the schema says so, and after it says so no more.
+  const day = "INSERT INTO t (a) VALUES (date('now'))"
+  refused(day)
+  rowsOf(engine, 'DROP INDEX of_day', day, "INSERT INTO t (a) VALUES ('now')")
+  refused('CREATE INDEX of_day ON t (date(a))')
+  rowsOf(engine, "DELETE FROM t WHERE a = 'now'", 'CREATE INDEX of_day ON t (date(a))')
+  refused(day)
+  // Beside such an index time is asked for freely, by functions that it does not use.
+  rowsOf(
+    engine,
+    "INSERT INTO t (a) VALUES (datetime('now'))",
+    'DELETE FROM t',
+    'DELETE FROM source',
+  )
+  rowsOf(engine, "CREATE TABLE checked (a CHECK (a <= datetime('now')))")
+  rowsOf(engine, 'INSERT INTO checked VALUES (CURRENT_TIMESTAMP)')
+  assert.deepEqual(rowsOf(engine, 'PRAGMA integrity_check'), [['ok']])
+  engine.close()
+})
+
 test('an engine that stops in the middle of an entry has not begun it', () => {
   const path = newPath()
   const engine = open(path)

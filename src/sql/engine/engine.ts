@@ -50,7 +50,11 @@ export class SqlEngine {
   readonly #calendar: DatabaseSync
   readonly #statements: Statements
   readonly #own: OwnTables
-  readonly #moment: Moment = { timeMs: 0, chance: new Chance(new Uint8Array(seedBytes)) }
+  readonly #moment: Moment = {
+    timeMs: 0,
+    chance: new Chance(new Uint8Array(seedBytes)),
+    mayAsk: (name) => this.#statements.mayAskNow(name),
+  }
   readonly #nowUs: () => number
   /** Ids of batches of this turn that would roll it back. */
   readonly #marked = new Set<string>()

@@ -2,7 +2,8 @@
 // names, so column defaults, triggers, upserts, ORDER BY and schemas made before see them too.
 //
 // - Time: "now" is the batch's. Everything else of dates is computed by SQLite itself, on a second connection in memory.
-//   They are registered as deterministic, or indexes and generated columns over dates would be refused.
+//   They are registered as deterministic, or indexes and generated columns over dates would be refused; "now" inside of those
+//   is refused while it runs (statements.ts), as SQLite's own functions do.
 // - Chance: drawn from the batch's seed.
 // - Mathematics: of V8, which brings its own library; SQLite's is that of the machine.
 
@@ -11,7 +12,12 @@ import { Fault } from '../../base/index.ts'
 import type { Chance } from '../core/chance.ts'
 
 /** What functions see of the batch that runs. */
-export type Moment = { timeMs: number; chance: Chance }
+export type Moment = {
+  timeMs: number
+  chance: Chance
+  /** Throws Fault 'invalid' where what this function answers would be kept in an index or a generated column. */
+  mayAsk(name: string): void
+}
 
 const blobBytesMax = 16 * 1024 * 1024
 const dateFunctions = ['date', 'time', 'datetime', 'julianday', 'unixepoch'] as const
@@ -22,23 +28,28 @@ export function registerTimeAndChance(
   moment: Moment,
 ): void {
   registerChance(database, moment)
-  const now = (): string => isoOf(moment.timeMs)
+  const nowOf = (name: string) => (): string => {
+    moment.mayAsk(name)
+    return isoOf(moment.timeMs)
+  }
   const timed = { varargs: true, deterministic: true, useBigIntArguments: true } as const
   for (const name of dateFunctions) {
     const ask = asker(calendar, name)
+    const now = nowOf(name)
     database.function(name, timed, (...given: SQLInputValue[]) => ask(withNow(given, 0, now)))
   }
   const format = asker(calendar, 'strftime')
   database.function('strftime', timed, (...given: SQLInputValue[]) =>
-    format(given.length === 0 ? given : withNow(given, 1, now)),
+    format(given.length === 0 ? given : withNow(given, 1, nowOf('strftime'))),
   )
   const difference = asker(calendar, 'timediff')
   database.function('timediff', timed, (...given: SQLInputValue[]) =>
-    difference(given.map((value) => (isNow(value) ? now() : value))),
+    difference(given.map((value) => (isNow(value) ? nowOf('timediff')() : value))),
   )
   const parts = { current_date: 'date', current_time: 'time', current_timestamp: 'datetime' }
   for (const [name, part] of Object.entries(parts)) {
     const ask = asker(calendar, part)
+    const now = nowOf(name)
     database.function(name, { deterministic: true }, () => ask([now()]))
   }
 }

@@ -5,10 +5,17 @@ import { Fault, isFault } from '../../base/index.ts'
 import { failedResult } from '../core/answer.ts'
 import type { SqlResult, SqlStatement, SqlValue } from '../sql.ts'
 import type { Connection } from './connection.ts'
+import { Rowids } from './rowids.ts'
 
 const preparedMax = 256
-const largestRowid = 2n ** 63n - 1n
 const changing = /^\s*(insert|update|delete|replace|with)\b/i
+
+/** Where SQLite allows nothing but what is the same for ever: partial index, generated column, index (its NC_ flags). */
+const keptContexts = 2 | 8 | 32
+
+/** What is kept of a text. */
+type Prepared = { readonly statement: StatementSync; readonly touched: Set<string> }
+type Keeping = { readonly version: unknown; readonly names: ReadonlySet<string> }
 
 export type Bounds = { readonly rowBytesMax: number }
 
@@ -16,8 +23,15 @@ export type Bounds = { readonly rowBytesMax: number }
 export class Statements {
   readonly #connection: Connection
   readonly #bounds: Bounds
-  readonly #prepared = new Map<string, StatementSync>()
+  readonly #prepared = new Map<string, Prepared>()
+  readonly #rowids: Rowids
   readonly #changes: StatementSync
+  readonly #schemaVersion: StatementSync
+  /** Of each text: functions whose answers it keeps in indexes and generated columns, as the schema was then. */
+  readonly #keeping = new Map<string, Keeping>()
+  #running = ''
+  /** Of the statement that runs; undefined until it asks for the time. */
+  #kept: ReadonlySet<string> | undefined
 
   constructor(connection: Connection, bounds: Bounds) {
     this.#connection = connection
@@ -26,11 +40,16 @@ export class Statements {
       connection.database.prepare('SELECT changes() AS changes, last_insert_rowid() AS id'),
     )
     this.#changes.setReadBigInts(true)
+    this.#rowids = connection.trusted(() => new Rowids(connection.database))
+    this.#schemaVersion = connection.trusted(() =>
+      connection.database.prepare('PRAGMA schema_version'),
+    )
   }
 
   /** An error of the statement is in its result. Throws for what is no answer. */
   run(statement: SqlStatement): SqlResult {
-    this.#connection.begin()
+    this.#running = statement.sql
+    this.#kept = undefined
     try {
       return this.#run(statement)
     } catch (error) {
@@ -39,8 +58,34 @@ export class Statements {
     }
   }
 
+  /**
+   * The statement that runs asks this function for "now". Fault 'invalid' when its program keeps what the function answers
+   * in an index or a generated column: 1. a row is written and indexed by the time of its batch; 2. it is deleted in a later
+   * batch, which computes another key; 3. the index has an entry without a row.
+   */
+  mayAskNow(name: string): void {
+    this.#kept ??= this.#connection.trusted(() => this.#keptBy(this.#running))
+    if (!this.#kept.has(name)) return
+    const what = `non-deterministic use of ${name}() in an index or a generated column`
+    throw new Fault('invalid', `${what}: the time there must be a value of the row`)
+  }
+
+  #keptBy(sql: string): ReadonlySet<string> {
+    const version = this.#schemaVersion.get()?.schema_version
+    const known = this.#keeping.get(sql)
+    if (known?.version === version && known !== undefined) return known.names
+    const names = new Set<string>()
+    for (const row of this.#connection.database.prepare(`EXPLAIN ${sql}`).iterate()) {
+      if (row.opcode !== 'PureFunc' || (Number(row.p5) & keptContexts) === 0) continue
+      names.add(String(row.p4).split('(')[0] ?? '')
+    }
+    if (this.#keeping.size >= preparedMax) this.#keeping.clear()
+    this.#keeping.set(sql, { version, names })
+    return names
+  }
+
   #run({ sql, values = [] }: SqlStatement): SqlResult {
-    const prepared = this.#prepare(sql)
+    const { statement: prepared, touched } = this.#prepare(sql)
     const columns = prepared.columns()
     const given = Array.isArray(values)
       ? (values as readonly SQLInputValue[])
@@ -49,9 +94,7 @@ export class Statements {
     if (columns.length === 0) prepared.run(...given)
     const isChanging = changing.test(sql) && !isQuery(prepared, sql)
     const { changes, id } = isChanging ? this.#changed() : { changes: 0, id: 0n }
-    if (id === largestRowid) {
-      throw new Fault('too-large', 'the largest rowid is taken: the next would be drawn by chance')
-    }
+    if (touched.size > 0) this.#connection.trusted(() => this.#rowids.check(touched))
     return {
       columns: columns.map(({ name }) => name),
       types: columns.map(({ type }) => (type ?? '').toLowerCase()),
@@ -62,8 +105,11 @@ export class Statements {
     }
   }
 
-  #prepare(sql: string): StatementSync {
+  #prepare(sql: string): Prepared {
     const known = this.#prepared.get(sql)
+    // It may be prepared anew by SQLite itself while it runs, when the schema has changed.
+    const touched = known?.touched ?? new Set<string>()
+    this.#connection.begin(touched)
     if (known !== undefined) return known
     const prepared = this.#connection.database.prepare(sql)
     const rest = sql.slice(prepared.sourceSQL.length)
@@ -74,8 +120,9 @@ export class Statements {
       const [oldest] = this.#prepared.keys()
       if (oldest !== undefined) this.#prepared.delete(oldest)
     }
-    this.#prepared.set(sql, prepared)
-    return prepared
+    const made = { statement: prepared, touched }
+    this.#prepared.set(sql, made)
+    return made
   }
 
   #rows(
