@@ -52,6 +52,9 @@ export class SqlNamespaces {
     })
     rpc.serve(controlMethod.sqlExecute, async (call) => (await this.#load()).answerExecute(call))
     rpc.serve(controlMethod.sqlReplica, async (call) => (await this.#load()).answerReplica(call))
+    rpc.serve(controlMethod.sqlTransaction, async (call) =>
+      (await this.#load()).answerTransaction(call),
+    )
     rpc.serve(controlMethod.sqlDiffers, async (call) => (await this.#load()).answerDiffers(call))
     rpc.serveStream(controlMethod.sqlCopy, async (stream, call) =>
       (await this.#load()).answerCopy(stream, call),

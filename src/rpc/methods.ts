@@ -29,6 +29,7 @@ export const controlMethod = {
   sqlReplica: 81,
   sqlDiffers: 82,
   sqlCopy: 83,
+  sqlTransaction: 84,
 } as const
 
 /** Bulk port (9991). */
@@ -78,6 +79,7 @@ export const controlCallers: MethodTable = tableOf(controlMethod, {
   // From whom this node knows to lead the group.
   sqlDiffers: 'member',
   sqlCopy: 'member',
+  sqlTransaction: 'member',
 })
 
 export const bulkCallers: MethodTable = tableOf(bulkMethod, {
@@ -111,6 +113,7 @@ export const meshCallers: MethodTable = tableOf(controlMethod, {
   sqlReplica: 'nobody',
   sqlDiffers: 'nobody',
   sqlCopy: 'nobody',
+  sqlTransaction: 'nobody',
 })
 
 function tableOf<Name extends string>(

@@ -34,6 +34,8 @@ export type FileStart = {
 }
 
 type Waiter = { readonly index: number; settle(fault?: Fault): void }
+/** A transaction that somebody asks one statement after the other; others wait for its end. */
+type Open = { readonly onLost: (fault: Fault) => void; readonly onEnd: () => void }
 /** The entry that this node proposes: what it did ahead, until it comes back or is undone. */
 type Proposed = { readonly payload: Uint8Array; ahead: RanEntry | undefined }
 
@@ -71,6 +73,9 @@ export class DatabaseFile {
   #covered = 0
   #bytesSince = 0
   #proposed: Proposed | undefined
+  #open: Open | undefined
+  /** Settles when no transaction is open any more. */
+  #whenEnded: Promise<void> = Promise.resolve()
   #onRan: { resolve(ran: RanEntry): void; reject(fault: Fault): void } | undefined
   #isPumping = false
   #retryMs = retryMsMin
@@ -175,11 +180,58 @@ export class DatabaseFile {
   async runAhead(
     payload: Uint8Array,
     { deadlineMs }: { readonly deadlineMs: number },
-  ): Promise<void> {
+  ): Promise<RanEntry> {
+    return await this.#turn(() => this.#runAhead(payload, deadlineMs))
+  }
+
+  /**
+   * Begins a transaction as SqlEngine.hold does. `onLost`: it had to go, since another entry came or the engine ended.
+   * One at a time, and none beside an entry that was run ahead.
+   */
+  async hold(payload: Uint8Array, onLost: (fault: Fault) => void): Promise<void> {
     await this.#turn(async () => {
       await this.#undo()
-      const { entries } = await this.#ask({ kind: 'run', payload }, { deadlineMs })
-      this.#proposed = { payload, ahead: entries[0] ?? [] }
+      await this.#ask({ kind: 'hold', payload })
+      this.#whenEnded = new Promise((onEnd) => {
+        this.#open = { onLost, onEnd }
+      })
+    })
+  }
+
+  /** Fault 'conflict': the transaction is gone; 'deadline': the statement took too long, and it is gone. */
+  async step(
+    statement: SqlStatement,
+    { deadlineMs }: { readonly deadlineMs: number },
+  ): Promise<{ readonly result: SqlResult; readonly isPure: boolean }> {
+    return await this.#turn(async () => {
+      if (this.#open === undefined) throw lost()
+      const act = { kind: 'step', statements: [statement] } as const
+      const { results, isPure } = await this.#ask(act, { deadlineMs })
+      const [result] = results
+      if (result === undefined) throw new Fault('internal', 'the SQL engine left a step out')
+      return { result, isPure }
+    })
+  }
+
+  /** The transaction that was held is undone, and nothing comes between that and what it did as an entry. */
+  async runHeldAhead(
+    payload: Uint8Array,
+    { deadlineMs }: { readonly deadlineMs: number },
+  ): Promise<RanEntry> {
+    return await this.#turn(async () => {
+      if (this.#open === undefined) throw lost()
+      this.#endOpen()
+      await this.#ask({ kind: 'rollback' })
+      return await this.#runAhead(payload, deadlineMs)
+    })
+  }
+
+  /** Of a transaction that was held nothing is left, if there was one. */
+  async release(): Promise<void> {
+    await this.#turn(async () => {
+      if (this.#open === undefined) return
+      this.#endOpen()
+      await this.#ask({ kind: 'rollback' })
     })
   }
 
@@ -239,7 +291,17 @@ export class DatabaseFile {
   async copyTo(path: string): Promise<void> {
     await this.caughtUp({ deadlineMs: copyMsMax })
     const whole = `${this.#ends.host.disk.rootPath}/${path}`
-    await this.#turn(() => this.#ask({ kind: 'copy', path: whole }))
+    for (;;) {
+      await this.#whenEnded
+      const isCopied = await this.#turn(async () => {
+        if (this.#open !== undefined) return false
+        // SQLite copies no file beside a transaction of the same connection.
+        await this.#undo()
+        await this.#ask({ kind: 'copy', path: whole })
+        return true
+      })
+      if (isCopied) return
+    }
   }
 
   async close(): Promise<void> {
@@ -247,7 +309,16 @@ export class DatabaseFile {
     this.#idleTimer?.cancel()
     for (const waiter of [...this.#waiters]) waiter.settle(closed())
     this.#onRan?.reject(closed())
+    this.#loseOpen(closed())
     await Promise.all([this.#writer.close(), this.#readers.close()])
+  }
+
+  async #runAhead(payload: Uint8Array, deadlineMs: number): Promise<RanEntry> {
+    await this.#undo()
+    const { entries } = await this.#ask({ kind: 'run', payload }, { deadlineMs })
+    const ahead = entries[0] ?? []
+    this.#proposed = { payload, ahead }
+    return ahead
   }
 
   #turn<T>(run: () => Promise<T>): Promise<T> {
@@ -301,15 +372,30 @@ export class DatabaseFile {
 
   /** What was run ahead is out of the file; its entry may still come. */
   async #undo(): Promise<void> {
+    if (this.#open !== undefined) {
+      this.#loseOpen(lost())
+      await this.#ask({ kind: 'rollback' })
+    }
     if (this.#proposed?.ahead === undefined) return
     this.#proposed.ahead = undefined
     await this.#ask({ kind: 'rollback' })
   }
 
+  #endOpen(): Open | undefined {
+    const open = this.#open
+    this.#open = undefined
+    open?.onEnd()
+    return open
+  }
+
+  #loseOpen(fault: Fault): void {
+    this.#endOpen()?.onLost(fault)
+  }
+
   async #checkpoint(): Promise<void> {
     if (this.#applied === undefined || this.#applied <= this.#covered) return
     // Beside a transaction that is open there is no checkpoint.
-    if (this.#proposed?.ahead !== undefined) return
+    if (this.#proposed?.ahead !== undefined || this.#open !== undefined) return
     try {
       const { applied } = await this.#ask({ kind: 'checkpoint' })
       this.#covered = applied
@@ -340,6 +426,7 @@ export class DatabaseFile {
       // An engine that is gone has undone what was open, and may have committed what it was told to.
       if (!this.#writer.isRunning) {
         if (this.#proposed !== undefined) this.#proposed.ahead = undefined
+        this.#loseOpen(toFault(error))
         this.#applied = undefined
       }
       throw error
@@ -370,7 +457,8 @@ export class DatabaseFile {
     if (this.#idleTimer !== undefined || this.#isClosed) return
     this.#idleTimer = this.#ends.host.clock.after(idleMs, () => {
       this.#idleTimer = undefined
-      const isBusy = !this.#readers.isIdle || !this.#writer.isIdle || this.#proposed !== undefined
+      const isOpen = this.#proposed !== undefined || this.#open !== undefined
+      const isBusy = !this.#readers.isIdle || !this.#writer.isIdle || isOpen
       const mayStop = !isBusy && !this.#wasUsed
       if (!mayStop) this.#keepAwake()
       this.#wasUsed = false
@@ -383,4 +471,10 @@ export class DatabaseFile {
 function closed(): Fault {
   const options = { outcome: 'unknown' } as const
   return new Fault('unavailable', 'the database is being replaced or closed', options)
+}
+
+function lost(): Fault {
+  return new Fault('conflict', 'another entry came first, by another leader', {
+    next: 'begin the transaction again',
+  })
 }

@@ -30,6 +30,7 @@ import {
   statementsMax,
 } from './core/entry.ts'
 import { Healing } from './healing.ts'
+import { Interactive } from './interactive.ts'
 import type { SqlMachine } from './machine.ts'
 import { notLeader, Proposer, type RanBatch } from './proposer.ts'
 import type {
@@ -41,7 +42,10 @@ import type {
   SqlResult,
   SqlStatement,
   SqlStatus,
+  SqlTransaction,
+  TransactionOptions,
 } from './sql.ts'
+import { answerTransaction, beginTransaction, type TransactionEnds } from './transactions.ts'
 
 export type DatabaseEnds = {
   readonly host: Host
@@ -71,12 +75,15 @@ export class Database implements SqlDatabase {
   readonly #ends: DatabaseEnds
   readonly #proposer: Proposer
   readonly #comparison: Comparison
+  readonly #transactions: TransactionEnds
   readonly #healing: Healing
 
   constructor(ends: DatabaseEnds) {
     this.name = ends.name
     this.#ends = ends
     this.#proposer = new Proposer(ends.host, ends.group, () => ends.machine.file)
+    const interactive = new Interactive(ends.host, this.#proposer)
+    this.#transactions = { ...ends, interactive }
     this.#healing = new Healing(ends)
     this.#comparison = new Comparison({
       ...ends,
@@ -117,6 +124,10 @@ export class Database implements SqlDatabase {
     return {
       results: results.map((one, at) => ({ ...one, elapsedUs: ran.elapsedUs[at] ?? 0 })),
     }
+  }
+
+  async begin(options: TransactionOptions = {}): Promise<SqlTransaction> {
+    return await beginTransaction(this.#transactions, options)
   }
 
   async query(
@@ -165,6 +176,11 @@ export class Database implements SqlDatabase {
   async answer(encoded: Uint8Array): Promise<Uint8Array> {
     const ran = await this.#here(batchCodec.decode(encoded), encoded.length)
     return encodeBytes(ranFields, ran)
+  }
+
+  /** Where this node leads: a transaction that another one asks for. */
+  async answerTransaction(request: Uint8Array): Promise<Uint8Array> {
+    return await answerTransaction(this.#transactions, request)
   }
 
   async replicas(): Promise<readonly SqlReplica[]> {
@@ -276,6 +292,7 @@ export class Database implements SqlDatabase {
   close(): void {
     this.#comparison.close()
     this.#healing.close()
+    this.#transactions.interactive.close()
   }
 
   #here(batch: SqlBatch, encodedBytes: number): Promise<RanBatch> {

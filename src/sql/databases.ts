@@ -11,6 +11,7 @@ import { SqlMachine } from './machine.ts'
 import { wholeRange } from './rows.ts'
 import type { SqlDatabase } from './sql.ts'
 import { sqlTable } from './table.ts'
+import { groupOfTransaction } from './transactions.ts'
 
 export type DatabasesEnds = {
   readonly host: Host
@@ -39,6 +40,7 @@ export type SqlDatabases = {
   database(name: string): SqlDatabase
   answerExecute(call: IncomingCall): Promise<Uint8Array>
   answerReplica(call: IncomingCall): Promise<Uint8Array>
+  answerTransaction(call: IncomingCall): Promise<Uint8Array>
   answerDiffers(call: IncomingCall): Promise<Uint8Array>
   answerCopy(stream: RpcStream, call: IncomingCall): Promise<void>
   /**
@@ -107,6 +109,10 @@ class NodeDatabases implements SqlDatabases {
   async answerExecute({ request }: IncomingCall): Promise<Uint8Array> {
     const { group, batch } = decodeRequest(request)
     return await this.#of(group).database.answer(batch)
+  }
+
+  async answerTransaction({ request }: IncomingCall): Promise<Uint8Array> {
+    return await this.#of(groupOfTransaction(request)).database.answerTransaction(request)
   }
 
   async answerReplica({ request, deadlineMs }: IncomingCall): Promise<Uint8Array> {

@@ -8,6 +8,22 @@ import type { Group } from '../raft/index.ts'
 import { entryCodec, seedBytes, type SqlBatch } from './core/entry.ts'
 import type { RanEntry } from './core/engine-wire.ts'
 import type { DatabaseFile } from './database-file.ts'
+import type { SqlResult, SqlStatement } from './sql.ts'
+
+/** The database's one transaction, for somebody who asks statement after statement (interactive.ts). */
+export type Held = {
+  /** Faults of DatabaseFile.step. */
+  step(
+    statement: SqlStatement,
+    options: { readonly deadlineMs: number },
+  ): Promise<{ readonly result: SqlResult; readonly isPure: boolean }>
+  /**
+   * What was done, as a batch with the time and seed that it was held with. Faults: 'conflict', failed, when the node has
+   * ceased to lead since, or when the batch run once more answers something else than it should; those of execute().
+   */
+  commit(batch: SqlBatch, isAsTold: (answer: Uint8Array) => boolean): Promise<void>
+  release(): Promise<void>
+}
 
 export type RanBatch = RanEntry[number]
 
@@ -31,6 +47,8 @@ export class Proposer {
   readonly #file: () => DatabaseFile
   #waiting: Waiting[] = []
   #isRunning = false
+  /** Entries and held transactions, one after the other. */
+  #line: Promise<unknown> = Promise.resolve()
   /** In which everything of earlier terms is known to be in the tail. */
   #readyTerm = -1
 
@@ -61,19 +79,95 @@ export class Proposer {
   async #runAll(): Promise<void> {
     // Batches of this turn share an entry.
     await new Promise<void>((resolve) => this.#host.clock.soon(resolve))
-    while (this.#waiting.length > 0) {
-      const taken = this.#takeSome()
-      try {
-        const ran = await this.#runEntry(taken.map(({ batch }) => batch))
-        for (const [at, { resolve, reject }] of taken.entries()) {
-          const own = ran[at]
-          if (own === undefined) reject(new Fault('internal', 'the SQL engine left a batch out'))
-          else resolve(own)
-        }
-      } catch (error) {
-        this.#fail(taken, toFault(error))
+    while (this.#waiting.length > 0) await this.#inLine(() => this.#runSome())
+  }
+
+  async #runSome(): Promise<void> {
+    const taken = this.#takeSome()
+    try {
+      const ran = await this.#runEntry(taken.map(({ batch }) => batch))
+      for (const [at, { resolve, reject }] of taken.entries()) {
+        const own = ran[at]
+        if (own === undefined) reject(new Fault('internal', 'the SQL engine left a batch out'))
+        else resolve(own)
       }
+    } catch (error) {
+      this.#fail(taken, toFault(error))
     }
+  }
+
+  /**
+   * Waits for its turn; nobody else writes until commit() or release(). Faults: 'not-leader'; 'overloaded' when the turn does not
+   * come in time.
+   */
+  async hold(
+    batch: SqlBatch,
+    { turnMs, onLost }: { readonly turnMs: number; readonly onLost: (fault: Fault) => void },
+  ): Promise<Held> {
+    const end = await this.#turnWithin(turnMs)
+    try {
+      const file = this.#file()
+      await this.#prepare(file)
+      const { term } = this.#group.status()
+      await file.hold(entryCodec.encode({ engine: file.engine, batches: [batch] }), onLost)
+      return {
+        step: (statement, options) => file.step(statement, options),
+        commit: (whole, isAsTold) =>
+          this.#commitHeld(file, { batch: whole, isAsTold, term }).finally(end),
+        release: () => file.release().finally(end),
+      }
+    } catch (error) {
+      end()
+      throw error
+    }
+  }
+
+  /** Answers what ends the turn. */
+  #turnWithin(turnMs: number): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      let isLate = false
+      const timer = this.#host.clock.after(turnMs, () => {
+        isLate = true
+        reject(new Fault('overloaded', 'another transaction keeps the database for too long'))
+      })
+      const turn = (): Promise<void> => {
+        timer.cancel()
+        return isLate ? Promise.resolve() : new Promise((end) => resolve(() => end()))
+      }
+      void this.#inLine(turn)
+    })
+  }
+
+  #inLine<T>(run: () => Promise<T>): Promise<T> {
+    const mine = this.#line.then(run)
+    this.#line = mine.catch(() => undefined)
+    return mine
+  }
+
+  async #commitHeld(
+    file: DatabaseFile,
+    held: {
+      readonly batch: SqlBatch
+      readonly isAsTold: (answer: Uint8Array) => boolean
+      readonly term: number
+    },
+  ): Promise<void> {
+    const payload = entryCodec.encode({ engine: file.engine, batches: [held.batch] })
+    const [ran] = await file.runHeldAhead(payload, { deadlineMs: runMsMax })
+    const { role, term } = this.#group.status()
+    const why =
+      role !== 'leader' || term !== held.term
+        ? 'leadership has moved meanwhile'
+        : ran === undefined || !held.isAsTold(ran.answer)
+          ? 'it did not answer the same when it was run once more'
+          : undefined
+    if (why !== undefined) {
+      await file.forget()
+      throw new Fault('conflict', `the transaction was rolled back: ${why}`, {
+        next: 'begin it again',
+      })
+    }
+    await this.#propose(file, payload)
   }
 
   #takeSome(): readonly Waiting[] {
@@ -106,6 +200,11 @@ export class Proposer {
     const drawn = batches.map((batch) => ({ ...batch, timeMs, seed: random.bytes(seedBytes) }))
     const payload = entryCodec.encode({ engine: file.engine, batches: drawn })
     await file.runAhead(payload, { deadlineMs: runMsMax })
+    return await this.#propose(file, payload)
+  }
+
+  /** What was run ahead. */
+  async #propose(file: DatabaseFile, payload: Uint8Array): Promise<RanEntry> {
     const ran = file.ran()
     ran.catch(() => undefined)
     try {

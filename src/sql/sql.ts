@@ -78,6 +78,29 @@ export type SqlStatus = {
   readonly differing: readonly number[]
 }
 
+export type TransactionOptions = {
+  /** It is rolled back when nothing is asked of it for so long. Default 5 s, at most 60. */
+  readonly idleMs?: number
+  /** For its beginning: others may hold the database. Default 15 s. */
+  readonly timeoutMs?: number
+}
+
+/**
+ * A transaction that is asked statement after statement, serializable: it sees what it did itself, nobody else sees that before
+ * it is committed, and nobody else writes meanwhile. It lasts at most a minute. Fault 'conflict', failed: it was rolled back, and
+ * the message says why (it was idle, leadership moved); begin it again.
+ */
+export type SqlTransaction = {
+  /**
+   * Errors of statements are in the results, and leave the transaction as it was before them. Savepoints are statements; BEGIN,
+   * COMMIT and ROLLBACK are not.
+   */
+  run(statements: readonly SqlStatement[]): Promise<readonly SqlResult[]>
+  /** Settles as execute() does. Fault 'unavailable', outcome unknown: it may be committed. */
+  commit(): Promise<void>
+  rollback(): Promise<void>
+}
+
 /** A member's replica, once it has applied what its node knows to be committed; or why it did not say. */
 export type SqlReplica =
   | { readonly node: number; readonly applied: number; readonly digest: string }
@@ -91,6 +114,8 @@ export type SqlDatabase = {
    * something else or is too old to be known.
    */
   execute(statements: readonly SqlStatement[], options?: ExecuteOptions): Promise<ExecuteAnswer>
+  /** Faults: 'overloaded', failed, when others hold the database for too long; 'unavailable'. */
+  begin(options?: TransactionOptions): Promise<SqlTransaction>
   /** Reads only: a statement that would change something is an error in its result. */
   query(statements: readonly SqlStatement[], options?: QueryOptions): Promise<readonly SqlResult[]>
   status(): SqlStatus

@@ -33,6 +33,10 @@ class Told implements SqlDatabase {
     return { results: this.results }
   }
 
+  begin(): Promise<never> {
+    return Promise.reject(new Fault('unsupported', 'not asked for here'))
+  }
+
   async query(statements: readonly SqlStatement[], options?: unknown) {
     this.asked.push({ kind: 'query', statements, options })
     if (this.fault !== undefined) throw this.fault

@@ -8,9 +8,15 @@ export class Chance {
   #block: Uint8Array = new Uint8Array(0)
   #used = 0
   #blocks = 0
+  #drawnBytes = 0
 
   constructor(seed: Uint8Array) {
     this.#seed = seed
+  }
+
+  /** Bytes drawn so far. */
+  get drawnBytes(): number {
+    return this.#drawnBytes
   }
 
   /** As SQLite's random(): any integer of 64 bits. */
@@ -21,6 +27,7 @@ export class Chance {
 
   bytes(count: number): Uint8Array<ArrayBuffer> {
     const drawn = new Uint8Array(count)
+    this.#drawnBytes += count
     for (let at = 0; at < count; ) {
       if (this.#used === this.#block.length) this.#next()
       const part = this.#block.subarray(this.#used, this.#used + count - at)

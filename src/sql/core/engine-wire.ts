@@ -26,12 +26,15 @@ export type EngineInput = {
 
 /**
  * open: nothing, for who wants to know where the file stands; run, commit, rollback: an entry ahead of its proposal; apply:
- * entries of the log; digest: as it was behind an entry, if that is known; query: of a reader only.
+ * entries of the log; digest: as it was behind an entry, if that is known; hold, step: a transaction that is asked one statement
+ * after the other, until rollback; query: of a reader only.
  */
 export type EngineAct =
   | { readonly kind: 'open' }
   | { readonly kind: 'run'; readonly payload: Uint8Array }
   | { readonly kind: 'commit'; readonly index: number }
+  | { readonly kind: 'hold'; readonly payload: Uint8Array }
+  | { readonly kind: 'step'; readonly statements: readonly SqlStatement[] }
   | { readonly kind: 'rollback' }
   | {
       readonly kind: 'apply'
@@ -55,10 +58,12 @@ export type EngineReply = {
   readonly digest: Uint8Array
   /** Of run (one) and apply (each). */
   readonly entries: readonly RanEntry[]
-  /** Of query. */
+  /** Of query, and of step (one). */
   readonly results: readonly SqlResult[]
   /** Of digest; empty: not known. */
   readonly digestAt: Uint8Array
+  /** Of step: the transaction is the same without it. */
+  readonly isPure: boolean
 }
 
 const actFields = message({
@@ -84,6 +89,7 @@ const replyFields = message({
   results: repeated(nested(7, resultMessage)),
   elapsedUs: repeated(uint(8)),
   digestAt: bytes(9),
+  isPure: bool(10),
 })
 
 export const rawActCodec: Codec<MessageOf<typeof actFields>> = codecOf(actFields)
@@ -101,12 +107,14 @@ const nothing = {
 
 export function encodeAct(number: number, act: EngineAct): Uint8Array {
   const base = { ...nothing, number, kind: act.kind }
-  if (act.kind === 'run') return rawActCodec.encode({ ...base, payloads: [act.payload] })
+  if (act.kind === 'run' || act.kind === 'hold') {
+    return rawActCodec.encode({ ...base, payloads: [act.payload] })
+  }
   if (act.kind === 'commit' || act.kind === 'digest') {
     return rawActCodec.encode({ ...base, index: act.index })
   }
   if (act.kind === 'copy') return rawActCodec.encode({ ...base, path: act.path })
-  if (act.kind === 'query') {
+  if (act.kind === 'query' || act.kind === 'step') {
     return rawActCodec.encode({ ...base, statements: act.statements.map(rawStatement) })
   }
   if (act.kind !== 'apply') return rawActCodec.encode(base)
@@ -134,18 +142,19 @@ export function encodeReply(number: number, reply: EngineReply): Uint8Array {
 }
 
 export function encodeFailure(number: number, fault: Fault): Uint8Array {
-  const nothing = { entries: [], results: [], elapsedUs: [], digestAt: noBytes }
+  const nothing = { entries: [], results: [], elapsedUs: [], digestAt: noBytes, isPure: false }
   const blank = { engine: '', applied: 0, digest: noBytes, ...nothing }
   return rawReplyCodec.encode({ ...blank, number, fault: faultCodec.encode(fault) })
 }
 
 export function replyOf(raw: MessageOf<typeof replyFields>): EngineReply {
-  const { engine, applied, digest, elapsedUs, digestAt } = raw
+  const { engine, applied, digest, elapsedUs, digestAt, isPure } = raw
   return {
     engine,
     applied,
     digest,
     digestAt,
+    isPure,
     entries: raw.entries.map((entry) =>
       (entry?.batches ?? []).flatMap((batch) => (batch === undefined ? [] : [batch])),
     ),

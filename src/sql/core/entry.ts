@@ -1,7 +1,7 @@
 // What the log of a database holds: entries of batches, in the order in which the leader ran them.
 //
 //   entry   sealed record (base/sealed.ts) of kind 1: {engine, batches}
-//   batch   {id 16 bytes, timeMs, seed 32 bytes, isAtomic, statements}
+//   batch   {id 16 bytes, timeMs, seed 32 bytes, isAtomic, statements, isInteractive}
 //   id      milliseconds since 1970, 6 bytes, big-endian | chance, 10 bytes
 //
 // Time and chance of a batch are its own: whatever a statement asks of them is answered from here, on every replica alike.
@@ -34,6 +34,8 @@ export type SqlBatch = {
   readonly seed: Uint8Array
   readonly isAtomic: boolean
   readonly statements: readonly SqlStatement[]
+  /** Statements were asked one by one in an open transaction: each for itself, savepoints among them. */
+  readonly isInteractive?: boolean
 }
 
 export type SqlEntry = {
@@ -51,7 +53,11 @@ const timeBytes = 6
 const entryKind = 1
 
 const statementFields = message({ sql: text(1), values: bytes(2), names: repeated(text(3)) })
-const workFields = message({ isAtomic: bool(4), statements: repeated(nested(5, statementFields)) })
+const workFields = message({
+  isAtomic: bool(4),
+  statements: repeated(nested(5, statementFields)),
+  isInteractive: bool(6),
+})
 const batchFields = message({ id: bytes(1), timeMs: uint(2), seed: bytes(3), ...workFields.fields })
 const entryFields = message({ engine: text(1), batches: repeated(nested(2, batchFields)) })
 
@@ -108,17 +114,18 @@ export function timeOfId(id: Uint8Array): number {
   return view.getUint16(0) * 2 ** 32 + view.getUint32(2)
 }
 
-function rawBatch({ id, timeMs, seed, isAtomic, statements }: SqlBatch) {
-  return { id, timeMs, seed, isAtomic, statements: statements.map(rawStatement) }
+function rawBatch({ statements, isInteractive = false, ...rest }: SqlBatch) {
+  return { ...rest, isInteractive, statements: statements.map(rawStatement) }
 }
 
 function batchOf(raw: MessageOf<typeof batchFields>): SqlBatch {
-  const { id, timeMs, seed, isAtomic } = raw
+  const { id, timeMs, seed, isAtomic, isInteractive } = raw
   if (id.length !== idBytes || seed.length !== seedBytes) {
     throw new Fault('corrupt', 'a SQL batch has an id of 16 bytes and a seed of 32')
   }
   const statements = raw.statements.flatMap((one) => (one === undefined ? [] : [statementOf(one)]))
-  return { id: id.slice(), timeMs, seed: seed.slice(), isAtomic, statements }
+  const batch = { id: id.slice(), timeMs, seed: seed.slice(), isAtomic, statements }
+  return isInteractive ? { ...batch, isInteractive } : batch
 }
 
 function isList(

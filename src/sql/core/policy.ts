@@ -77,6 +77,8 @@ export type Access = {
   readonly first: string
   readonly second: string
   readonly database: string
+  /** Within a transaction of somebody who asks one statement after the other. */
+  readonly isInteractive: boolean
 }
 
 /** Why not; undefined when it may. `isReader`: nothing may change. */
@@ -87,9 +89,7 @@ export function refusalOf(access: Access, isReader: boolean): string | undefined
   if (code === action.transaction) {
     return `${first} is not available: a batch is a transaction by itself`
   }
-  if (code === action.savepoint) {
-    return 'savepoints are not available: a batch is a transaction by itself'
-  }
+  if (code === action.savepoint) return refusalOfSavepoint(access)
   if (code === action.pragma) return refusalOfPragma(first.toLowerCase(), second, isReader)
   if (code === action.function) return functions[second.toLowerCase()]
   if (isTemporary(access)) return 'temporary objects belong to a connection, not to the database'
@@ -99,6 +99,12 @@ export function refusalOf(access: Access, isReader: boolean): string | undefined
   }
   if (isOwn(access)) return `names that begin with ${ownPrefix} are kept for the database itself`
   return undefined
+}
+
+function refusalOfSavepoint({ second, isInteractive }: Access): string | undefined {
+  if (!isInteractive) return 'savepoints are not available: a batch is a transaction by itself'
+  if (!second.toLowerCase().startsWith(ownPrefix)) return undefined
+  return `names that begin with ${ownPrefix} are kept for the database itself`
 }
 
 function refusalOfPragma(name: string, value: string, isReader: boolean): string | undefined {

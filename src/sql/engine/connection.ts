@@ -40,6 +40,8 @@ export type Connection = {
   trusted<T>(run: () => T): T
   /** A statement of somebody else's begins, or is prepared; tables that it can insert into or update are added. */
   begin(touched: Set<string>): void
+  /** Statements from now on are of somebody who asks one after the other in a transaction, or not. */
+  setInteractive(isInteractive: boolean): void
   /** As an answer: why SQLite refused, or the policy. Throws Fault 'internal' for what is no answer but a failing machine. */
   explain(error: unknown): string
 }
@@ -58,10 +60,16 @@ export function openConnection(
     database.exec(`PRAGMA wal_autocheckpoint = ${autoCheckpointPages}`)
     database.enableDefensive(true)
   }
-  const state = { isTrusted: false, refusal: '', touched: new Set<string>() }
+  const state = { isTrusted: false, isInteractive: false, refusal: '', touched: new Set<string>() }
   database.setAuthorizer((code, first, second, inside) => {
     if (state.isTrusted) return 0
-    const access = { code, first: first ?? '', second: second ?? '', database: inside ?? '' }
+    const access = {
+      code,
+      first: first ?? '',
+      second: second ?? '',
+      database: inside ?? '',
+      isInteractive: state.isInteractive,
+    }
     const refusal = refusalOf(access, isReader)
     if (writingCodes.has(code)) state.touched.add(access.first)
     if (refusal === undefined) return 0
@@ -82,6 +90,9 @@ export function openConnection(
     begin(touched) {
       state.refusal = ''
       state.touched = touched
+    },
+    setInteractive(isInteractive) {
+      state.isInteractive = isInteractive
     },
     explain(error) {
       return state.refusal === '' ? wordsOf(error) : state.refusal

@@ -16,7 +16,8 @@ import { assert, concatBytes, equalBytes, Fault, sha256, toHex } from '../../bas
 import { answerCodec, failedResult, type Refusal } from '../core/answer.ts'
 import { Chance } from '../core/chance.ts'
 import { entryCodec, hashOfWork, seedBytes, type SqlBatch, timeOfId } from '../core/entry.ts'
-import type { SqlResult } from '../sql.ts'
+import { ownPrefix } from '../core/policy.ts'
+import type { SqlResult, SqlStatement } from '../sql.ts'
 import {
   type Connection,
   copyDatabase,
@@ -26,14 +27,18 @@ import {
 } from './connection.ts'
 import { type Moment, registerMathematics, registerTimeAndChance } from './functions.ts'
 import { OwnTables, type State } from './own-tables.ts'
-import { Statements } from './statements.ts'
+import { isReading, isSavepoint, Statements } from './statements.ts'
 
+/** Names that nobody else can use (core/policy.ts). */
+const savepoints = { batch: `${ownPrefix}batch`, one: `${ownPrefix}one` } as const
 /** Of the rows that one batch gives back. */
 const answerBytesMax = 4 * 1024 * 1024
 /** Replicas are compared at an entry that the slower of them has just reached. */
 const recentMax = 4096
 
 export type IndexedEntry = { readonly index: number; readonly payload: Uint8Array }
+/** `isPure`: whoever leaves the statement out ends at the same state. */
+export type Stepped = { readonly result: SqlResult; readonly isPure: boolean }
 export type RanBatch = { readonly answer: Uint8Array; readonly elapsedUs: readonly number[] }
 
 class TransactionLost {
@@ -119,6 +124,34 @@ export class SqlEngine {
     this.#isOpen = false
     this.#finish(index)
     this.#note(index, this.#state.digest)
+  }
+
+  /**
+   * Begins the transaction of somebody who asks one statement after the other, with the time and the seed of this entry's one
+   * batch, which has no statements yet; nobody else sees it. It ends with rollback(): what it did is run again as an entry.
+   */
+  hold(payload: Uint8Array): void {
+    assert(!this.#isOpen, 'one entry at a time is run ahead')
+    const [batch] = entryCodec.decode(payload).batches
+    assert(batch?.isInteractive === true, 'a transaction is held for somebody who asks')
+    this.#exec('BEGIN IMMEDIATE')
+    this.#isOpen = true
+    this.#enter(batch, hashOfWork(batch))
+  }
+
+  /** Fault 'conflict' when the statement has rolled back the transaction. */
+  step(statement: SqlStatement): Stepped {
+    assert(this.#isOpen, 'a step is one of a transaction')
+    const { chance } = this.#moment
+    const before = chance.drawnBytes
+    const result = this.#one(statement, true)
+    if (!this.#database.isTransaction) {
+      this.#isOpen = false
+      this.#undo()
+      throw new Fault('conflict', 'the statement has rolled back the transaction')
+    }
+    const isPure = isReading(statement.sql, result) && chance.drawnBytes === before
+    return { result, isPure }
   }
 
   rollback(): void {
@@ -210,11 +243,7 @@ export class SqlEngine {
       return refused('mismatch')
     }
     if (timeOfId(batch.id) <= this.#state.forgottenMs) return refused('forgotten')
-    this.#state.timeMs = Math.max(this.#state.timeMs, batch.timeMs)
-    this.#state.batches++
-    this.#moment.timeMs = this.#state.timeMs
-    this.#moment.chance = new Chance(batch.seed)
-    this.#connection.trusted(() => this.#own.begin(batch.id, hash, this.#state))
+    this.#enter(batch, hash)
     const isMarked = this.#marked.has(toHex(batch.id))
     const results = isMarked ? [failedResult(lostTransaction)] : this.#results(batch)
     const answer = answerCodec.encode({ results })
@@ -222,22 +251,42 @@ export class SqlEngine {
     return { answer, elapsedUs: results.map(({ elapsedUs }) => elapsedUs) }
   }
 
+  /** The batch's own time and chance, and the row of its answer. */
+  #enter(batch: SqlBatch, hash: Uint8Array): void {
+    this.#state.timeMs = Math.max(this.#state.timeMs, batch.timeMs)
+    this.#state.batches++
+    this.#moment.timeMs = this.#state.timeMs
+    this.#moment.chance = new Chance(batch.seed)
+    this.#connection.trusted(() => this.#own.begin(batch.id, hash, this.#state))
+  }
+
   #results(batch: SqlBatch): readonly SqlResult[] {
     const results: SqlResult[] = []
-    const { isAtomic } = batch
-    if (isAtomic) this.#exec('SAVEPOINT batch')
+    const { isAtomic, isInteractive } = batch
+    if (isAtomic) this.#exec(`SAVEPOINT ${savepoints.batch}`)
     for (const statement of batch.statements) {
-      const startedUs = this.#nowUs()
-      if (!isAtomic) this.#exec('SAVEPOINT one')
-      const result = this.#statements.run(statement)
+      const result = isAtomic ? this.#timed(statement) : this.#one(statement, isInteractive)
       if (!this.#database.isTransaction) throw new TransactionLost(toHex(batch.id))
-      const isFailed = result.error !== undefined
-      results.push({ ...result, elapsedUs: Math.max(0, Math.round(this.#nowUs() - startedUs)) })
-      if (isAtomic && isFailed) break
-      if (!isAtomic) this.#end('one', isFailed)
+      results.push(result)
+      if (isAtomic && result.error !== undefined) break
     }
-    if (isAtomic) this.#end('batch', results.at(-1)?.error !== undefined)
+    if (isAtomic) this.#end(savepoints.batch, results.at(-1)?.error !== undefined)
     return results
+  }
+
+  /** A statement for itself: what fails leaves nothing. A savepoint of its author's is outside of ours. */
+  #one(statement: SqlStatement, isInteractive = false): SqlResult {
+    if (isInteractive && isSavepoint(statement.sql)) return this.#timed(statement, isInteractive)
+    this.#exec(`SAVEPOINT ${savepoints.one}`)
+    const result = this.#timed(statement, isInteractive)
+    if (this.#database.isTransaction) this.#end(savepoints.one, result.error !== undefined)
+    return result
+  }
+
+  #timed(statement: SqlStatement, isInteractive = false): SqlResult {
+    const startedUs = this.#nowUs()
+    const result = this.#statements.run(statement, isInteractive)
+    return { ...result, elapsedUs: Math.max(0, Math.round(this.#nowUs() - startedUs)) }
   }
 
   #end(savepoint: string, isFailed: boolean): void {

@@ -60,6 +60,7 @@ const empty: EngineReply = {
   entries: [],
   results: [],
   digestAt: new Uint8Array(0),
+  isPure: false,
 }
 
 type Surroundings = { readonly nowUs: () => number; readonly more: MoreFunctions }
@@ -105,8 +106,15 @@ function actsOfWriter(path: string, { nowUs, more }: Surroundings) {
     if (raw.kind === 'digest') {
       return { ...stand(), digestAt: engine.digestAt(raw.index) ?? empty.digestAt }
     }
+    if (raw.kind === 'step') {
+      const [statement] = statementsOf(raw)
+      if (statement === undefined) throw new Fault('internal', 'a step without a statement')
+      const { result, isPure } = engine.step(statement)
+      return { ...stand(), results: [result], isPure }
+    }
     if (raw.kind === 'copy') return engine.copyTo(raw.path).then(stand)
-    if (raw.kind === 'commit') engine.commit(raw.index)
+    if (raw.kind === 'hold') engine.hold(raw.payloads[0] ?? new Uint8Array(0))
+    else if (raw.kind === 'commit') engine.commit(raw.index)
     else if (raw.kind === 'rollback') engine.rollback()
     else if (raw.kind === 'checkpoint') engine.checkpoint()
     else if (raw.kind !== 'open') throw new Fault('internal', `an engine is asked to ${raw.kind}`)

@@ -3,11 +3,13 @@
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { Fault, isFault } from '../../base/index.ts'
 import { failedResult } from '../core/answer.ts'
+import { firstWord } from '../core/words.ts'
 import type { SqlResult, SqlStatement, SqlValue } from '../sql.ts'
 import type { Connection } from './connection.ts'
 import { Rowids } from './rowids.ts'
 
 const preparedMax = 256
+const changingAnywhere = /\b(insert|update|delete|replace)\b/i
 const changing = /^\s*(insert|update|delete|replace|with)\b/i
 
 /** Where SQLite allows nothing but what is the same for ever: partial index, generated column, index (its NC_ flags). */
@@ -47,7 +49,8 @@ export class Statements {
   }
 
   /** An error of the statement is in its result. Throws for what is no answer. */
-  run(statement: SqlStatement): SqlResult {
+  run(statement: SqlStatement, isInteractive = false): SqlResult {
+    this.#connection.setInteractive(isInteractive)
     this.#running = statement.sql
     this.#kept = undefined
     try {
@@ -116,6 +119,8 @@ export class Statements {
     if (!isBlank(rest)) throw new Fault('invalid', 'one statement at a time: another one follows')
     prepared.setReadBigInts(true)
     prepared.setReturnArrays(true)
+    // SQLite asks whether a statement is allowed when it is prepared: what is so for some only is prepared each time.
+    if (isSavepoint(sql)) return { statement: prepared, touched }
     if (this.#prepared.size >= preparedMax) {
       const [oldest] = this.#prepared.keys()
       if (oldest !== undefined) this.#prepared.delete(oldest)
@@ -149,10 +154,22 @@ export class Statements {
   }
 }
 
+/** It changes nothing and is no savepoint; false where that is not plain from its first word. */
+export function isReading(sql: string, { columns }: SqlResult): boolean {
+  const word = firstWord(sql)
+  if (word === 'select' || word === 'values' || word === 'explain') return true
+  return word === 'with' && columns.length > 0 && !changingAnywhere.test(sql)
+}
+
+export function isSavepoint(sql: string): boolean {
+  const word = firstWord(sql)
+  return word === 'savepoint' || word === 'release' || word === 'rollback'
+}
+
 /** A WITH that only reads. */
 function isQuery(prepared: StatementSync, sql: string): boolean {
   if (!/^\s*with\b/i.test(sql)) return false
-  return prepared.columns().length > 0 && !/\b(insert|update|delete|replace)\b/i.test(sql)
+  return prepared.columns().length > 0 && !changingAnywhere.test(sql)
 }
 
 function weightOf(value: SQLOutputValue): number {
