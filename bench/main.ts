@@ -16,6 +16,7 @@ const benches: Record<string, () => Promise<{ run(args: readonly string[]): Prom
   'idle-namespaces': () => import('./idle-namespaces.ts'),
   placement: () => import('./placement.ts'),
   transport: () => import('./transport.ts'),
+  beside: () => import('./beside.ts'),
   access: () => import('./access.ts'),
 }
 

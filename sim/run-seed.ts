@@ -129,6 +129,13 @@ export const workloads: ReadonlyMap<string, () => Promise<Workload>> = new Map<
     },
   ],
   [
+    'calm',
+    async () => {
+      const { calmPromises, runCalmWorkload } = await import('./workloads/health.ts')
+      return { run: runCalmWorkload, promises: calmPromises }
+    },
+  ],
+  [
     'health',
     async () => {
       const { healthPromises, runHealthWorkload } = await import('./workloads/health.ts')

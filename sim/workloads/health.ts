@@ -29,6 +29,7 @@ const servesWithinMs = 60_000
 const onlineWithinMs = 30_000
 const jitterMs = 100
 const calmMs = 30_000
+const calmThinkMs = 20_000
 const deaths = 3
 /** Without a leader first one is elected, which then has patience. */
 const noticedWithinMs = 5_000
@@ -50,6 +51,17 @@ export async function runHealthWorkload(
   options: { readonly nodes: number; readonly durationMs: number },
 ): Promise<void> {
   await new HealthWorkload(world, options).run()
+}
+
+/** What `calm` must have seen: nothing went wrong, so little is promised. */
+export const calmPromises: readonly string[] = ['objects put', 'objects read']
+
+/** Nothing but messages that are late, for as long as it is asked to last: an hour is `--seconds 3600`. */
+export async function runCalmWorkload(
+  world: World,
+  options: { readonly nodes: number; readonly durationMs: number },
+): Promise<void> {
+  await new HealthWorkload(world, options).beCalm()
 }
 
 class HealthWorkload {
@@ -96,11 +108,22 @@ class HealthWorkload {
     this.#at.history.check()
   }
 
+  async beCalm(): Promise<void> {
+    for (const place of this.#cluster.places) this.#cluster.start(place)
+    await this.#allServe()
+    await this.#allOnline()
+    const client = this.#client(calmThinkMs)
+    await this.#staysCalm('under jitter', jitterMs, this.#durationMs)
+    this.#isOver = true
+    await client
+    this.#at.history.check()
+  }
+
   /** Nobody is suspected for a while, however late messages are. */
-  async #staysCalm(when: string, delayMs: number): Promise<void> {
+  async #staysCalm(when: string, delayMs: number, forMs = calmMs): Promise<void> {
     const before = this.#alarms()
     this.#world.network.extraDelayMs = delayMs
-    await this.#world.sleep(calmMs)
+    await this.#world.sleep(forMs)
     this.#world.network.extraDelayMs = 0
     const alarms = this.#alarms() - before
     if (alarms > 0) throw new WorldFailure(`${alarms} false alarms ${when}`)
@@ -180,10 +203,10 @@ class HealthWorkload {
     this.#world.count('events checked', events.length)
   }
 
-  async #client(): Promise<void> {
+  async #client(thinkMs = 1_000): Promise<void> {
     const random = this.#world.drawRandom()
     while (!this.#isOver) {
-      await this.#world.sleep(random.integer(1_000))
+      await this.#world.sleep(random.integer(thinkMs))
       await readOrPut(this.#at, objectKeys, random)
     }
   }

@@ -29,7 +29,7 @@ async function world() {
   const offer = (text: string) => system.put(bundleKey, bundleCodec.encode({ epoch: 1, text }))
   const follower = new SettingsFollower({ host, system }, ownCluster)
   await follower.open()
-  return { host, follower, offer }
+  return { host, system, follower, offer }
 }
 
 test('a bundle that found the disk full is taken once there is room', async () => {
@@ -60,4 +60,18 @@ test('what must not be taken is told once and leaves the copy as it is', async (
   assert.equal(follower.held.epoch, 2)
   const told = host.events.filter((event) => event.endsWith('settings_refused'))
   assert.equal(told.length, 2)
+})
+
+test('an older one in a replica that lags behind is no refusal', async () => {
+  const { host, system, follower, offer } = await world()
+  await offer(bundle(2))
+  await follower.follow()
+  await offer(bundle(1))
+  const old = await system.range({ key: bundleKey })
+  await offer(bundle(2))
+  const range = system.range.bind(system)
+  system.range = async (request) => (request.isSerializable === true ? old : range(request))
+  await follower.follow()
+  assert.equal(follower.held.epoch, 2)
+  assert.equal(host.events.filter((event) => event.endsWith('settings_refused')).length, 0)
 })

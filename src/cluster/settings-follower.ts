@@ -62,25 +62,41 @@ export class SettingsFollower {
     const { text } = bundleCodec.decode(kv.value)
     if (text === this.#held?.text || text === this.#refused) return
     const offered = this.#judge(text)
+    if (offered instanceof Fault) return await this.#refuse(text, offered)
     if (offered === undefined) return
     await host.disk.replace(identityFiles.bundle, utf8Encode(text))
     this.#hold(offered)
     host.journal.event('notice', 'cluster.settings_taken', { epoch: offered.epoch })
   }
 
-  /** The bundle if it is to be taken. */
-  #judge(text: string): Bundle | undefined {
+  /** The bundle if it is to be taken, undefined if there is nothing to do, why if it must not be. */
+  #judge(text: string): Bundle | Fault | undefined {
     try {
       const offered = readBundle(text)
       const change = planBundleChange(this.#held, offered, this.#clusterId)
-      if (change.kind === 'refuse') throw new Fault('denied', change.why)
+      if (change.kind === 'refuse') return new Fault('denied', change.why)
       return change.kind === 'keep' ? undefined : offered
     } catch (error) {
       if (!isFault(error)) throw error
-      this.#refused = text
-      this.#deps.host.journal.event('error', 'cluster.settings_refused', { reason: error.message })
-      return undefined
+      return error
     }
+  }
+
+  /**
+   * Unless this replica only lags behind: who joins is told the newest bundle, and then catches up through older
+   * ones. When nobody can be asked, it is looked at again with the next change.
+   */
+  async #refuse(text: string, why: Fault): Promise<void> {
+    const { host, system } = this.#deps
+    try {
+      const kv = (await system.range({ key: bundleKey })).kvs[0]
+      if (kv === undefined || bundleCodec.decode(kv.value).text !== text) return
+    } catch (error) {
+      if (!isFault(error)) throw error
+      return
+    }
+    this.#refused = text
+    host.journal.event('error', 'cluster.settings_refused', { reason: why.message })
   }
 
   #hold(bundle: Bundle): void {

@@ -30,6 +30,8 @@ const damagedMax = 4_096
 const soonMs = 1_000
 /** Rest between audits while shards are missing: others repair their share of them meanwhile. */
 const recheckMs = 2_000
+/** Between audits while a shard cannot be fetched yet, most often because an older one of its chunk must go first. */
+const postponedMs = 10_000
 const scrubPauseMs = 60_000
 const freedEveryMs = 30_000
 /** When the disk is low, freed space is waited for. */
@@ -65,6 +67,8 @@ export class Background {
   #unsubscribe: () => void = () => undefined
   #isClosed = false
   #memberPicture: ReadonlyMap<NodeId, string> = new Map()
+  /** The last audit. */
+  #tookMs = 0
   /** An audit will begin within soonMs. */
   #isAuditSoon = false
   /** Changes of members seen, and how many of them the last audit began after. */
@@ -186,6 +190,7 @@ export class Background {
         return { repaired: restored + report.repaired, missing: report.missing }
       } finally {
         const tookMs = this.#context.host.clock.monotonicMs() - startMs
+        this.#tookMs = tookMs
         const restMs =
           this.#lastAudit.missing > 0 ? recheckMs : (this.#options.auditEveryMs ?? 60_000)
         const everyMs = Math.max(restMs, auditShare * tookMs)
@@ -194,11 +199,15 @@ export class Background {
     })
   }
 
-  /** Fetches what the last audit found; an audit follows when anything was moved. */
+  /** Fetches what the last audit found; an audit follows when anything was moved or is left. */
   runMoves(): Promise<{ readonly moved: number }> {
     return this.#alone('move', async () => {
-      const moved = await this.#mover.run()
+      const { moved, postponed } = await this.#mover.run()
       if (moved > 0) this.auditSoon()
+      else if (postponed > 0 && !this.#isAuditSoon) {
+        const everyMs = Math.max(postponedMs, auditShare * this.#tookMs)
+        this.#later('audit', everyMs, () => this.runRepair())
+      }
       return { moved }
     })
   }

@@ -49,6 +49,7 @@ export class Mover {
   #left = { shards: 0, bytes: 0 }
   #moved = { shards: 0, bytes: 0 }
   #window = { sinceMs: 0, bytes: 0, bytesPerSecond: 0 }
+  #postponedCount = 0
   #isStopped = false
 
   constructor(context: Context, stored: StoredShards, repairer: Repairer) {
@@ -89,11 +90,12 @@ export class Mover {
     }
   }
 
-  /** Works the queue off; answers how many shards were moved. */
-  async run(): Promise<number> {
+  /** Works the queue off; answers how many shards were moved, and how many could not be now. */
+  async run(): Promise<{ readonly moved: number; readonly postponed: number }> {
     const before = this.#moved.shards
+    this.#postponedCount = 0
     await Promise.all(Array.from({ length: workers }, () => this.#work()))
-    return this.#moved.shards - before
+    return { moved: this.#moved.shards - before, postponed: this.#postponedCount }
   }
 
   async #work(): Promise<void> {
@@ -101,7 +103,10 @@ export class Mover {
       const move = this.#isStopped ? undefined : this.#queue.shift()
       if (move === undefined) return
       const isDone = await this.#move(move).catch((error: unknown) => this.#postponed(error))
-      if (!isDone) continue
+      if (!isDone) {
+        this.#postponedCount++
+        continue
+      }
       this.#left = {
         shards: Math.max(0, this.#left.shards - 1),
         bytes: Math.max(0, this.#left.bytes - move.bytes),

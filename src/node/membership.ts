@@ -161,10 +161,12 @@ async function maybeWelcome({
     .filter((member) => member.state === 'joining' && isMine(member.id))
   for (const { id } of joining) {
     if (!raft.groups().every((group) => isSettledIn(group, id))) continue
-    await updateMember(system, id, (member) =>
-      member.state === 'joining' ? { ...member, state: 'online' } : undefined,
-    )
-    host.journal.event('notice', 'node.member_online', { node: id })
+    let isNews = false
+    await updateMember(system, id, (member) => {
+      isNews = member.state === 'joining'
+      return isNews ? { ...member, state: 'online' } : undefined
+    })
+    if (isNews) host.journal.event('notice', 'node.member_online', { node: id })
   }
 }
 
