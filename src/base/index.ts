@@ -89,6 +89,7 @@ export {
   type Term,
   term,
 } from './ids.ts'
+export { checkNamespaceName, namespaceBytesMax } from './namespace-name.ts'
 export {
   decodeOutcome,
   decodeParts,

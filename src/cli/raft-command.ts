@@ -1,6 +1,6 @@
 // `atoll raft ...` for namespaces: asks the command API of a node, and words the answers.
 
-import { Fault } from '../base/index.ts'
+import { checkNamespaceName } from '../base/index.ts'
 import { askAdmin, askFirst } from './admin-client.ts'
 import { findNodes } from './known-nodes.ts'
 import { answer } from './terminal.ts'
@@ -32,7 +32,6 @@ export type RaftCommandOptions = {
 
 const askMs = 30_000
 const place = '/raft/v1'
-const naming = 'name it like /raft/cron: parts of letters, digits, dot, underscore and hyphen'
 
 /** Settles with the exit status. The first node that answers is asked. */
 export async function raftCommand(
@@ -40,17 +39,7 @@ export async function raftCommand(
   options: RaftCommandOptions,
 ): Promise<number> {
   const { dataDir, node, isJson } = options
-  if (command.kind !== 'list' && !command.namespace.startsWith('/')) {
-    throw new Fault('invalid', `a namespace begins with /raft/, unlike '${command.namespace}'`, {
-      next: naming,
-    })
-  }
-  // Anything else would be another path, or none. What makes a name one of a namespace is the node's to say.
-  if (command.kind !== 'list' && !/^[A-Za-z0-9._/-]+$/.test(command.namespace)) {
-    throw new Fault('invalid', `'${command.namespace}' is not the name of a namespace`, {
-      next: naming,
-    })
-  }
+  if (command.kind !== 'list') checkNamespaceName(command.namespace)
   const call = callOf(command)
   const got = (await askFirst(findNodes(dataDir, node), ({ endpoint }) =>
     askAdmin(endpoint, { ...call, timeoutMs: askMs }),
@@ -67,7 +56,7 @@ type Call = {
 
 function callOf(command: RaftCommand): Call {
   if (command.kind === 'list') return { method: 'GET', path: place }
-  const path = `${place}${command.namespace}`
+  const path = `${place}${command.namespace.split('/').map(encodeURIComponent).join('/')}`
   const post = (body: object): Call => ({ method: 'POST', path, body })
   switch (command.kind) {
     case 'status':

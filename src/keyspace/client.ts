@@ -1,7 +1,7 @@
 // A keyspace for its users, over any way to get encoded requests answered: the router on the core
 // thread, a port on the others. Requests are checked and encoded here, once.
 
-import { Fault, type Revision, revision as toRevision, utf8Encode } from '../base/index.ts'
+import { Fault, type Revision, revision as toRevision } from '../base/index.ts'
 import type { Host } from '../host/index.ts'
 import {
   decodeHashAnswer,
@@ -261,10 +261,4 @@ function single(operation: Operation): TxnRequest {
 function transportOptions(options: RequestOptions, isSerializable: boolean): TransportOptions {
   const deadlineMs = Math.min(options.deadlineMs ?? deadlineMsDefault, deadlineMsMax)
   return { deadlineMs, isSerializable, signal: options.signal }
-}
-
-/** Names are paths: '/raft/system'. Fault 'invalid'. */
-export function checkName(name: string): void {
-  if (/^(\/[A-Za-z0-9._-]+)+$/.test(name) && utf8Encode(name).length <= 255) return
-  throw new Fault('invalid', `'${name.slice(0, 64)}' is not the name of a namespace`)
 }

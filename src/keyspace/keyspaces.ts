@@ -3,6 +3,7 @@
 
 import {
   assert,
+  checkNamespaceName,
   decodeParts,
   encodeOutcomes,
   Fault,
@@ -14,7 +15,7 @@ import type { Host, Port, Timer } from '../host/index.ts'
 import type { Foreign, Raft } from '../raft/index.ts'
 import { controlMethod, type IncomingCall, type Rpc } from '../rpc/index.ts'
 import type { Segments, Store } from '../storage/index.ts'
-import { checkName, createKeyspace, type Transport } from './client.ts'
+import { createKeyspace, type Transport } from './client.ts'
 import { createSlab } from './core/bytes.ts'
 import { decodeCall } from './core/calls.ts'
 import { quotaBytesDefault } from './core/limits.ts'
@@ -181,7 +182,7 @@ class NodeKeyspaces implements CoreKeyspaces {
 
   async add(options: NamespaceOptions): Promise<void> {
     const { name, group } = options
-    checkName(name)
+    checkNamespaceName(name)
     // Two at once would be two drivers of one group, each with its own idea of its votes.
     const isOpening = this.#opening.has(name) || this.#opening.has(group)
     if (isOpening || this.#byName.has(name) || this.#byGroup.has(group)) {

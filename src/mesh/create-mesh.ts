@@ -1,7 +1,7 @@
 // Opens a mesh over one host: identity, log, store, connections, raft, keyspaces, and whatever namespaces its
 // owner opens. The order of floors up, the opposite down.
 
-import { clusterId, Fault, isFault, type NodeId } from '../base/index.ts'
+import { checkNamespaceName, clusterId, Fault, isFault, type NodeId } from '../base/index.ts'
 import { presets } from '../founding/index.ts'
 import type { Host, Timer, Transport } from '../host/index.ts'
 import { type CoreKeyspaces, createKeyspaces, keyspaceTables } from '../keyspace/index.ts'
@@ -19,7 +19,7 @@ import { createClient } from './client.ts'
 import { Commands } from './commands.ts'
 import { formatAddress, parseAddress } from './core/address.ts'
 import type { MeshIdentity } from './core/identity-record.ts'
-import { checkNamespace, groupOf } from './core/names.ts'
+import { groupOf } from './core/names.ts'
 import { Directory } from './directory.ts'
 import { FoundingPost } from './founding-post.ts'
 import { openIdentity } from './identity.ts'
@@ -218,7 +218,7 @@ class NodeMesh implements Mesh {
   }
 
   async open(namespace: string, options: OpenOptions): Promise<Cluster> {
-    checkNamespace(namespace)
+    checkNamespaceName(namespace)
     this.#mustBeOpen()
     const group = groupOf(namespace)
     const other = this.#groups.get(group)
@@ -251,7 +251,7 @@ class NodeMesh implements Mesh {
   }
 
   client(namespace: string, options: ClientOptions = {}): Client {
-    checkNamespace(namespace)
+    checkNamespaceName(namespace)
     this.#mustBeOpen()
     this.#watched.add(namespace)
     const isHosted = (): boolean => this.#found(namespace) !== undefined

@@ -1,4 +1,4 @@
-export { apiName, checkNamespace, groupOf, transportName } from './core/names.ts'
+export { apiName, groupOf, transportName } from './core/names.ts'
 export { createMesh } from './create-mesh.ts'
 export type {
   CallOptions,

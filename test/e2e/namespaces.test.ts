@@ -48,9 +48,9 @@ describe('namespaces of users', () => {
       assert.equal(json('get', '/raft/jobs', 'a', '--node', node).value, 'one')
       assert.deepEqual(json('keys', '/raft/jobs', '--node', node).keys, ['a', 'b'])
     }
-    const other = json('create', '/raft/other/place')
+    const other = json('create', '/raft/other/Plätze 2?')
     assert.notEqual(other.group, first.group)
-    assert.equal(raft('get', '/raft/other/place', 'a').status, 1)
+    assert.equal(raft('get', '/raft/other/Plätze 2?', 'a').status, 1)
   })
 
   it('hand over their lead at any node', () => {
@@ -61,7 +61,7 @@ describe('namespaces of users', () => {
   })
 
   it('refuse names that are none or not theirs', () => {
-    for (const name of ['/raft/system', '/raft/objects/1', '/raft/a b', '/jobs', 'jobs']) {
+    for (const name of ['/raft/system', '/raft/objects/1', '/raft//b', '/jobs', 'jobs']) {
       const ran = raft('create', name)
       assert.notEqual(ran.status, 0, name)
       assert.match(ran.error, /namespace|kept for the cluster/)
@@ -87,7 +87,7 @@ describe('namespaces of users', () => {
     const listed = json('list').namespaces as readonly { readonly name: string }[]
     assert.deepEqual(
       listed.map(({ name }) => name),
-      ['/raft/late', '/raft/other/place'],
+      ['/raft/late', '/raft/other/Plätze 2?'],
     )
     json('create', '/raft/jobs', '--node', '1')
     assert.deepEqual(json('keys', '/raft/jobs', '--node', '3').keys, [])

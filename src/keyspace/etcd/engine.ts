@@ -4,9 +4,8 @@
 // What is known of the cluster's revision is kept fresh by a small linearizable read, every thread for itself: the
 // endpoint that answered it has applied that much, so reads that ask nobody else are made there.
 
-import { Fault, isFault, revision as toRevision } from '../../base/index.ts'
+import { checkNamespaceName, Fault, isFault, revision as toRevision } from '../../base/index.ts'
 import type { Host, Timer } from '../../host/index.ts'
-import { checkName } from '../client.ts'
 import { checkGuard } from '../core/guard.ts'
 import type { FullKeyspace, FullKeyspaces, RequestOptions } from '../keyspace.ts'
 import { type Attempt, attemptUntil } from './attempts.ts'
@@ -60,7 +59,7 @@ export class Engine implements FullKeyspaces {
   }
 
   async open(name: string): Promise<FullKeyspace> {
-    checkName(name)
+    checkNamespaceName(name)
     const known = this.#keyspaces.get(name)
     if (known !== undefined) return known
     if (this.#keyspaces.size >= namespacesMax) {

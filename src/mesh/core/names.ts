@@ -1,4 +1,4 @@
-// Names of the mesh: a namespace is a path under /raft/, and everything of its group follows from it.
+// Names of the mesh: a namespace is text under /raft/, and everything of its group follows from it.
 //
 //   namespace          /raft/cron
 //   command API        /raft/v1/raft/cron               rpc method meshCommand; the name travels in the request
@@ -6,33 +6,19 @@
 //   storage            /raft/cron/log/, /stable/, /data/  the shared log and store, by group id (DESIGN.md)
 //   group id           52 bits of SHA-256 of the namespace, never one of the first 2^20, which are a node's own
 //
-// A namespace may not end in /transport, so that no API has the name of another one's transport.
+// What may be one is said in base (namespace-name.ts).
 
-import { Fault, type GroupId, groupId, sha256, utf8Encode } from '../../base/index.ts'
+import {
+  checkNamespaceName,
+  Fault,
+  type GroupId,
+  groupId,
+  sha256,
+  utf8Encode,
+} from '../../base/index.ts'
 
-export const namespaceBytesMax = 255
 const reservedGroups = 2 ** 20
 const prefix = '/raft/v1'
-
-/** Fault 'invalid' unless it is a path under /raft/ of at most 255 bytes. */
-export function checkNamespace(namespace: string): void {
-  const shown = namespace.slice(0, 64)
-  const next = 'name it like /raft/cron: parts of letters, digits, dot, underscore and hyphen'
-  if (!namespace.startsWith('/raft/')) {
-    throw new Fault('invalid', `a namespace begins with /raft/, unlike '${shown}'`, { next })
-  }
-  if (namespace.length > namespaceBytesMax) {
-    throw new Fault('invalid', `a namespace has at most ${namespaceBytesMax} bytes`, { next })
-  }
-  const parts = namespace.slice(1).split('/')
-  const isPath = parts.every((part) => /^[A-Za-z0-9._-]+$/.test(part) && !/^\.+$/.test(part))
-  if (!isPath) throw new Fault('invalid', `'${shown}' is not the name of a namespace`, { next })
-  if (parts.at(-1) === 'transport') {
-    throw new Fault('invalid', `a namespace does not end in /transport, unlike '${shown}'`, {
-      next,
-    })
-  }
-}
 
 /** The number of the namespace's group on every node. Two names with one number are refused at open. */
 export function groupOf(namespace: string): GroupId {
@@ -58,6 +44,6 @@ export function namespaceOfApi(name: string): string {
     throw new Fault('invalid', `'${name.slice(0, 64)}' is not the name of a command API`)
   }
   const namespace = name.slice(prefix.length)
-  checkNamespace(namespace)
+  checkNamespaceName(namespace)
   return namespace
 }
