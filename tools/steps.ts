@@ -29,7 +29,7 @@ export function testFiles(...patterns: readonly string[]): readonly string[] {
 const fileMsMax = { quick: 240_000, clusters: 480_000 }
 const stepMsMax = { quick: 600_000, clusters: 1_500_000 }
 
-/** Files of tests at a time; clusters of real processes have the machine to themselves. */
+/** Files of tests at a time; clusters of real processes have the machine to themselves, unless they wait more than they work. */
 const workers = 2
 
 /** node --test over files; undefined when there are none. */
@@ -37,16 +37,14 @@ export function testStep(
   name: string,
   files: readonly string[],
   isShown = false,
+  atATime = isShown ? 1 : workers,
 ): Step | undefined {
   if (files.length === 0) return undefined
   const flags = ['--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec']
   const size = isShown ? 'clusters' : 'quick'
   // A client of another make that leaves a timer after a failure must not hold up the rest.
   if (isShown) flags.push('--test-force-exit')
-  const limits = [
-    `--test-concurrency=${isShown ? 1 : workers}`,
-    `--test-timeout=${fileMsMax[size]}`,
-  ]
+  const limits = [`--test-concurrency=${atATime}`, `--test-timeout=${fileMsMax[size]}`]
   const args = [...flags, ...limits, ...files]
   return { name, command: process.execPath, args, isShown, msMax: stepMsMax[size] }
 }

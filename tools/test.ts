@@ -22,6 +22,12 @@ function libp2pAdapter(): Step | undefined {
   return undefined
 }
 
+/** What waits most of its time, for certificates to end, for space, for packages: two at a time. */
+const patient = ['certificates', 'damage', 'leaving', 'package'].map(
+  (name) => `test/e2e/${name}.test.ts`,
+)
+const clusters = testFiles('test/e2e/**/*.test.ts').filter((file) => !patient.includes(file))
+
 const { passed, failed } = await runSteps([
   ...checkSteps(),
   raftScripts(),
@@ -29,7 +35,8 @@ const { passed, failed } = await runSteps([
   programStep('founding explored', 'sim/main.ts', ['--workload', 'founding', '--explore']),
   libp2pAdapter(),
   testStep('conformance', testFiles('test/conformance/**/*.test.ts'), true),
-  testStep('end to end', testFiles('test/e2e/**/*.test.ts'), true),
+  testStep('end to end', clusters, true),
+  testStep('end to end, patient', testFiles(...patient), true, 2),
 ])
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

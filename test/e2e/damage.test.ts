@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
@@ -86,6 +86,7 @@ test('a flipped byte in a segment is found by the scrub, never served, and repai
 
 async function withSmallDisks(
   positions: readonly number[],
+  portOffset: number,
   check: (cluster: Cluster) => Promise<void>,
 ): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'atoll-full-'))
@@ -97,7 +98,7 @@ async function withSmallDisks(
       const ran = await run('mount', ['-t', 'tmpfs', '-o', 'size=160m', 'tmpfs', mount])
       assert.equal(ran.status, 0, ran.stderr)
     }
-    cluster = await startCluster({ portOffset: 4200, dataDir })
+    cluster = await startCluster({ portOffset, dataDir })
     await cluster.client(0).send(new CreateBucketCommand({ Bucket }))
     await check(cluster)
   } finally {
@@ -115,66 +116,69 @@ async function canMount(): Promise<boolean> {
   return ran.status === 0
 }
 
-test('all disks full: a clear error, reads go on, writing returns with space', async (t) => {
-  if (!(await canMount())) return t.skip('small file systems need root')
-  await withSmallDisks([0, 1, 2], async (cluster) => {
-    const client = cluster.client(0, { attemptsMax: 1 })
-    const stored = new Map<string, string>()
-    let refusal: unknown
-    for (let i = 0; i < 60 && refusal === undefined; i++) {
-      const body = randomFile(8 * mebibyte)
-      await client.send(new PutObjectCommand({ Bucket, Key: `fill-${i}`, Body: body })).then(
-        () => stored.set(`fill-${i}`, sha256(body)),
-        (error: unknown) => {
-          refusal = error
-        },
-      )
-    }
-    assert.ok(refusal instanceof S3ServiceException, 'the disks became full')
-    assert.equal(refusal.$metadata.httpStatusCode, 507, refusal.message)
-    assert.ok(stored.size > 5, `${stored.size} objects fit`)
-    for (const [key, hash] of stored)
-      assert.equal(await getHash(cluster.client(1), Bucket, key), hash)
-    const [first, second, third] = stored.keys()
-    for (const Key of [first, second, third]) {
-      await cluster.client(2).send(new DeleteObjectCommand({ Bucket, Key }))
-      stored.delete(Key ?? '')
-    }
-    await untilWritable(cluster)
-    for (const [key, hash] of stored)
-      assert.equal(await getHash(cluster.client(2), Bucket, key), hash)
-  })
-})
-
-test('one disk full: writing goes on with the others as far as the rule allows, reads go on', async (t) => {
-  if (!(await canMount())) return t.skip('small file systems need root')
-  await withSmallDisks([1], async (cluster) => {
-    const stored = new Map<string, string>()
-    let refused = 0
-    for (let i = 0; i < 45; i++) {
-      const body = randomFile(8 * mebibyte)
-      const put = new PutObjectCommand({ Bucket, Key: `fill-${i}`, Body: body })
-      await cluster
-        .client(0, { attemptsMax: 1 })
-        .send(put)
-        .then(
+// Side by side: both wait most of their time for what was deleted to go from the disks.
+describe('full disks', { concurrency: 2 }, () => {
+  test('all disks full: a clear error, reads go on, writing returns with space', async (t) => {
+    if (!(await canMount())) return t.skip('small file systems need root')
+    await withSmallDisks([0, 1, 2], 4200, async (cluster) => {
+      const client = cluster.client(0, { attemptsMax: 1 })
+      const stored = new Map<string, string>()
+      let refusal: unknown
+      for (let i = 0; i < 60 && refusal === undefined; i++) {
+        const body = randomFile(8 * mebibyte)
+        await client.send(new PutObjectCommand({ Bucket, Key: `fill-${i}`, Body: body })).then(
           () => stored.set(`fill-${i}`, sha256(body)),
-          (error: S3ServiceException) => {
-            refused++
-            assert.equal(error.$metadata.httpStatusCode, 507, error.message)
+          (error: unknown) => {
+            refusal = error
           },
         )
-    }
-    assert.ok(stored.size >= 10, `${stored.size} stored, ${refused} refused`)
-    for (const [key, hash] of stored)
-      assert.equal(await getHash(cluster.client(2), Bucket, key), hash)
-    for (const Key of [...stored.keys()].slice(0, 4)) {
-      await cluster.client(2).send(new DeleteObjectCommand({ Bucket, Key }))
-      stored.delete(Key)
-    }
-    await untilWritable(cluster)
-    for (const [key, hash] of stored)
-      assert.equal(await getHash(cluster.client(1), Bucket, key), hash)
+      }
+      assert.ok(refusal instanceof S3ServiceException, 'the disks became full')
+      assert.equal(refusal.$metadata.httpStatusCode, 507, refusal.message)
+      assert.ok(stored.size > 5, `${stored.size} objects fit`)
+      for (const [key, hash] of stored)
+        assert.equal(await getHash(cluster.client(1), Bucket, key), hash)
+      const [first, second, third] = stored.keys()
+      for (const Key of [first, second, third]) {
+        await cluster.client(2).send(new DeleteObjectCommand({ Bucket, Key }))
+        stored.delete(Key ?? '')
+      }
+      await untilWritable(cluster)
+      for (const [key, hash] of stored)
+        assert.equal(await getHash(cluster.client(2), Bucket, key), hash)
+    })
+  })
+
+  test('one disk full: writing goes on with the others as far as the rule allows, reads go on', async (t) => {
+    if (!(await canMount())) return t.skip('small file systems need root')
+    await withSmallDisks([1], 4400, async (cluster) => {
+      const stored = new Map<string, string>()
+      let refused = 0
+      for (let i = 0; i < 45; i++) {
+        const body = randomFile(8 * mebibyte)
+        const put = new PutObjectCommand({ Bucket, Key: `fill-${i}`, Body: body })
+        await cluster
+          .client(0, { attemptsMax: 1 })
+          .send(put)
+          .then(
+            () => stored.set(`fill-${i}`, sha256(body)),
+            (error: S3ServiceException) => {
+              refused++
+              assert.equal(error.$metadata.httpStatusCode, 507, error.message)
+            },
+          )
+      }
+      assert.ok(stored.size >= 10, `${stored.size} stored, ${refused} refused`)
+      for (const [key, hash] of stored)
+        assert.equal(await getHash(cluster.client(2), Bucket, key), hash)
+      for (const Key of [...stored.keys()].slice(0, 4)) {
+        await cluster.client(2).send(new DeleteObjectCommand({ Bucket, Key }))
+        stored.delete(Key)
+      }
+      await untilWritable(cluster)
+      for (const [key, hash] of stored)
+        assert.equal(await getHash(cluster.client(1), Bucket, key), hash)
+    })
   })
 })
 
