@@ -94,6 +94,10 @@ export class SqlNamespaces {
     this.#follower.lookSoon()
   }
 
+  get host(): Host {
+    return this.#deps.host
+  }
+
   monotonicMs(): number {
     return this.#deps.host.clock.monotonicMs()
   }

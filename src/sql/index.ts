@@ -1,4 +1,6 @@
 export { makeBatchId } from './core/entry.ts'
+export { splitStatements } from './core/statement-texts.ts'
+export { firstWord, firstWords } from './core/words.ts'
 export { createSqlDatabases, type DatabaseOptions, type SqlDatabases } from './databases.ts'
 export type {
   ExecuteAnswer,
@@ -10,5 +12,7 @@ export type {
   SqlResult,
   SqlStatement,
   SqlStatus,
+  SqlTransaction,
   SqlValue,
+  TransactionOptions,
 } from './sql.ts'

@@ -8,6 +8,10 @@ import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { createClient } from '@libsql/client/web'
+import { eq } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/libsql/web'
+import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import { type Cluster, startCluster } from './cluster.ts'
 
 const portOffset = 13_400
@@ -35,14 +39,21 @@ describe('a SQL database', () => {
   const ask = (
     node: number,
     line: string,
-    { body, id }: { readonly body?: unknown; readonly id?: string } = {},
+    given: {
+      readonly body?: unknown
+      readonly id?: string
+      readonly text?: string
+      readonly authorization?: string
+    } = {},
   ): Promise<Answered> => {
     const [method, path] = line.split(' ')
     const { admin, dataDir: own } = cluster.node(node)
     const { hostname, port } = new URL(admin)
     const ca = readFileSync(join(dataDir, 'ca', 'authority.pem'))
     const token = readFileSync(join(own, 'identity', 'admin-token'), 'utf8').trim()
-    const authorization = `Basic ${Buffer.from(`somebody:${token}`).toString('base64')}`
+    const { id, body, text: sent = body === undefined ? undefined : JSON.stringify(body) } = given
+    const basic = `Basic ${Buffer.from(`somebody:${token}`).toString('base64')}`
+    const { authorization = basic } = given
     const headers = { authorization, ...(id === undefined ? {} : { 'atoll-batch-id': id }) }
     return new Promise((settle, reject) => {
       const options = { host: hostname, port, method, path, ca, headers, timeout: 20_000 }
@@ -56,7 +67,7 @@ describe('a SQL database', () => {
       })
       asked.on('timeout', () => asked.destroy(new Error('no answer')))
       asked.on('error', reject)
-      asked.end(body === undefined ? undefined : JSON.stringify(body))
+      asked.end(sent)
     })
   }
 
@@ -104,6 +115,66 @@ describe('a SQL database', () => {
     }
     assert.equal((await ask(0, 'GET /sql/nobody/status')).status, 404)
     assert.equal((await ask(0, 'PUT /sql/a%20b')).status, 400)
+  })
+
+  /** As a client of libSQL reaches a node whose certificate the cluster's own authority signed. */
+  const fetchFrom = (node: number) => async (asked: Request) => {
+    const { pathname } = new URL(asked.url)
+    const body = await asked.text()
+    const { status, text } = await ask(node, `${asked.method} ${pathname}`, {
+      authorization: asked.headers.get('authorization') ?? '',
+      ...(body === '' ? {} : { text: body }),
+    })
+    return new Response(text, { status })
+  }
+
+  it('is a database of libSQL, and of Drizzle on top of it: statements, batches, transactions', async () => {
+    const { admin, dataDir: own } = cluster.node(1)
+    const authToken = readFileSync(join(own, 'identity', 'admin-token'), 'utf8').trim()
+    const libsql = createClient({ url: `${admin}/sql/shop/`, authToken, fetch: fetchFrom(1) })
+    await libsql.execute('CREATE TABLE accounts (name TEXT PRIMARY KEY, balance INTEGER NOT NULL)')
+    const inserted = await libsql.batch(
+      [
+        { sql: 'INSERT INTO accounts VALUES (?, ?)', args: ['a', 10] },
+        { sql: 'INSERT INTO accounts VALUES (:name, 5) RETURNING balance', args: { name: 'b' } },
+      ],
+      'write',
+    )
+    assert.deepEqual(inserted[1]?.rows[0]?.balance, 5)
+    const refused = libsql.batch([
+      'UPDATE accounts SET balance = 0',
+      "INSERT INTO accounts VALUES ('a', 1)",
+    ])
+    await assert.rejects(refused, /UNIQUE constraint failed/)
+    const transaction = await libsql.transaction('write')
+    await transaction.execute("UPDATE accounts SET balance = balance - 3 WHERE name = 'a'")
+    const within = await transaction.execute('SELECT sum(balance) AS total FROM accounts')
+    assert.equal(within.rows[0]?.total, 12)
+    await transaction.execute("UPDATE accounts SET balance = balance + 3 WHERE name = 'b'")
+    await transaction.commit()
+    const accounts = sqliteTable('accounts', {
+      name: text('name').primaryKey(),
+      balance: integer('balance').notNull(),
+    })
+    const orm = drizzle(libsql)
+    const moved = orm.transaction(async (inner) => {
+      await inner.update(accounts).set({ balance: 100 }).where(eq(accounts.name, 'a'))
+      inner.rollback()
+    })
+    await assert.rejects(moved)
+    const all = await orm.select().from(accounts).orderBy(accounts.name)
+    assert.deepEqual(all, [
+      { name: 'a', balance: 7 },
+      { name: 'b', balance: 8 },
+    ])
+    libsql.close()
+    const other = createClient({
+      url: `${admin}/sql/shop/`,
+      authToken: 'wrong',
+      fetch: fetchFrom(2),
+    })
+    await assert.rejects(other.execute('SELECT 1'))
+    other.close()
   })
 
   it('keeps every acknowledged row, once, when its leader is killed', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Fault, toHex, utf8Decode, utf8Encode } from '../../base/index.ts'
 import type { HttpRequest, HttpResponse } from '../../host/index.ts'
+import { createRealHost } from '../../host/real/index.ts'
 import type { SqlDatabase, SqlResult, SqlStatement } from '../../sql/index.ts'
 import { compileRoutes, parseQuery } from '../admin/routes.ts'
 import { sqlRoutes } from './routes.ts'
@@ -74,6 +75,10 @@ function world() {
       list: async () => names,
       create: async (name) => void names.push(name),
       drop: async (name) => void names.splice(names.indexOf(name), 1),
+      host: createRealHost({
+        rootPath: '/nowhere',
+        journal: { format: 'json', level: 'error', write: () => {} },
+      }),
       monotonicMs: () => 5,
       async database(name) {
         if (names.includes(name)) return told

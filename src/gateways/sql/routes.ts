@@ -6,6 +6,8 @@
 //   GET    /sql/NAME/db/query?q=SELECT..., POST [statement, ...]                ?level &freshness &associative &blob_array
 //   POST   /sql/NAME/db/request                 both, as each statement is
 //   GET    /sql/NAME/status, /nodes, /leader, /readyz
+//   GET    /sql/NAME/v2, /v3                    that this version of Hrana is spoken
+//   POST   /sql/NAME/v2/pipeline, /v3/pipeline  a pipeline of Hrana's JSON (hrana/wire.ts)
 //   GET    /sql/NAME/replicas                   {"replicas": [{"node", "applied", "digest"}]}, of all members now
 //
 // Statements of a request are one entry of the log; with `transaction` all of them or none. Levels: none, weak (the default), linearizable,
@@ -13,6 +15,7 @@
 // What is not here answers 501 and says so.
 
 import { Fault, toFault } from '../../base/index.ts'
+import type { Host, HttpResponse } from '../../host/index.ts'
 import type { SqlDatabase } from '../../sql/index.ts'
 import {
   type AdminAction,
@@ -22,6 +25,7 @@ import {
   answerJson,
 } from '../admin/routes.ts'
 import type { answers } from './answers.ts'
+import type { Streams } from './hrana/index.ts'
 
 export type SqlActions = {
   list(): Promise<readonly string[]>
@@ -29,6 +33,7 @@ export type SqlActions = {
   drop(name: string): Promise<void>
   database(name: string): Promise<SqlDatabase>
   monotonicMs(): number
+  readonly host: Pick<Host, 'clock' | 'random' | 'journal'>
 }
 
 const requests: readonly (readonly [AdminMethod, string, keyof typeof answers])[] = [
@@ -72,7 +77,29 @@ export function sqlRoutes(actions: SqlActions | undefined): readonly AdminRoute[
       },
     }
   })
-  return [...manage(sql), ...ofDatabases]
+  return [...manage(sql), ...ofDatabases, ...hrana(sql)]
+}
+
+/** Of Hrana, for clients of libSQL: their URL is that of /sql/NAME/. */
+function hrana(sql: () => SqlActions): readonly AdminRoute[] {
+  let streams: Streams | undefined
+  const needs = 'admin:UseSqlDatabase'
+  const pipeline = async (call: AdminCall): Promise<HttpResponse> => {
+    call.isNoAct()
+    const { answerPipeline, Streams } = await import('./hrana/index.ts')
+    const { host } = sql()
+    streams ??= new Streams(host)
+    return await answerPipeline(call, { streams, database: () => sql().database(nameOf(call)) })
+  }
+  return ['v2', 'v3'].flatMap((version): readonly AdminRoute[] => [
+    {
+      method: 'GET',
+      path: `/sql/{name}/${version}`,
+      needs,
+      answer: async () => answerJson(200, { version }),
+    },
+    { method: 'POST', path: `/sql/{name}/${version}/pipeline`, needs, answer: pipeline },
+  ])
 }
 
 function manage(sql: () => SqlActions): readonly AdminRoute[] {
