@@ -198,6 +198,23 @@ function addNodes(admin: Command, finish: Finish): void {
       const { listNodes } = await import('./admin-tokens.ts')
       await finish(() => listNodes(readAsk(raw)))
     })
+  askFlags(admin.command('services').description('What runs where, and how it is set.'))
+    .addHelpText(
+      'after',
+      `
+A node that does not say is shown with a question mark. Change what a node runs with \`atoll admin caps\`, and how with
+\`atoll admin config set\`.
+
+Examples:
+  atoll admin services --data-dir /srv/atoll
+  atoll admin config set s3.api_bind :9443
+  atoll admin config set etcd.api_bind :2379
+`,
+    )
+    .action(async (raw: RawFlags) => {
+      const { listServices } = await import('./services.ts')
+      await finish(() => listServices(readAsk(raw)))
+    })
   for (const verdict of ['approve', 'reject'] as const) {
     const what =
       verdict === 'approve' ? 'Let a machine in that waits.' : 'Turn away a machine that waits.'

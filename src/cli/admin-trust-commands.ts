@@ -37,8 +37,12 @@ function addConfig(config: Command, { finish, flags }: Adding): void {
     .addHelpText(
       'after',
       `
-NAME is target_size, members_max, approval (automatic or operator), certificate_seconds, or one of a capability's in
-cluster.json. Without VALUE it goes back to its default.
+NAME is target_size, members_max, approval (automatic or operator), certificate_seconds, or one of a service's:
+s3.api_bind, s3.replicas, etcd.api_bind, etcd.client_certificate, control.quorum; and, kept for versions that have them,
+ec2.api_bind, ebs.replicas, ebs.block_size, nats.cluster, nats.quorum. Without VALUE it goes back to its default.
+
+s3.api_bind moves S3 over TLS on every node that runs it. etcd.api_bind switches etcd's API on, over TLS, for clients with a
+certificate (atoll admin client-certificate create NAME --scopes admin; etcd.client_certificate false: for anybody).
 
 Examples:
   atoll admin config set target_size 5 --data-dir /srv/atoll

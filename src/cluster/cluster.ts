@@ -93,6 +93,8 @@ export type Settings = {
   readonly movesShare?: number
   /** Undefined: none was set; weights by capacity, no labels asked for. */
   readonly placement?: PlacementRule
+  /** What operators have set for services, by capability (core/capability-settings.ts). Absent: nothing. */
+  readonly services?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** The active feature level: ask `levelOf(settings).supports(...)`. Absent: the first. */
   readonly level?: number
 }

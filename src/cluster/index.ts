@@ -43,6 +43,8 @@ export {
   encodeQuestion,
 } from './core/discovery.ts'
 export { hasCapability } from './core/capabilities.ts'
+export { bindOf, capabilityKinds } from './core/capability-settings.ts'
+export { defaultServices } from './core/settings-bundle.ts'
 export { renderDnsmasq, renderHosts } from './core/dns-hints.ts'
 export { type Configuration, isInStep, planMembership } from './core/membership-plan.ts'
 export { chooseHolders, mayHoldData, PlacementTable, type Verdict } from './core/placement.ts'
@@ -59,7 +61,7 @@ export {
   readPairingRequest,
   renderPairingRequest,
 } from './core/pairing-messages.ts'
-export { formatAddress } from './core/json-fields.ts'
+export { formatAddress, requireAddress } from './core/json-fields.ts'
 export { formatWords, parseWords } from './core/words.ts'
 export { createPairing, type Pairing, type PairingCode } from './pairing.ts'
 export { programVersion } from './core/program-version.ts'
@@ -140,6 +142,7 @@ export {
   beginClosing,
   createNamespace,
   databaseMap,
+  ownMap,
   dropNamespace,
   findNamespace,
   listNamespaces,

@@ -1,9 +1,9 @@
-// Which namespaces and SQL databases users have opened: two maps in '/raft/system' from name to group and founding members. Every change
+// Which namespaces and SQL databases users have opened, and which of the product's own were wanted: three maps in '/raft/system' from name to group and founding members. Every change
 // is one transaction that also writes the counter, so that two changes never pass each other, the bound on their
 // number holds, and whoever follows the map looks at one key. A group number is never given twice: what an earlier
 // namespace of the same name left behind is never taken for the new one's.
 
-import { Fault, groupId, type NodeId, prefixEnd } from '../base/index.ts'
+import { assert, Fault, groupId, type NodeId, prefixEnd } from '../base/index.ts'
 import type { Compare, Keyspace, KeyValue, RangeRequest } from '../keyspace/index.ts'
 import { planFounders } from './core/genesis.ts'
 import { checkSqlDatabase, checkUserNamespace } from './core/namespace-names.ts'
@@ -16,6 +16,8 @@ import {
   namespaceKey,
   namespacePrefix,
   type NamespaceRecord,
+  ownNamespaceKey,
+  ownNamespacePrefix,
 } from './core/records.ts'
 
 /** Each costs memory and a share of the ticks on every node. */
@@ -46,6 +48,14 @@ export const databaseMap: NamespaceMap = {
   prefix: databasePrefix,
   check: checkSqlDatabase,
   hint: (name) => `create it: PUT /sql/${name.split('/').at(-1)}`,
+}
+
+/** The product's own that are made when they are first wanted: of etcd's API. */
+export const ownMap: NamespaceMap = {
+  key: ownNamespaceKey,
+  prefix: ownNamespacePrefix,
+  check: (name) => assert(name === '/raft/etcd', 'only the product asks for its own namespaces'),
+  hint: () => 'set etcd.api_bind: atoll admin config set etcd.api_bind :2379',
 }
 
 /** Creates it once: asked again, the record that is there is the answer. Faults of the map's check, 'overloaded'. */

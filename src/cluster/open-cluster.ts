@@ -32,6 +32,7 @@ import {
   placementRuleCodec,
   placementRuleKey,
 } from './core/records.ts'
+import { configCodec, configKey } from './core/enrolment-records.ts'
 import { levelRecordOf } from './core/feature-levels.ts'
 
 export type ClusterOptions = Patience & {
@@ -188,22 +189,30 @@ class SystemSight {
     const request = { isSerializable }
     const { system } = this.#deps
     const rangeEnd = prefixEnd(memberPrefix)
-    const [cluster, listed, rule, level] = await Promise.all([
+    const [cluster, listed, rule, level, config] = await Promise.all([
       system.range({ key: clusterKey, ...request }, options),
       system.range({ key: memberPrefix, rangeEnd, ...request }, options),
       system.range({ key: placementRuleKey, ...request }, options),
       system.range({ key: levelKey, ...request }, options),
+      system.range({ key: configKey, ...request }, options),
     ])
     const [[record], [ruled], [levelled]] = [cluster.kvs, rule.kvs, level.kvs]
+    const [configured] = config.kvs
     if (record === undefined) {
       throw new Fault('unavailable', 'the cluster has no state yet', {
         next: 'start a majority of the founding nodes',
       })
     }
-    const loaded = [record, ruled, levelled, ...listed.kvs].filter((kv) => kv !== undefined)
+    const loaded = [record, ruled, levelled, configured, ...listed.kvs].filter(
+      (kv) => kv !== undefined,
+    )
     if (sameRecords(this.#loaded, loaded)) return
     this.#loaded = loaded
-    this.settings = { ...settingsOf(record, ruled), level: levelRecordOf(levelled).level }
+    this.settings = {
+      ...settingsOf(record, ruled),
+      ...servicesOf(configured),
+      level: levelRecordOf(levelled).level,
+    }
     this.members = listed.kvs.map((kv) => memberCodec.decode(kv.value)).sort((a, b) => a.id - b.id)
     this.listed = this.members.filter(isListed)
     for (const changed of this.#watchers) changed()
@@ -269,6 +278,12 @@ function settingsOf(cluster: KeyValue, ruled: KeyValue | undefined): Settings {
   const placement = placementRuleCodec.decode(ruled.value)
   const { dataShards, parityShards } = placement
   return { ...settings, dataShards, parityShards, placement }
+}
+
+function servicesOf(configured: KeyValue | undefined): Pick<Settings, 'services'> {
+  return configured === undefined
+    ? {}
+    : { services: configCodec.decode(configured.value).config.services }
 }
 
 function sameRecords(a: readonly KeyValue[], b: readonly KeyValue[]): boolean {

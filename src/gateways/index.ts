@@ -1,5 +1,5 @@
 export type { EtcdCluster, EtcdDependencies, EtcdGroup, EtcdMember } from './etcd/context.ts'
-export { createEtcdHandler } from './etcd/handler.ts'
+export { createEtcdHandler, refuseEtcd } from './etcd/handler.ts'
 export type { S3Dependencies } from './s3/call.ts'
 export { formatBasicDate } from './s3/core/dates.ts'
 export { createS3Handler, type S3Options, s3Malformed } from './s3/handler.ts'

@@ -216,7 +216,7 @@ export type HttpRequest = {
   readonly isSecure: boolean
   /**
    * Of the certificate that the client showed, where it was asked for one: it has the key, and nothing else of it was looked
-   * at (who signed it, whether it has ended). HTTP/1.1 only.
+   * at (who signed it, whether it has ended).
    */
   readonly clientCertificate?: { readonly hash: string } | undefined
   /** Aborts when the client has gone. */
@@ -250,7 +250,7 @@ export type HttpServerOptions = {
     readonly clientAuthorityPem?: string
     /**
      * Present: clients are asked for a certificate, and served with or without one. The authorities tell their programs which
-     * of several is meant. HTTP/1.1 servers only.
+     * of several is meant.
      */
     readonly askedAuthorityPem?: string
   }

@@ -11,15 +11,18 @@ import { type NodeId, toFault } from '../base/index.ts'
 import {
   type Cluster,
   type ClusterView,
+  bindOf,
   createChooseHolders,
   firstObjectsNamespace,
+  formatAddress,
   type Member,
   openCluster,
+  requireAddress,
   systemNamespace,
 } from '../cluster/index.ts'
 import { createContent } from '../content/index.ts'
 import { createS3Handler, s3Malformed } from '../gateways/index.ts'
-import type { Host, HttpHandler, Port } from '../host/index.ts'
+import type { Address, Host, HttpHandler, Port } from '../host/index.ts'
 import { createLaneKeyspaces, type FullKeyspaces } from '../keyspace/index.ts'
 import { createObjects } from '../objects/index.ts'
 import { bulkCallers, createRpc, type Rpc } from '../rpc/index.ts'
@@ -32,7 +35,7 @@ import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-mes
 import { laneChannel, muxPort } from './port-mux.ts'
 import { answerPlacement, type PlacementQuestion } from './placement-desk.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
-import { isWanted, Services } from './services.ts'
+import { type Gateway, isWanted, Services } from './services.ts'
 import { ShownCredentials } from './shown.ts'
 import { transportOf } from './transport.ts'
 
@@ -158,16 +161,10 @@ async function serve(host: Host, lane: Lane) {
     { host, objects, view, admin, access },
     { region: view.settings().region },
   )
-  const { etcd } = config.listen
-  const ofEtcd = { config, keyspaces, view, system, link, shown }
+  const ofEtcd = { config, keyspaces, view, system, link, shown, access }
   const services = new Services(
     host,
-    [
-      { name: 's3', start: () => serveS3(host, { config, handler, shown }) },
-      ...(etcd === undefined
-        ? []
-        : [{ name: 'etcd', start: etcdGateway(host, { ...ofEtcd, etcd }) }]),
-    ],
+    [...s3Gateways(host, { config, handler, shown, view }), etcdGateway(host, ofEtcd)],
     (name) => isWanted(name, ownIn(view, self), view.settings()),
   )
   closers.add(() => services.close())
@@ -184,6 +181,7 @@ async function serve(host: Host, lane: Lane) {
     return {
       content: encodableContent(content.status(), host.clock.monotonicMs()),
       objects: counts,
+      services: services.running,
     }
   }
   const desk = { view, keyspaces, content, objects }
@@ -195,32 +193,42 @@ function ownIn(view: ClusterView, self: NodeId): Member | undefined {
   return view.members().find((member) => member.id === self)
 }
 
-/** Answers what ends it, once requests under way are answered. */
-async function serveS3(
+/** Plain HTTP where the node's own file says; TLS there, or where the cluster's setting says. */
+function s3Gateways(
   host: Host,
   parts: {
     readonly config: NodeConfig
     readonly handler: HttpHandler
     readonly shown: ShownCredentials
+    readonly view: ClusterView
   },
-): Promise<() => Promise<void>> {
-  const { config, handler, shown } = parts
+): readonly Gateway[] {
+  const { config, handler, shown, view } = parts
   const { s3, s3Tls } = config.listen
   const server = { handler, onMalformed: s3Malformed }
-  const closers = new Closers()
-  try {
-    if (s3 !== undefined) closers.add((await host.http.serve(s3, server)).close)
-    if (s3Tls !== undefined) {
-      const listener = await host.http.serve(s3Tls, { ...server, tls: config.serverTls })
-      closers.add(listener.close)
-      const forget = shown.add(({ serverTls }) => listener.replaceTls(serverTls))
-      closers.add(async () => forget())
+  const plain = async (at: Address) => (await host.http.serve(at, server)).close
+  const secured = async (place: string) => {
+    const at = requireAddress(place)
+    const listener = await host.http.serve(at, { ...server, tls: config.serverTls })
+    const forget = shown.add(({ serverTls }) => listener.replaceTls(serverTls))
+    return async () => {
+      forget()
+      await listener.close()
     }
-  } catch (error) {
-    await closers.closeAll()
-    throw error
   }
-  return () => closers.closeAll()
+  return [
+    ...(s3 === undefined ? [] : [{ name: 's3', part: 'http', start: () => plain(s3) }]),
+    ...(s3Tls === undefined
+      ? []
+      : [
+          {
+            name: 's3',
+            part: 'tls',
+            place: () => formatAddress(bindOf(view.settings().services, 's3', s3Tls.host) ?? s3Tls),
+            start: secured,
+          },
+        ]),
+  ]
 }
 
 /** Over the core's port, or over the thread's own connection to a cluster of etcd. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Fault, isFault, nodeId } from '../base/index.ts'
-import type { Host, Timer } from '../host/index.ts'
+import { firstTenant } from '../access/index.ts'
+import type { Host, HttpHandler, Timer } from '../host/index.ts'
 import type { LaneMessage } from './lane-messages.ts'
 import { EtcdLink, type EtcdParts, etcdGateway } from './etcd-lane.ts'
 
@@ -33,8 +34,11 @@ function world() {
     },
   } as unknown as Host
   const parts = {
-    config: { self: nodeId(1), listen: {}, etcdTls: undefined },
-    etcd: { host: 'h', port: 2379 },
+    config: {
+      self: nodeId(1),
+      listen: { etcd: { host: 'h', port: 2379 }, control: { host: 'h', port: 6660 } },
+      etcdTls: undefined,
+    },
     keyspaces: {
       open: async () => ({
         onRevision: () => {
@@ -46,7 +50,9 @@ function world() {
     view: { settings: () => ({ clusterId: 'ab' }) },
     link,
   } as unknown as EtcdParts
-  return { host, link, start: etcdGateway(host, parts), ports, timers, seen }
+  const gateway = etcdGateway(host, parts)
+  const start = () => gateway.start(gateway.place?.() ?? '')
+  return { host, link, start, gateway, ports, timers, seen }
 }
 
 test('a server that cannot listen leaves nothing behind, and is served when it can', async () => {
@@ -70,4 +76,82 @@ test('a move of leadership ends with the server', async () => {
   const moving = link.moveLeader(2)
   link.end()
   await assert.rejects(moving, (error) => isFault(error, 'unavailable'))
+})
+
+test('while its place changes, what the old one ends is not what the new one needs', async () => {
+  const { gateway, ports, timers } = world()
+  ports.isTaken = false
+  const first = await gateway.start('h:2379')
+  const second = await gateway.start('h:2380')
+  await first()
+  assert.equal(timers.size, 1)
+  ports.isTaken = true
+  await assert.rejects(gateway.start('h:2381'), (error) => isFault(error, 'exists'))
+  assert.equal(timers.size, 1)
+  await second()
+  assert.equal(timers.size, 0)
+})
+
+test('a setting switches it on where the flags say nothing, for clients with a certificate of the operator', async () => {
+  const known = { tenant: firstTenant, scopes: ['admin'] }
+  const certificates = new Map<string, unknown>([
+    ['good', known],
+    ['reader', { ...known, scopes: ['metadata'] }],
+    ['tenant', { ...known, tenant: '123456789012' }],
+  ])
+  let settings: Record<string, unknown> = { clusterId: 'ab', level: 4 }
+  let serving: HttpHandler | undefined
+  const { host, link } = world()
+  const gateway = etcdGateway(
+    {
+      ...host,
+      http: {
+        serve: async (_at: unknown, options: { readonly handler: HttpHandler }) => {
+          serving = options.handler
+          return { close: async () => undefined }
+        },
+      },
+    } as unknown as Host,
+    {
+      config: {
+        self: nodeId(1),
+        listen: { control: { host: 'h', port: 6660 } },
+        identity: { authorityPem: 'PEM' },
+        serverTls: {},
+      },
+      keyspaces: { open: async () => ({ onRevision: () => () => undefined }) },
+      view: { settings: () => settings },
+      access: { identifyCertificate: async (hash: string) => certificates.get(hash) },
+      shown: { add: () => () => undefined },
+      link,
+    } as unknown as EtcdParts,
+  )
+  assert.equal(gateway.place?.(), undefined)
+  settings = { ...settings, services: { etcd: { api_bind: ':2379' } } }
+  assert.equal(gateway.place?.(), 'h:2379')
+  settings = { ...settings, level: 3 }
+  assert.equal(gateway.place?.(), undefined)
+  settings = { ...settings, level: 4 }
+  const end = await gateway.start('h:2379')
+  const ask = async (hash: string | undefined): Promise<number | undefined> => {
+    const response = await serving?.({
+      method: 'GET',
+      target: '/nowhere',
+      headers: [],
+      body: (async function* () {})(),
+      remoteAddress: '10.0.0.7',
+      isSecure: true,
+      clientCertificate: hash === undefined ? undefined : { hash },
+      signal: new AbortController().signal,
+    })
+    return response?.status
+  }
+  const refused = await Promise.all([undefined, 'unknown', 'reader', 'tenant'].map(ask))
+  assert.deepEqual(refused, [403, 403, 403, 403])
+  assert.equal(await ask('good'), 404)
+  certificates.delete('good')
+  assert.equal(await ask('good'), 403)
+  settings = { ...settings, services: { etcd: { client_certificate: false } } }
+  assert.equal(await ask(undefined), 404)
+  await end()
 })

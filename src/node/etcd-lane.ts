@@ -1,20 +1,30 @@
 // etcd's port on the data thread: its gateway over the namespace '/raft/etcd', with what the core thread tells of
 // the group (term, leader, indexes), asked for every half second while the port is served.
 
-import { Fault, nodeId, sha256, utf8Encode } from '../base/index.ts'
-import { type ClusterView, formatAddress } from '../cluster/index.ts'
+import { Fault, isFault, nodeId, sha256, utf8Encode } from '../base/index.ts'
+import { type Access, firstTenant } from '../access/index.ts'
+import {
+  bindOf,
+  type ClusterView,
+  formatAddress,
+  levelOf,
+  requireAddress,
+  type Settings,
+} from '../cluster/index.ts'
 import {
   createEtcdHandler,
   type EtcdCluster,
   type EtcdGroup,
   type EtcdMember,
+  refuseEtcd,
 } from '../gateways/index.ts'
-import type { Address, Host, HttpHandler, Timer } from '../host/index.ts'
+import type { Address, Host, HttpHandler, HttpServerOptions, Timer } from '../host/index.ts'
 import type { FullKeyspaces, Keyspace } from '../keyspace/index.ts'
 import type { NodeConfig } from './config.ts'
 import { type EtcdRole, writeRole } from './etcd-roles.ts'
 import type { LaneMessage } from './lane-messages.ts'
 import { etcdNamespace } from './namespaces.ts'
+import type { Gateway } from './services.ts'
 import type { ShownCredentials } from './shown.ts'
 
 const askEveryMs = 500
@@ -120,7 +130,7 @@ export class EtcdLink {
 
 export type EtcdParts = {
   readonly config: NodeConfig
-  readonly etcd: Address
+  readonly access: Pick<Access, 'identifyCertificate'>
   readonly keyspaces: FullKeyspaces
   readonly view: ClusterView
   readonly system: Keyspace
@@ -128,23 +138,77 @@ export type EtcdParts = {
   readonly shown: ShownCredentials
 }
 
-/** What starts it: serves the port and answers what ends that. */
-export function etcdGateway(host: Host, parts: EtcdParts): () => Promise<() => Promise<void>> {
+/** Where the flags of the node say, or where the setting of the cluster does; neither: nowhere. */
+export function etcdGateway(host: Host, parts: EtcdParts): Gateway {
+  const { config, view, link } = parts
+  const own = config.listen.etcd
+  const served: Served = { at: own ?? config.listen.control, count: 0 }
   // One however often it is served: a handler listens to the keyspace for good.
   let handler: HttpHandler | undefined
-  return async () => {
-    handler ??= await openHandler(host, parts)
-    return await serve(host, parts, handler)
+  return {
+    name: 'etcd',
+    place: () => placeOf(config, view.settings()),
+    async start(place) {
+      handler ??= await openHandler(host, parts, served)
+      const guarded = own === undefined ? guard(handler, parts) : handler
+      const at = requireAddress(place)
+      const end = await serve(host, { ...parts, at }, guarded).catch((error: unknown) => {
+        if (served.count === 0) link.end()
+        throw error
+      })
+      served.at = at
+      served.count++
+      return async () => {
+        served.count--
+        if (served.count === 0) link.end()
+        await end()
+      }
+    },
   }
 }
 
-async function openHandler(host: Host, parts: EtcdParts): Promise<HttpHandler> {
+/** `at`: the newest place; `count`: for a moment two, while it moves. */
+type Served = { at: Address; count: number }
+
+function placeOf({ listen, control }: NodeConfig, settings: Settings): string | undefined {
+  const set = bindOf(settings.services, 'etcd', listen.control.host)
+  if (listen.etcd !== undefined) return formatAddress(set ?? listen.etcd)
+  const isPossible = control === undefined && levelOf(settings).supports('etcd-by-setting')
+  return set === undefined || !isPossible ? undefined : formatAddress(set)
+}
+
+/**
+ * Who switched it on by a setting did not think of who reaches the port: unless the setting says otherwise, only programs with a
+ * client certificate of the operator's (scope admin) are answered, and one that is revoked is refused within a second.
+ */
+function guard(handler: HttpHandler, { access, view }: EtcdParts): HttpHandler {
+  return async (request) => {
+    if (view.settings().services?.etcd?.client_certificate === false) return await handler(request)
+    const { clientCertificate } = request
+    try {
+      const known = clientCertificate && (await access.identifyCertificate(clientCertificate.hash))
+      const isOperator = known?.tenant === firstTenant && known.scopes.includes('admin')
+      return isOperator ? await handler(request) : refuseEtcd(request, stranger())
+    } catch (error) {
+      if (!isFault(error)) throw error
+      return refuseEtcd(request, error)
+    }
+  }
+}
+
+function stranger(): Fault {
+  return new Fault('unauthenticated', "etcd's API is for clients with a certificate", {
+    next: '`atoll admin client-certificate create NAME --scopes admin` makes one',
+  })
+}
+
+async function openHandler(host: Host, parts: EtcdParts, served: Served): Promise<HttpHandler> {
   const { config, keyspaces, view, system, link } = parts
   const keyspace = await keyspaces.open(etcdNamespace)
   const cluster: EtcdCluster = {
     clusterId: shortId(view.settings().clusterId),
     self: config.self,
-    members: () => membersOf(config, view),
+    members: () => membersOf(config, view, served.at),
     isUp: (id) => view.isUp(nodeId(id)),
     group: () => link.group,
     refresh: () => link.refresh(),
@@ -162,25 +226,31 @@ async function openHandler(host: Host, parts: EtcdParts): Promise<HttpHandler> {
 
 async function serve(
   host: Host,
-  { config, etcd, link, shown }: EtcdParts,
+  { config, at, link, shown }: EtcdParts & { readonly at: Address },
   handler: HttpHandler,
 ): Promise<() => Promise<void>> {
-  await link.begin(host)
-  const tls = config.etcdTls
+  const tls = tlsOf(config)
   const server = { handler, http2: true, ...(tls === undefined ? {} : { tls }) }
-  const listener = await host.http.serve(etcd, server).catch((error: unknown) => {
-    link.end()
-    throw error
-  })
+  await link.begin(host)
+  const listener = await host.http.serve(at, server)
   const forget =
     tls === undefined
       ? () => undefined
-      : shown.add(({ serverTls }) => listener.replaceTls({ ...tls, ...serverTls }))
+      : shown.add(({ serverTls, identity }) => {
+          const { authorityPem: askedAuthorityPem } = identity
+          const asked = tls.clientAuthorityPem === undefined ? { askedAuthorityPem } : {}
+          listener.replaceTls({ ...tls, ...serverTls, ...asked })
+        })
   return async () => {
     forget()
-    link.end()
     await listener.close()
   }
+}
+
+/** By the flags of the node, or of its server certificate where a setting switched it on. */
+function tlsOf({ etcdTls, listen, serverTls, identity }: NodeConfig): HttpServerOptions['tls'] {
+  if (listen.etcd !== undefined) return etcdTls
+  return { ...serverTls, askedAuthorityPem: identity.authorityPem }
 }
 
 /** etcd's ids are 64 bits; ours keep to those that every client counts exactly. */
@@ -192,10 +262,10 @@ function shortId(clusterId: string): number {
 }
 
 /** Everybody who is enrolled. Members are at the port that this node has, moved as their control port is. */
-function membersOf(config: NodeConfig, view: ClusterView): readonly EtcdMember[] {
-  const { etcd, control } = config.listen
-  const scheme = config.etcdTls === undefined ? 'http' : 'https'
-  const shift = (etcd?.port ?? 0) - control.port
+function membersOf(config: NodeConfig, view: ClusterView, at: Address): readonly EtcdMember[] {
+  const { control } = config.listen
+  const scheme = tlsOf(config) === undefined ? 'http' : 'https'
+  const shift = at.port - control.port
   return view.members().map((member) => ({
     id: member.id,
     name: member.name,

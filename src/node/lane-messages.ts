@@ -123,7 +123,7 @@ export const laneMessageCodec: Codec<LaneMessage> = {
     }
     if (kind !== 'status') return { kind }
     const { request, status } = statusCodec.decode(body)
-    return { kind, request, status: status ?? { content: undefined, objects: 0 } }
+    return { kind, request, status: status ?? { content: undefined, objects: 0, services: [] } }
   },
 }
 

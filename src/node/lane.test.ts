@@ -54,7 +54,11 @@ function silentHost() {
 
 test('a start that waits for the cluster is given up when it is told, and leaves nothing running', async () => {
   const { host, repeating, seen } = silentHost()
-  const lane = await startLane(host, { config, keyspaces: {} as Keyspaces })
+  const lane = await startLane(host, {
+    config,
+    keyspaces: {} as Keyspaces,
+    etcdGroup: () => undefined,
+  })
   const giveUp = new AbortController()
   const serving = lane.serve(giveUp.signal)
   await settled(() => seen.asked > 2)

@@ -46,8 +46,8 @@ export async function startLane(
   parts: {
     readonly config: NodeConfig
     readonly keyspaces: Keyspaces
-    /** The group that etcd's API shows, where it is served. */
-    readonly etcdGroup?: Group | undefined
+    /** The group that etcd's API shows; undefined as long as there is none here. */
+    readonly etcdGroup: () => Group | undefined
   },
 ): Promise<Lane> {
   const { config, keyspaces, etcdGroup } = parts
@@ -63,7 +63,7 @@ export async function startLane(
 
 type Thread = {
   readonly control: Port
-  readonly etcdGroup: Group | undefined
+  readonly etcdGroup: () => Group | undefined
   readonly endThread: () => Promise<void>
 }
 
@@ -76,15 +76,13 @@ class CoreLane implements Lane {
   #requests = 0
   /** Of the group behind etcd's API, since this thread began. */
   #leaderChanges = 0
+  #counted: Group | undefined
   #onServing: ((fault?: Fault) => void) | undefined
   #onStopped: (() => void) | undefined
 
   constructor(host: Host, thread: Thread) {
     this.#host = host
     this.#thread = thread
-    thread.etcdGroup?.onLeadership((leader) => {
-      if (leader !== undefined) this.#leaderChanges++
-    })
     thread.control.onMessage = (bytes) => this.#receive(laneMessageCodec.decode(bytes))
   }
 
@@ -101,19 +99,32 @@ class CoreLane implements Lane {
     else if (told.kind === 'leader-wanted') this.#moveLeader(told.request, told.to)
   }
 
+  /** Counted from when it is first asked for: the group may be opened while the node runs. */
+  #etcdGroup(): Group | undefined {
+    const group = this.#thread.etcdGroup()
+    if (group !== undefined && group !== this.#counted) {
+      this.#counted = group
+      group.onLeadership((leader) => {
+        if (leader !== undefined) this.#leaderChanges++
+      })
+    }
+    return group
+  }
+
   #tellGroup(): void {
-    const status = this.#thread.etcdGroup?.status()
-    if (status === undefined) return
+    const group = this.#etcdGroup()
+    if (group === undefined) return
+    const status = group.status()
     const { term, leader = 0, commit, applied, isLearner, voters, learners } = status
     const configuration = { isLearner, voters, learners }
     const leaderChanges = this.#leaderChanges
-    const group = { term, leader, commit, applied, leaderChanges, ...configuration }
-    this.#send({ kind: 'group', group })
+    const told = { term, leader, commit, applied, leaderChanges, ...configuration }
+    this.#send({ kind: 'group', group: told })
   }
 
   #moveLeader(request: number, to: number): void {
     const tell = (fault?: Fault): void => this.#send({ kind: 'leader-moved', request, fault })
-    const group = this.#thread.etcdGroup
+    const group = this.#etcdGroup()
     if (group === undefined) {
       tell(new Fault('not-found', 'there is no such group'))
       return

@@ -25,7 +25,7 @@ type Deps = {
   readonly system: Keyspace
   readonly systemGroup: GroupId
   /** Follows the roles of etcd-roles.ts. */
-  readonly etcdGroup: GroupId
+  readonly etcdGroup: () => Group | undefined
   readonly self: NodeId
 }
 
@@ -98,11 +98,12 @@ function isNewcomerThere({ cluster, rpc }: Deps): boolean {
 
 /** False while anything is left to do that this node would see to. */
 async function reconcile(deps: Deps): Promise<boolean> {
-  const { raft, cluster, system, etcdGroup } = deps
-  const leads = raft.group(etcdGroup)?.status().role === 'leader'
+  const { raft, cluster, system } = deps
+  const ofEtcd = deps.etcdGroup()
+  const leads = ofEtcd?.status().role === 'leader'
   const roles = leads ? await readRoles(system, { isNewest: false }) : new Map()
   const planOf = ({ group }: Group) => ({
-    roles: group === etcdGroup ? roles : new Map(),
+    roles: group === ofEtcd?.status().group ? roles : new Map(),
     votersMax,
   })
   for (const group of raft.groups()) await maybeChange(deps, group, planOf(group))

@@ -31,8 +31,10 @@ import {
   nodeRoutes,
   raftRoutes,
   registryRoutes,
+  servicesRoutes,
   trustRoutes,
   upgradeRoutes,
+  whileServed,
 } from '../gateways/admin/index.ts'
 import { type ConsoleAsset, createConsole, servePages } from '../gateways/console/index.ts'
 import { sqlRoutes } from '../gateways/sql/routes.ts'
@@ -45,7 +47,14 @@ import {
   type Keyspaces,
   keyspaceTables,
 } from '../keyspace/index.ts'
-import { createRaft, type Foreign, raftTable, supersededFault } from '../raft/index.ts'
+import {
+  createRaft,
+  type Foreign,
+  type Group,
+  type Raft,
+  raftTable,
+  supersededFault,
+} from '../raft/index.ts'
 import { controlCallers, controlMethod, createRpc } from '../rpc/index.ts'
 import { sqlTable } from '../sql/table.ts'
 import { openLog, openSegments, openStore } from '../storage/index.ts'
@@ -65,10 +74,13 @@ import { type Lane, startLane } from './lane.ts'
 import { createLeavingActions } from './leaving-actions.ts'
 import { followMembership } from './membership.ts'
 import { createRegistryActions } from './registry-actions.ts'
-import { clusterStatus, ownStatus, type StatusParts } from './own-status.ts'
+import { clusterStatus, hearAll, ownStatus, type StatusParts } from './own-status.ts'
 import { type ClusterStatus, nodeStatusCodec } from './status.ts'
+import { coreServices, reportServices } from './services-report.ts'
+import { isWanted } from './services.ts'
 import { openRights } from './rights.ts'
 import { ShownCredentials } from './shown.ts'
+import { OwnNamespaces } from './own-namespaces.ts'
 import { SqlNamespaces } from './sql-namespaces.ts'
 import { transportOf } from './transport.ts'
 import { createTrust } from './trust.ts'
@@ -87,7 +99,7 @@ const controlCallBytesMax = 2 * 1024 * 1024
 
 export const systemGroup = groupId(1)
 export const objectsGroup = groupId(2)
-export const etcdGroup = groupId(3)
+const etcdGroup = groupId(3)
 const etcdQuotaBytes = 2 * 1024 * 1024 * 1024
 
 export type StartOptions = {
@@ -142,6 +154,7 @@ type Core = StatusParts & {
   readonly heartbeats: Heartbeats | undefined
   /** Set once the data thread serves. */
   lane: Lane | undefined
+  coreServices: () => readonly string[]
 }
 
 async function openCore(
@@ -189,8 +202,20 @@ async function openCore(
   const trust = createTrust({ config, host, system, rpc, shown, isLeader })
   closers.add(async () => trust?.close())
   const lane = undefined
+  const coreServices = (): readonly string[] => []
   const heartbeats = createHeartbeats({ host, raft, rpc, system, systemGroup, self })
-  const opened = { keyspaces, own, system, heartbeats, lane, shown, trust, guests, level }
+  const opened = {
+    keyspaces,
+    own,
+    system,
+    heartbeats,
+    lane,
+    shown,
+    trust,
+    guests,
+    level,
+    coreServices,
+  }
   return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
 }
 
@@ -223,12 +248,19 @@ async function openKeyspaces(
 }
 
 /** etcd's own default quota, and history for as long as nobody compacts it, as clients of etcd expect. */
+const ofEtcd = {
+  historyMs: Number.POSITIVE_INFINITY,
+  historyRevisionsMax: Number.POSITIVE_INFINITY,
+  quotaBytes: etcdQuotaBytes,
+}
+
 function etcdShape<T>(shape: T) {
-  const forever = {
-    historyMs: Number.POSITIVE_INFINITY,
-    historyRevisionsMax: Number.POSITIVE_INFINITY,
-  }
-  return { ...shape, ...forever, quotaBytes: etcdQuotaBytes, name: etcdNamespace, group: etcdGroup }
+  return { ...shape, ...ofEtcd, name: etcdNamespace, group: etcdGroup }
+}
+
+/** The group behind etcd's API, whichever it is; undefined as long as there is none here. */
+function etcdGroupIn(raft: Raft): Group | undefined {
+  return raft.groups().find((group) => group.status().name === etcdNamespace)
 }
 
 /** All at once: each waits for the disk, and the log for its thread. */
@@ -298,7 +330,7 @@ async function join(core: Core, signal: AbortSignal | undefined): Promise<void> 
 
 /** The data thread loads its code while the core joins; a failure of it is told by who waits for it. */
 function loadLane({ config, host, keyspaces, closers, raft }: Core): Promise<Lane> {
-  const lane = startLane(host, { config, keyspaces, etcdGroup: raft.group(etcdGroup) })
+  const lane = startLane(host, { config, keyspaces, etcdGroup: () => etcdGroupIn(raft) })
   const stop = lane.then(
     (started) => () => started.stop(),
     () => async () => undefined,
@@ -330,7 +362,7 @@ async function openServers(
     cluster,
     system,
     systemGroup,
-    etcdGroup,
+    etcdGroup: () => etcdGroupIn(raft),
     self,
   })
   closers.add(async () => unfollow())
@@ -343,6 +375,7 @@ async function openServers(
   closers.add(core.level.keep({ host, system, heartbeats: core.heartbeats }, cluster))
   const namespaces = await openUserNamespaces(core, cluster, waiting)
   const sql = await openSql(core, cluster, waiting)
+  const services = await openServices(core, cluster, waiting)
   closers.add(announceMember(config, host, system))
   core.trust?.keepSettings(cluster)
   const lane = await loading
@@ -360,10 +393,32 @@ async function openServers(
       admin: config.listen.admin,
       namespaces,
       sql,
+      services,
       cluster,
       pages,
     })
   return { id: self, status, stop: () => closers.closeAll() }
+}
+
+async function openServices(
+  { host, system, own, self, closers, config }: Core,
+  cluster: Cluster,
+  waiting: Patience,
+): Promise<OwnNamespaces | undefined> {
+  if (own === undefined) return undefined
+  const services = new OwnNamespaces({
+    host,
+    system,
+    keyspaces: own,
+    view: cluster.view,
+    self,
+    members: () => onlineOf(cluster),
+    shape: ofEtcd,
+    isByFlags: config.listen.etcd !== undefined,
+  })
+  closers.add(() => services.close())
+  await services.start(waiting)
+  return services
 }
 
 async function openSql(
@@ -408,6 +463,7 @@ async function serveAdmin(
     readonly lane: Lane
     readonly namespaces: UserNamespaces | undefined
     readonly sql: SqlNamespaces | undefined
+    readonly services: OwnNamespaces | undefined
     readonly pages: readonly ConsoleAsset[]
   },
 ): Promise<void> {
@@ -421,9 +477,18 @@ async function serveAdmin(
     scrub: () => lane.scrub(),
   }
   const desk = core.trust?.desk
+  core.coreServices = () =>
+    coreServices(cluster, {
+      self: core.self,
+      hasSql: serving.sql !== undefined,
+      hasPages: serving.pages.length > 0,
+      hasDesk: core.trust !== undefined,
+    })
   const rights = openRights({ host, system, cluster, desk }, config.adminToken)
   closers.add(async () => rights.access.close())
-  const ofTrust = core.trust === undefined ? [] : trustRoutes(core.trust.desk)
+  const prepare = async (name: string, value: unknown): Promise<void> =>
+    serving.services?.prepare(name, value)
+  const ofTrust = core.trust === undefined ? [] : trustRoutes(core.trust.desk, prepare)
   const parts = { parts: core, cluster, system, keyspaces, lane: () => core.lane }
   const { enter } = rights
   const people = createConsole({ host, system, enter })
@@ -434,7 +499,13 @@ async function serveAdmin(
     ...leavingRoutes(createLeavingActions(parts)),
     ...upgradeRoutes(createUpgradeActions({ ...parts, trust: core.trust })),
     ...raftRoutes(serving.namespaces),
-    ...sqlRoutes(serving.sql),
+    ...whileServed(sqlRoutes(serving.sql), 'sql', () => isServedHere(core, cluster, 'sql')),
+    ...servicesRoutes(async () => {
+      const heard = await hearAll(core, { cluster, lane: core.lane })
+      const configured = await core.trust?.desk.config()
+      const size = configured?.config.targetSize ?? heard.length
+      return reportServices(cluster.view.settings(), size, heard)
+    }),
     ...ofTrust,
     ...routesOfEnrolment(core, cluster),
     ...rights.routes,
@@ -457,6 +528,11 @@ async function serveAdmin(
     await listener.close()
   })
   await answerSearches(core, { admin, closers, cluster })
+}
+
+function isServedHere({ self }: Core, { view }: Cluster, name: string): boolean {
+  const own = view.members().find(({ id }) => id === self)
+  return isWanted(name, own, view.settings())
 }
 
 function eventStreams({ clock }: Host, system: Keyspace): EventStreams {

@@ -27,6 +27,8 @@ export type StatusParts = {
   readonly store: Store
   readonly raft: Raft
   readonly rpc: Rpc
+  /** What the core runs of itself, by capability. */
+  readonly coreServices: () => readonly string[]
 }
 
 export async function ownStatus(parts: StatusParts, lane: Lane | undefined): Promise<NodeStatus> {
@@ -42,6 +44,7 @@ export async function ownStatus(parts: StatusParts, lane: Lane | undefined): Pro
     residentBytes: host.memory.residentBytes(),
     groups: raft.groups().map((group) => encodableGroup(group.status())),
     lane: laneStatus,
+    services: [...(laneStatus?.services ?? []), ...parts.coreServices()].sort(),
     logBytes: parts.log.statistics().bytes,
     storeBytes: parts.store.sizeBytes(),
     elections: statistics.elections,

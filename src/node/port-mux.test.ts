@@ -67,7 +67,7 @@ test('lane messages survive the crossing', () => {
   }
   const messages = [
     { kind: 'status-wanted', request: 9 },
-    { kind: 'status', request: 9, status: { content, objects: 4 } },
+    { kind: 'status', request: 9, status: { content, objects: 4, services: ['etcd', 's3'] } },
     { kind: 'serve' },
     { kind: 'serving' },
     { kind: 'stop' },

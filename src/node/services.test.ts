@@ -5,13 +5,9 @@ import { isWanted, Services } from './services.ts'
 
 type HostPart = ConstructorParameters<typeof Services>[0]
 
-/** Services that write down what happens to them, and a clock whose timers a test runs. */
-function world(names: readonly string[]) {
+function bare() {
   const log: string[] = []
   const timers: (() => void)[] = []
-  const broken = new Set<string>()
-  const wanted = new Set<string>(names)
-  const gates = new Map<string, Promise<void>>()
   const host = {
     clock: {
       after: (_ms: number, run: () => void) => {
@@ -21,6 +17,18 @@ function world(names: readonly string[]) {
     },
     journal: { event: () => undefined, fatal: assert.fail },
   } as unknown as HostPart
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve()
+  }
+  return { host, log, timers, settle }
+}
+
+/** Services that write down what happens to them, and a clock whose timers a test runs. */
+function world(names: readonly string[]) {
+  const { host, log, timers, settle } = bare()
+  const broken = new Set<string>()
+  const wanted = new Set<string>(names)
+  const gates = new Map<string, Promise<void>>()
   const all = names.map((name) => ({
     name,
     async start() {
@@ -35,9 +43,6 @@ function world(names: readonly string[]) {
     },
   }))
   const services = new Services(host, all, (name) => wanted.has(name))
-  const settle = async (): Promise<void> => {
-    for (let turn = 0; turn < 50; turn++) await Promise.resolve()
-  }
   return { services, log, timers, broken, wanted, gates, settle }
 }
 
@@ -72,6 +77,41 @@ test('what is wanted starts, what is not ends, and the rest is left alone', asyn
   services.follow()
   await settle()
   assert.deepEqual(services.running, [])
+})
+
+test('one whose place changes is there before it leaves; a place that cannot be had costs nothing', async () => {
+  const { host, log, timers, settle } = bare()
+  let place: string | undefined = ':1'
+  const taken = new Set<string>()
+  const gateway = {
+    name: 's3',
+    place: () => place,
+    async start(at: string) {
+      if (taken.has(at)) throw new Fault('exists', `${at} is taken`)
+      log.push(`start ${at}`)
+      return async () => void log.push(`end ${at}`)
+    },
+  }
+  const services = new Services(host, [gateway], () => true)
+  await services.begin()
+  place = ':2'
+  services.follow()
+  await settle()
+  assert.deepEqual(log.splice(0), ['start :1', 'start :2', 'end :1'])
+  taken.add(':3')
+  place = ':3'
+  services.follow()
+  await settle()
+  assert.deepEqual([log, services.running], [[], ['s3']])
+  taken.clear()
+  for (const run of timers.splice(0)) run()
+  await settle()
+  assert.deepEqual(log.splice(0), ['start :3', 'end :2'])
+  place = undefined
+  services.follow()
+  await settle()
+  assert.deepEqual([log.splice(0), services.running], [['end :3'], []])
+  await services.close()
 })
 
 test('what changes while one is ending is done after it', async () => {

@@ -1,6 +1,9 @@
 // Services of a node (S3, etcd's API): each runs while the node's capabilities say so, from the start or from when an
 // operator changes them. A node without a list of capabilities runs all that it is configured for.
 //
+// Where a service is may change while it runs (settings of the cluster): it is started at the new place before the old one ends, so that a
+// place that cannot be had costs nothing.
+//
 // One piece of work runs at a time, towards what is wanted when it begins; what changes meanwhile is done after it. At the
 // start of a node a service that cannot start ends the start; later it is tried again, because the node has more to do.
 
@@ -8,12 +11,18 @@ import { isFault, toFault } from '../base/index.ts'
 import { hasCapability, levelOf, type Member, type Settings } from '../cluster/index.ts'
 import type { Host, Timer } from '../host/index.ts'
 
-/** By the name of its capability. */
 export type Gateway = {
+  /** Its capability. */
   readonly name: string
-  /** Answers what ends it: requests under way are answered first. */
-  start(): Promise<() => Promise<void>>
+  /** Where several parts share a capability: which this is. */
+  readonly part?: string
+  /** Where it is wanted, in a form of its own; undefined: nowhere. Default: the one place that it has. */
+  place?(): string | undefined
+  /** At that place. Answers what ends it: requests under way are answered first. */
+  start(place: string): Promise<() => Promise<void>>
 }
+
+type Running = { readonly place: string; readonly end: () => Promise<void> }
 
 const retryMs = 2_000
 
@@ -33,7 +42,7 @@ export class Services {
   readonly #host: Pick<Host, 'clock' | 'journal'>
   readonly #gateways: readonly Gateway[]
   readonly #isWanted: (name: string) => boolean
-  readonly #running = new Map<string, () => Promise<void>>()
+  readonly #running = new Map<Gateway, Running>()
   #work: Promise<void> | undefined
   #timer: Timer | undefined
   #isStale = false
@@ -50,14 +59,21 @@ export class Services {
   }
 
   get running(): readonly string[] {
-    return [...this.#running.keys()].sort()
+    return [...new Set([...this.#running.keys()].map(({ name }) => name))].sort()
   }
 
   /** Starts what is wanted now. Throws the Fault of the first that cannot start. */
   async begin(): Promise<void> {
     for (const gateway of this.#gateways) {
-      if (this.#isWanted(gateway.name)) this.#running.set(gateway.name, await gateway.start())
+      const place = this.#placeOf(gateway)
+      if (place === undefined) continue
+      this.#running.set(gateway, { place, end: await gateway.start(place) })
     }
+  }
+
+  #placeOf(gateway: Gateway): string | undefined {
+    if (!this.#isWanted(gateway.name)) return undefined
+    return gateway.place === undefined ? '' : gateway.place()
   }
 
   /** What is wanted may have changed. */
@@ -68,7 +84,7 @@ export class Services {
       return
     }
     const isDue = this.#gateways.some(
-      ({ name }) => this.#isWanted(name) !== this.#running.has(name),
+      (gateway) => this.#placeOf(gateway) !== this.#running.get(gateway)?.place,
     )
     if (!isDue) return
     this.#timer?.cancel()
@@ -88,8 +104,8 @@ export class Services {
     // What fails meanwhile sets the timer.
     await this.#work
     this.#timer?.cancel()
-    for (const [name, end] of [...this.#running].reverse()) {
-      this.#running.delete(name)
+    for (const [gateway, { end }] of [...this.#running].reverse()) {
+      this.#running.delete(gateway)
       await end()
     }
   }
@@ -115,16 +131,18 @@ export class Services {
     if (failure !== undefined) throw failure
   }
 
-  async #settleOne({ name, start }: Gateway): Promise<void> {
-    const end = this.#running.get(name)
-    if (this.#isWanted(name) === (end !== undefined)) return
-    if (end === undefined) {
-      this.#running.set(name, await start())
-      this.#host.journal.event('notice', 'node.service_started', { service: name })
-    } else {
-      this.#running.delete(name)
-      await end()
-      this.#host.journal.event('notice', 'node.service_ended', { service: name })
-    }
+  async #settleOne(gateway: Gateway): Promise<void> {
+    const { name: service, part = '' } = gateway
+    const before = this.#running.get(gateway)
+    const place = this.#placeOf(gateway)
+    if (place === before?.place) return
+    if (place !== undefined) {
+      this.#running.set(gateway, { place, end: await gateway.start(place) })
+      this.#host.journal.event('notice', 'node.service_started', { service, part, place })
+    } else this.#running.delete(gateway)
+    if (before === undefined) return
+    await before.end()
+    const was = before.place
+    this.#host.journal.event('notice', 'node.service_ended', { service, part, place: was })
   }
 }

@@ -68,6 +68,8 @@ export const laneFields = message({
   content: nested(1, contentFields),
   /** Plus one; 0: not known now. */
   objects: uint(2),
+  /** By the names of their capabilities, as they run now. */
+  services: repeated(text(3)),
 })
 
 const nodeFields = message({
@@ -89,6 +91,8 @@ const nodeFields = message({
   tickLateMax: uint(15),
   /** The newest feature level that the program supports; 0: it tells none. */
   level: uint(16),
+  /** What it runs now, by capability; a program of level 3 and before tells none. */
+  services: repeated(text(17)),
 })
 
 export type LaneStatus = MessageOf<typeof laneFields>

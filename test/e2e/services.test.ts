@@ -2,6 +2,9 @@
 // `atoll admin upgrade check` says of machines that are whole, and of such that are not.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { request } from 'node:https'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { CreateBucketCommand, ListBucketsCommand } from '@aws-sdk/client-s3'
 import { type Line, Machines, until } from './machines.ts'
@@ -82,6 +85,84 @@ test('a service starts and ends while the node goes on, and stays so over a rest
   assert.equal(await serves(two), false)
   await machines.ask(two, 'admin', 'caps', '2', 'all')
   await until('S3 on the second', () => serves(two))
+})
+
+/** Status of an answer over TLS, '' when nobody listens. */
+function answerOf(host: string, port: number, path: string, shown: object = {}): Promise<string> {
+  return new Promise((settle) => {
+    const to = { host, port, path, rejectUnauthorized: false, agent: false, ...shown }
+    const asked = request(to, (response) => {
+      response.resume()
+      response.on('end', () => settle(String(response.statusCode)))
+    })
+    asked.on('error', () => settle(''))
+    asked.end()
+  })
+}
+
+test('settings move a service, switch one on, and say what this version has not', async () => {
+  const all = [one, two, three]
+  const set = (...words: readonly string[]) => machines.ask(one, 'admin', 'config', 'set', ...words)
+  const [before, s3, etcd] = [machines.port(8443), machines.port(9443), machines.port(2379)]
+  await set('s3.api_bind', `:${s3}`)
+  for (const { host } of all) {
+    await until(`S3 at its new place on ${host}`, async () => {
+      const answers = [await answerOf(host, s3, '/'), await answerOf(host, before, '/')]
+      return answers.join() === '403,'
+    })
+  }
+  await set('ec2.api_bind', ':9001')
+  const wrong = await machines.run(one, [
+    'admin',
+    'config',
+    'set',
+    'ec2.x',
+    '1',
+    '--data-dir',
+    one.dataDir,
+  ])
+  assert.match(wrong.stderr, /ec2 has no setting x/)
+  await set('etcd.api_bind', `:${etcd}`)
+  const out = join(one.dataDir, 'ops')
+  const make = ['client-certificate', 'create', 'ops', '--scopes', 'admin', '--out', out]
+  const { id } = await machines.ask(one, 'admin', ...make)
+  const pair = { cert: readFileSync(`${out}.pem`), key: readFileSync(`${out}.key`) }
+  await machines.ask(one, 'admin', 'caps', 'svc3', 'control,s3,etcd,ebs')
+  const version = (host: string, shown?: object) => answerOf(host, etcd, '/version', shown)
+  for (const { host } of all) {
+    await until(`etcd's API on ${host}`, async () => (await version(host, pair)) === '200')
+    assert.equal(await version(host), '403')
+  }
+  type Row = { readonly name: string; readonly isHere: boolean; readonly nodes: readonly Runs[] }
+  type Runs = { readonly name: string; readonly isWanted: boolean; readonly runs: boolean }
+  const report = async (name: string): Promise<Row | undefined> => {
+    const { services } = (await machines.ask(one, 'admin', 'services')) as unknown as {
+      readonly services: readonly Row[]
+    }
+    return services.find((row) => row.name === name)
+  }
+  const runsOn = async (name: string): Promise<string> =>
+    ((await report(name))?.nodes ?? []).flatMap((node) => (node.runs ? [node.name] : [])).join()
+  assert.equal(await runsOn('etcd'), 'svc1,svc2,svc3')
+  assert.equal(await runsOn('sql'), 'svc1,svc2')
+  const ebs = await report('ebs')
+  assert.equal(ebs?.isHere, false)
+  assert.deepEqual(
+    ebs?.nodes.map(({ isWanted, runs }) => [isWanted, runs]),
+    [
+      [false, false],
+      [false, false],
+      [true, false],
+    ],
+  )
+  await machines.ask(one, 'admin', 'caps', 'svc3', 'control,s3')
+  await until('no etcd on the third', async () => (await version(three.host, pair)) === '')
+  await machines.ask(one, 'admin', 'client-certificate', 'delete', String(id))
+  await until('a revoked certificate', async () => (await version(two.host, pair)) === '403')
+  await set('etcd.api_bind')
+  await until('no etcd anywhere', async () => (await runsOn('etcd')) === '')
+  await set('s3.api_bind')
+  await until('S3 where it was', async () => (await answerOf(two.host, before, '/')) === '403')
 })
 
 test('the check is content with whole machines, and names what is wrong with others', async () => {

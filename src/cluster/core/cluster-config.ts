@@ -4,6 +4,7 @@ import { Fault } from '../../base/index.ts'
 import type { ClusterConfig, JsonValue } from '../enrolment.ts'
 import { canonicalJson, readJsonText } from './canonical-json.ts'
 import { JsonFields } from './json-fields.ts'
+import { checkCapabilitySetting } from './capability-settings.ts'
 
 const configCharsMax = 64 * 1024
 const sizeMax = 4096
@@ -83,6 +84,7 @@ export function changeSetting(
       next: `there are ${Object.keys(settingNames).join(', ')}, and those of capabilities, like s3.replicas`,
     })
   }
+  if (value !== undefined) checkCapabilitySetting(capability, field, value)
   const { [field]: _, ...others } = config.services[capability] ?? {}
   const entry = value === undefined ? others : { ...others, [field]: value }
   const { [capability]: __, ...services } = config.services

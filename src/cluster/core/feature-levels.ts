@@ -33,6 +33,10 @@ export const featureTable = {
     level: 3,
     what: 'SQL databases can be created: every node opens its replica of each',
   },
+  'etcd-by-setting': {
+    level: 4,
+    what: "etcd's API is switched on and off for the whole cluster by a setting, etcd.api_bind",
+  },
 } as const satisfies Readonly<Record<string, { readonly level: number; readonly what: string }>>
 
 export type Feature = keyof typeof featureTable

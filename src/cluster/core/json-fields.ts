@@ -1,6 +1,6 @@
 // Reading JSON that strangers sent: each field with its kind and its bounds, and a fault that names it.
 
-import { Fault } from '../../base/index.ts'
+import { assert, Fault } from '../../base/index.ts'
 import type { Address } from '../../host/index.ts'
 
 export type TextRule = {
@@ -129,6 +129,13 @@ export function formatAddress({ host, port }: Address): string {
 }
 
 /** Undefined unless it is a host and a port; a host is letters, digits, '.', '-', or a version 6 address in brackets. */
+/** Of a text that formatAddress() made. */
+export function requireAddress(text: string): Address {
+  const address = parseAddress(text)
+  assert(address !== undefined, 'an address of our own')
+  return address
+}
+
 export function parseAddress(text: string): Address | undefined {
   const match = /^(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):([1-9][0-9]{0,4})$/.exec(
     text,

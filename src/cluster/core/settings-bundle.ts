@@ -106,7 +106,8 @@ export function defaultServices(clusterId: string, targetSize: number): ClusterC
     control: { quorum },
     ec2: { api_bind: ':9001' },
     ebs: { replicas: Math.min(3, Math.max(1, targetSize)), block_size: 4096 },
-    etcd: { api_bind: ':2379' },
+    // As the flags of each node say: without them it is served nowhere.
+    etcd: { api_bind: '', client_certificate: true },
     nats: { cluster: clusterId, quorum },
     s3: { api_bind: ':8443', replicas: Math.min(2, Math.max(1, targetSize)) },
   }

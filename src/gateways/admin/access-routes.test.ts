@@ -15,6 +15,7 @@ import { type NodeActions, nodeRoutes } from './node-routes.ts'
 import { raftRoutes } from './raft-api.ts'
 import { type RegistryActions, registryRoutes } from './registry-routes.ts'
 import { type AdminRoute, answerJson } from './routes.ts'
+import { servicesRoutes } from './services-routes.ts'
 import { trustRoutes } from './trust-routes.ts'
 import { type UpgradeActions, upgradeRoutes } from './upgrade-routes.ts'
 
@@ -32,6 +33,7 @@ function othersRoutes(): readonly AdminRoute[] {
     ...nodeRoutes(nothing as NodeActions),
     ...upgradeRoutes(nothing as UpgradeActions),
     ...raftRoutes(undefined),
+    ...servicesRoutes(async () => undefined),
   ]
   return all.map((route) => ({ ...route, answer: async () => answerJson(200, {}) }))
 }
@@ -204,7 +206,7 @@ test('what makes no sense is refused', async () => {
 
 test('no file of routes is forgotten here', () => {
   const files = readdirSync(import.meta.dirname).filter((name) => /-(?:routes|api)\.ts$/.test(name))
-  const known = ['access', 'enrol', 'leaving', 'node', 'registry', 'trust', 'upgrade']
+  const known = ['access', 'enrol', 'leaving', 'node', 'registry', 'services', 'trust', 'upgrade']
   const expected = [...known.map((name) => `${name}-routes.ts`), 'raft-api.ts']
   assert.deepEqual(
     files.sort(),

@@ -1,4 +1,5 @@
 // The admin gateway's own door: it runs on the core's thread, which needs nothing of S3.
+export { servicesRoutes, whileServed } from './services-routes.ts'
 export { type EnrolDependencies, enrolRoutes } from './enrol-routes.ts'
 export { EventStreams } from './event-stream.ts'
 export { type LeavingRoutesActions, leavingRoutes } from './leaving-routes.ts'

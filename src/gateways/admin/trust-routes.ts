@@ -20,11 +20,17 @@ import {
 } from '../../cluster/index.ts'
 import { type AdminCall, type AdminRoute, answerJson } from './routes.ts'
 
-export function trustRoutes(desk: EnrolmentDesk): readonly AdminRoute[] {
-  return [...configRoutes(desk), ...authorityRoutes(desk)]
+/** What a setting needs before it is changed. Faults refuse the change. */
+export type PrepareSetting = (name: string, value: unknown) => Promise<void>
+
+export function trustRoutes(
+  desk: EnrolmentDesk,
+  prepare: PrepareSetting = async () => undefined,
+): readonly AdminRoute[] {
+  return [...configRoutes(desk, prepare), ...authorityRoutes(desk)]
 }
 
-function configRoutes(desk: EnrolmentDesk): readonly AdminRoute[] {
+function configRoutes(desk: EnrolmentDesk, prepare: PrepareSetting): readonly AdminRoute[] {
   return [
     {
       method: 'GET',
@@ -38,6 +44,8 @@ function configRoutes(desk: EnrolmentDesk): readonly AdminRoute[] {
       needs: 'admin:ChangeConfig',
       async answer(call) {
         const { name, value } = await readSetting(call)
+        changeSetting((await desk.config()).config, name, value)
+        await prepare(name, value)
         const change = desk.changeConfig((now) => changeSetting(now, name, value), call.caller.name)
         return answerJson(200, await change)
       },

@@ -1,7 +1,7 @@
 // The etcd gateway: one HTTP handler for gRPC, for the JSON gateway beside it, and for the pages that tools ask
 // (/version, /health, /metrics). It keeps counters and nothing else: state is the keyspace's.
 
-import { AssertionFailure } from '../../base/index.ts'
+import { AssertionFailure, type Fault, faultTable, utf8Encode } from '../../base/index.ts'
 import type { HttpHandler, HttpRequest, HttpResponse } from '../../host/index.ts'
 import { Context, type EtcdDependencies, type Method } from './context.ts'
 import { grpcCode } from './core/errors.ts'
@@ -47,6 +47,15 @@ class EtcdGateway {
     const isKnown = methods.some(({ name }) => name.startsWith(`${owner}/`))
     return isKnown ? `unknown method ${method} for service ${owner}` : `unknown service ${owner}`
   }
+}
+
+/** A request that is not let through to the API, in the words of the protocol that it came by. */
+export function refuseEtcd(request: HttpRequest, fault: Fault): HttpResponse {
+  const { grpcCode: code, httpStatus } = faultTable[fault.code]
+  const text = fault.next === undefined ? fault.message : `${fault.message}: ${fault.next}`
+  if (isGrpc(request)) return refuseGrpc({ code, text })
+  const body = utf8Encode(`${JSON.stringify({ error: text, code, message: text })}\n`)
+  return { status: httpStatus, headers: [['content-type', 'application/json']], body }
 }
 
 /** gRPC needs HTTP/2: its status is in trailers. */

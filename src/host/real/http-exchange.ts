@@ -6,10 +6,10 @@
 // client might never see why).
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type Fault, sha256, toHex } from '../../base/index.ts'
+import type { Fault } from '../../base/index.ts'
 import type { HttpHandler, HttpRequest, HttpResponse, Journal } from '../host.ts'
 import { goneFault, incompleteBody, releaseBody, RequestBody } from './http-body.ts'
-import { TlsSocket } from './node-servers.ts'
+import { shownCertificate } from './node-servers.ts'
 
 const discardBytesMax = 1024 * 1024
 const discardMsMax = 2_000
@@ -51,9 +51,7 @@ export class Exchange implements HttpRequest {
 
   /** Looked for when it is asked for: of one connection it is the same each time. */
   get clientCertificate(): { readonly hash: string } | undefined {
-    const { socket } = this.#request
-    const shown = socket instanceof TlsSocket ? socket.getPeerX509Certificate() : undefined
-    return shown === undefined ? undefined : { hash: toHex(sha256(shown.raw)) }
+    return shownCertificate(this.#request.socket)
   }
 
   /** Made on first use: most handlers never ask. */

@@ -11,6 +11,7 @@ import { isFault } from '../../base/index.ts'
 import type { HttpHandler, HttpResponse, Journal } from '../host.ts'
 import { type FieldList, HpackDecoder, noTable } from './hpack.ts'
 import { blockOf, type Fields, statusBlock } from './http2-blocks.ts'
+import { shownCertificate } from './node-servers.ts'
 import {
   ConnectionError,
   errorCode,
@@ -100,6 +101,7 @@ export class Http2Connection implements StreamConnection {
   #resets = resetsMax
   #resetsAtMs = performance.now()
   readonly #greetTimer: NodeJS.Timeout
+  #certificate: { readonly hash: string } | null | undefined
 
   constructor(socket: Socket, options: Http2Options) {
     this.#socket = socket
@@ -114,6 +116,12 @@ export class Http2Connection implements StreamConnection {
     socket.once('end', () => this.#onClose())
     socket.once('close', () => this.#onClose())
     this.#greet()
+  }
+
+  /** Looked for once. */
+  clientCertificate(): { readonly hash: string } | undefined {
+    if (this.#certificate === undefined) this.#certificate = shownCertificate(this.#socket) ?? null
+    return this.#certificate ?? undefined
   }
 
   /** Streams under way may end; no new ones begin. */

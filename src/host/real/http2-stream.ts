@@ -23,6 +23,7 @@ export type StreamConnection = {
   readonly out: FrameWriter
   readonly isSecure: boolean
   readonly remoteAddress: string
+  clientCertificate(): { readonly hash: string } | undefined
   /** Of a whole connection; streams take from it what they send. */
   sendWindow: number
   fieldsOut(id: number, fields: Fields, isLast: boolean): void
@@ -117,6 +118,10 @@ export class Http2Stream implements HttpRequest {
 
   get remoteAddress(): string {
     return this.#connection.remoteAddress
+  }
+
+  get clientCertificate(): { readonly hash: string } | undefined {
+    return this.#connection.clientCertificate()
   }
 
   /** Made on first use. */

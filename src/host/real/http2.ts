@@ -44,10 +44,10 @@ export class DualServer {
       })
       return
     }
-    const { clientAuthorityPem } = tls
+    const { clientAuthorityPem, askedAuthorityPem } = tls
     const server = createTlsServer({
       ...serverSettings(tls),
-      requestCert: clientAuthorityPem !== undefined,
+      requestCert: clientAuthorityPem !== undefined || askedAuthorityPem !== undefined,
       rejectUnauthorized: clientAuthorityPem !== undefined,
       handshakeTimeout: firstBytesMsMax,
       ALPNProtocols: ['h2', 'http/1.1'],

@@ -5,6 +5,8 @@
 // rootCertificates, which decodes all of them. Nothing here needs either.
 
 import type { ClientHttp2Session, SecureClientSessionOptions } from 'node:http2'
+import type { Socket } from 'node:net'
+import { sha256, toHex } from '../../base/index.ts'
 import type { HttpServerOptions } from '../host.ts'
 
 const http = process.getBuiltinModule('node:http')
@@ -30,6 +32,12 @@ export function serverSettings(given: NonNullable<HttpServerOptions['tls']>) {
     ca: authorityPem === undefined ? [] : [authorityPem],
     minVersion: 'TLSv1.2',
   } as const
+}
+
+/** What the client of this connection showed, and has the key of. */
+export function shownCertificate(socket: Socket): { readonly hash: string } | undefined {
+  const shown = socket instanceof TlsSocket ? socket.getPeerX509Certificate() : undefined
+  return shown === undefined ? undefined : { hash: toHex(sha256(shown.raw)) }
 }
 
 /** Loaded on first use: few nodes need it. */
