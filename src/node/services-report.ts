@@ -28,6 +28,9 @@ export type CapabilityOnNode = {
   readonly runs: boolean | undefined
 }
 
+/** What cluster.json has as its place is where it would be: without a setting, or flags of a node, it is served nowhere. */
+const unsetEtcd = { api_bind: '', client_certificate: true }
+
 /** Programs from this feature level on tell what they run. */
 const tellingLevel = 4
 
@@ -37,6 +40,7 @@ export function reportServices(
   heard: readonly Heard[],
 ): readonly CapabilityRow[] {
   const set = settings.services ?? {}
+  const own: Readonly<Record<string, Readonly<Record<string, unknown>>>> = { etcd: unsetEtcd }
   const defaults = defaultServices(settings.clusterId, targetSize)
   const named = heard.flatMap(({ member }) => member.caps)
   const known = Object.keys(capabilityKinds)
@@ -48,7 +52,7 @@ export function reportServices(
       name,
       about: kind?.about ?? 'not known to this version',
       isHere,
-      settings: { ...defaults[name], ...set[name] },
+      settings: { ...defaults[name], ...own[name], ...set[name] },
       nodes: heard.map(({ member, status }) => ({
         id: member.id,
         name: member.name,

@@ -99,15 +99,17 @@ function servicesOf(clusterId: string, config: ClusterConfig): ClusterConfig['se
   return Object.fromEntries(entries)
 }
 
-/** The document's settings by capability, and ours. */
+/**
+ * The document's settings by capability, and ours. The same in every release: programs that differ here would each make the next
+ * epoch of the bundle in turn, for as long as they share a cluster.
+ */
 export function defaultServices(clusterId: string, targetSize: number): ClusterConfig['services'] {
   const quorum = Math.floor(Math.max(1, targetSize) / 2) + 1
   return {
     control: { quorum },
     ec2: { api_bind: ':9001' },
     ebs: { replicas: Math.min(3, Math.max(1, targetSize)), block_size: 4096 },
-    // As the flags of each node say: without them it is served nowhere.
-    etcd: { api_bind: '', client_certificate: true },
+    etcd: { api_bind: ':2379' },
     nats: { cluster: clusterId, quorum },
     s3: { api_bind: ':8443', replicas: Math.min(2, Math.max(1, targetSize)) },
   }
