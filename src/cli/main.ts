@@ -24,6 +24,7 @@ import { addNamespaceCommands } from './raft-commands.ts'
 import { addUnitCommands } from './systemd-commands.ts'
 import { addSupportCommands } from './support-command.ts'
 import { addRegistryCommands } from './registry-commands.ts'
+import { addSqlCommand } from './sql-commands.ts'
 import { reportFailure } from './terminal.ts'
 import { addUpgradeCommands } from './upgrade-commands.ts'
 
@@ -297,6 +298,7 @@ function readSnapshots({ dataDir, snapshotDir, json }: SnapshotFlags) {
 }
 
 addNamespaceCommands(raft, { defaultDataDir, finish, readId })
+addSqlCommand(program, { defaultDataDir, finish, readId })
 addUnitCommands(program, finish)
 addSupportCommands(program, { defaultDataDir, finish })
 addLeavingCommands(program, { defaultDataDir, finish })

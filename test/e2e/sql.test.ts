@@ -2,8 +2,9 @@
 // that was acknowledged is there once on the others; a restart brings the third replica to the same digest.
 
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +13,7 @@ import { createClient } from '@libsql/client/web'
 import { eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/libsql/web'
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
-import { type Cluster, startCluster } from './cluster.ts'
+import { type Cluster, root, startCluster } from './cluster.ts'
 
 const portOffset = 13_400
 const rowsBeforeKill = 100
@@ -175,6 +176,49 @@ describe('a SQL database', () => {
     })
     await assert.rejects(other.execute('SELECT 1'))
     other.close()
+  })
+
+  it('has a shell: statements from a pipe, an import, one line of JSON for each statement', async () => {
+    const rows = join(dataDir, 'rows.csv')
+    writeFileSync(
+      rows,
+      ['item,price', ...Array.from({ length: 1_500 }, (_, at) => `${at},2`)].join('\n'),
+    )
+    const script = [
+      'BEGIN; UPDATE accounts SET balance = 0;',
+      'ROLLBACK;',
+      `.import ${rows} prices`,
+      "INSERT INTO accounts VALUES ('c;', 1);",
+      'SELECT sum(balance), (SELECT count(*) FROM prices)',
+      'FROM accounts;',
+      'SELECT absent;',
+      "INSERT INTO accounts VALUES ('after the error', 1);",
+    ]
+    const shell = (args: readonly string[], text = '') =>
+      new Promise<{ readonly status: number | null; readonly out: string; readonly err: string }>(
+        (settle) => {
+          const command = [join(root, 'scripts/atoll.mjs'), 'sql', ...args, '--data-dir', dataDir]
+          const child = spawn(process.execPath, command, { timeout: 60_000 })
+          let [out, err] = ['', '']
+          child.stdout.on('data', (part) => {
+            out += part
+          })
+          child.stderr.on('data', (part) => {
+            err += part
+          })
+          child.on('close', (status) => settle({ status, out, err }))
+          child.stdin.end(text)
+        },
+      )
+    const piped = await shell(['shop', '--json'], script.join('\n'))
+    assert.match(piped.err, /no such column: absent/)
+    assert.notEqual(piped.status, 0)
+    const shown = piped.out.trim().split('\n')
+    assert.deepEqual(JSON.parse(shown.at(-1) ?? '').rows, [[16, 1_500]])
+    const asked = await shell(['shop', 'SELECT name FROM accounts ORDER BY name'])
+    assert.equal(asked.out, 'name\na\nb\nc;\n', asked.err)
+    assert.match((await shell(['shop', '.tables'])).out, /^accounts\nprices\nsold\n$/)
+    assert.equal((await shell([])).out, 'shop\n')
   })
 
   it('keeps every acknowledged row, once, when its leader is killed', async () => {

@@ -68,6 +68,7 @@ export const extraDoors: readonly { readonly door: string; readonly from: readon
   { door: 'src/keyspace/etcd/index.ts', from: ['node'] },
   { door: 'src/keyspace/etcd/wire.ts', from: ['gateways'] },
   { door: 'src/sql/table.ts', from: ['node'] },
+  { door: 'src/sql/core/statement-texts.ts', from: ['cli'] },
 ]
 
 /** Top folders and files that may touch the world directly. */

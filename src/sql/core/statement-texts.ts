@@ -9,6 +9,15 @@ const letter = /[A-Za-z0-9_$\u0080-\uffff]/
 
 /** Without their semicolons; those that are blank or comments alone are left out. */
 export function splitStatements(sql: string): readonly string[] {
+  const { complete, rest } = cutStatements(sql)
+  return rest.trim() === '' || splitsToNothing(rest) ? complete : [...complete, rest.trim()]
+}
+
+/** What has ended, and the text that goes on: for whoever types. */
+export function cutStatements(sql: string): {
+  readonly complete: readonly string[]
+  readonly rest: string
+} {
   const found: string[] = []
   let start = 0
   let words: string[] = []
@@ -31,8 +40,17 @@ export function splitStatements(sql: string): readonly string[] {
     }
     at = end
   }
-  if (words.length > 0) found.push(sql.slice(start).trim())
-  return found
+  return { complete: found, rest: sql.slice(start) }
+}
+
+/** White space and comments. */
+function splitsToNothing(sql: string): boolean {
+  for (let at = 0; at < sql.length; ) {
+    const { kind, end } = tokenAt(sql, at)
+    if (kind !== 'space') return false
+    at = end
+  }
+  return true
 }
 
 /** EXPLAIN QUERY PLAN CREATE TEMP TRIGGER */

@@ -23,8 +23,10 @@ export async function answerPipeline(
   } catch (error) {
     const { code, message, next } = toFault(error)
     if (code === 'internal') throw error
-    const { httpStatus } = faultTable[code]
-    return answerJson(httpStatus, { message, code: `ATOLL_${code.toUpperCase()}`, next })
+    // As Hrana has errors, and as the rest of the port has them.
+    const told = { code, message, ...(next === undefined ? {} : { next }) }
+    const named = `ATOLL_${code.toUpperCase().replaceAll('-', '_')}`
+    return answerJson(faultTable[code].httpStatus, { message, code: named, error: told })
   }
 }
 
