@@ -92,6 +92,36 @@ export type Enrolment = {
   readonly requestedMs: number
 }
 
+/** GET /v1/services */
+export type Capability = {
+  readonly name: string
+  readonly about: string
+  /** False: the version of the node has no program for it. */
+  readonly isHere: boolean
+  readonly settings: Readonly<Record<string, unknown>>
+  readonly nodes: readonly {
+    readonly name: string
+    readonly isWanted: boolean
+    /** Absent: it has not told. */
+    readonly runs?: boolean
+  }[]
+}
+
+/** GET /v1/config, /v1/config/history */
+export type ConfigVersion = {
+  readonly version: number
+  readonly changedMs: number
+  readonly changedBy: string
+  readonly config: Config
+}
+export type Config = {
+  readonly targetSize: number
+  readonly membersMax: number
+  readonly approval: string
+  readonly certificateSeconds: number
+  readonly services: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
+
 /** GET /v1/moves */
 export type Moves = {
   /** Of the idle rate. */

@@ -8,6 +8,7 @@ import { Join } from './pages/join.tsx'
 import { Login } from './pages/login.tsx'
 import { Nodes } from './pages/nodes.tsx'
 import { Overview } from './pages/overview.tsx'
+import { Settings } from './pages/settings.tsx'
 import { Brand } from './parts/brand.tsx'
 import { Failure, Loading } from './parts/notices.tsx'
 import { follow, places, usePlace } from './place.ts'
@@ -115,6 +116,7 @@ function Page({
   const mayChange = session.scopes.includes('admin')
   if (title === 'Overview') return <Overview />
   if (title === 'Nodes') return <Nodes mayChange={mayChange} />
+  if (title === 'Settings') return <Settings mayChange={mayChange} />
   if (title === 'Join') return <Join mayChange={mayChange} />
   return <Audit />
 }

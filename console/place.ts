@@ -6,6 +6,7 @@ export const places = [
   { path: '/console/', title: 'Overview' },
   { path: '/console/nodes', title: 'Nodes' },
   { path: '/console/join', title: 'Join' },
+  { path: '/console/settings', title: 'Settings' },
   { path: '/console/audit', title: 'Audit log' },
 ] as const
 export type Place = (typeof places)[number]

@@ -32,6 +32,7 @@ export function Join({ mayChange }: { readonly mayChange: boolean }) {
         <>
           <div className="halves">
             <NewToken
+              members={members.value?.members ?? []}
               onMade={(next) => {
                 setMade(next)
                 tokens.again()
@@ -65,13 +66,20 @@ const lifetimes = [
   { seconds: 86_400, name: '24 hours' },
 ] as const
 
-function NewToken({ onMade }: { readonly onMade: (made: MadeToken) => void }) {
+function NewToken({
+  members,
+  onMade,
+}: {
+  readonly members: Members['members']
+  readonly onMade: (made: MadeToken) => void
+}) {
   const [isBusy, setIsBusy] = useState(false)
   const [fault, setFault] = useState<ApiFault>()
   const create = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault()
     const fields = new FormData(event.currentTarget)
     const name = String(fields.get('name') ?? '').trim()
+    const replaces = Number(fields.get('replaces') ?? 0)
     setIsBusy(true)
     setFault(undefined)
     try {
@@ -81,6 +89,7 @@ function NewToken({ onMade }: { readonly onMade: (made: MadeToken) => void }) {
           lifetimeSeconds: Number(fields.get('lifetime')),
           approval: fields.get('approval') === 'on' ? 'operator' : 'automatic',
           ...(name === '' ? {} : { name }),
+          ...(replaces > 0 ? { replaces } : {}),
         }),
       )
     } catch (error) {
@@ -120,6 +129,17 @@ function NewToken({ onMade }: { readonly onMade: (made: MadeToken) => void }) {
             spellCheck={false}
             placeholder="any"
           />
+        </label>
+        <label>
+          In the place of
+          <select name="replaces" defaultValue="0">
+            <option value="0">nobody: one more member</option>
+            {members.map(({ id, name }) => (
+              <option key={id} value={id}>
+                {name} (#{id}), which is removed
+              </option>
+            ))}
+          </select>
         </label>
         <label className="check">
           <input name="approval" type="checkbox" />

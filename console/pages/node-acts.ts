@@ -3,6 +3,7 @@
 import type { Enrolment } from '../answers.ts'
 import { change } from '../api.ts'
 import { keyWords } from '../format.ts'
+import type { TextEdit } from '../parts/text-dialog.tsx'
 
 export type Act = {
   readonly title: string
@@ -41,6 +42,40 @@ export const remove = ({ id, name }: Target): Act => ({
   isLast: true,
   run: (isForced) => change('POST', '/v1/members/remove', { id, ...force(isForced) }),
 })
+
+export const capabilities = ({
+  id,
+  name,
+  caps,
+}: Target & { readonly caps: readonly string[] }): TextEdit => ({
+  title: `Capabilities of ${name}`,
+  says: 'Services start and end on the node at once. Who has the capability control keeps it.',
+  label: 'Capabilities, separated by commas',
+  hint: 'Empty: all there is. For example control, s3, etcd, sql.',
+  value: caps.join(', '),
+  confirm: 'Save',
+  save(text) {
+    const names = text.split(',').map((one) => one.trim())
+    return change('PUT', `/cluster/nodes/${id}/caps`, { caps: names.filter((one) => one !== '') })
+  },
+})
+
+export const readdress = ({
+  id,
+  name,
+  address,
+}: Target & { readonly address: string }): TextEdit => ({
+  title: `Address of ${name}`,
+  says: 'For a machine that has moved: stop its node first. The other members look for it there from now on; on the machine itself, `atoll admin readdress` tells it where to listen.',
+  label: 'Address or name of the machine',
+  value: hostOf(address),
+  confirm: 'Change',
+  save: (host) => change('POST', '/v1/members/readdress', { id, host }),
+})
+
+function hostOf(address: string): string {
+  return address.replace(/:[0-9]+$/, '').replaceAll(/[[\]]/g, '')
+}
 
 const enrolmentPath = ({ fingerprint }: Enrolment): string =>
   `/v1/enrolments/${encodeURIComponent(fingerprint)}`

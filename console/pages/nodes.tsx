@@ -11,7 +11,18 @@ import { Empty, Shown } from '../parts/notices.tsx'
 import { Fill, Moment, State, useNow } from '../parts/small.tsx'
 import { follow } from '../place.ts'
 import { type Polled, usePolled } from '../polled.ts'
-import { type Act, approve, cancelDrain, drain, reject, remove, setShare } from './node-acts.ts'
+import { TextDialog, type TextEdit } from '../parts/text-dialog.tsx'
+import {
+  type Act,
+  approve,
+  cancelDrain,
+  capabilities,
+  drain,
+  readdress,
+  reject,
+  remove,
+  setShare,
+} from './node-acts.ts'
 
 const everyMs = 3_000
 const movesMs = 1_000
@@ -26,10 +37,11 @@ export function Nodes({ mayChange }: { readonly mayChange: boolean }) {
   const certificates: Certificates = usePolled('/v1/certificates', certificatesMs)
   const [act, open] = useState<Act>()
   const [labelled, label] = useState<Row>()
+  const [edited, edit] = useState<TextEdit>()
   const again = (): void => {
     for (const polled of [members, status, moves]) polled.again()
   }
-  const parts: Parts = { mayChange, open, label }
+  const parts: Parts = { mayChange, open, label, edit }
   const isMissing = members.fault?.isMissing === true && members.value === undefined
   return (
     <>
@@ -72,6 +84,14 @@ export function Nodes({ mayChange }: { readonly mayChange: boolean }) {
           <p>{act.says}</p>
         </Dialog>
       )}
+      {edited === undefined ? null : (
+        <TextDialog
+          key={edited.title}
+          edit={edited}
+          onClose={() => edit(undefined)}
+          onChanged={again}
+        />
+      )}
       {labelled === undefined ? null : (
         <LabelsDialog
           name={labelled.name}
@@ -107,6 +127,7 @@ type Parts = {
   readonly mayChange: boolean
   readonly open: (act: Act) => void
   readonly label: (row: Row) => void
+  readonly edit: (edit: TextEdit) => void
 }
 
 function MembersByStatus({
@@ -177,7 +198,9 @@ function MemberTable({
               <td data-label="Labels">
                 <Labels member={member} parts={parts} />
               </td>
-              <td data-label="Capabilities">{capsText(member.caps)}</td>
+              <td data-label="Capabilities">
+                <Capabilities member={member} parts={parts} />
+              </td>
               <td data-label="Disk">
                 <Fill
                   freeBytes={member.freeBytes ?? 0}
@@ -189,7 +212,7 @@ function MemberTable({
                 <CertificateEnd certificates={certificates} member={member.id} />
               </td>
               <td className="actions">
-                {parts.mayChange ? <MemberActions member={member} open={parts.open} /> : null}
+                {parts.mayChange ? <MemberActions member={member} parts={parts} /> : null}
               </td>
             </tr>
           ))}
@@ -219,6 +242,25 @@ function Labels({ member, parts }: { readonly member: Row; readonly parts: Parts
         </button>
       ) : entries.length === 0 ? (
         <span className="faint">none</span>
+      ) : null}
+    </span>
+  )
+}
+
+function Capabilities({ member, parts }: { readonly member: Row; readonly parts: Parts }) {
+  const { caps, name } = member
+  return (
+    <span className="labels">
+      {capsText(caps)}
+      {parts.mayChange && caps !== undefined ? (
+        <button
+          type="button"
+          className="small"
+          onClick={() => parts.edit(capabilities({ ...member, caps }))}
+          aria-label={`Edit the capabilities of ${name}`}
+        >
+          Edit
+        </button>
       ) : null}
     </span>
   )
@@ -263,12 +305,12 @@ function CertificateEnd({
 
 function MemberActions({
   member,
-  open,
+  parts: { open, edit },
 }: {
   readonly member: Row
-  readonly open: (act: Act) => void
+  readonly parts: Parts
 }) {
-  const { name, state } = member
+  const { name, state, address } = member
   const isDraining = state === 'draining'
   return (
     <>
@@ -279,6 +321,15 @@ function MemberActions({
       >
         {isDraining ? 'Keep' : 'Drain'}
       </button>
+      {address === undefined ? null : (
+        <button
+          type="button"
+          onClick={() => edit(readdress({ ...member, address }))}
+          aria-label={`Change the address of ${name}`}
+        >
+          Address
+        </button>
+      )}
       <button
         type="button"
         className="danger"

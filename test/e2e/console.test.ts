@@ -150,6 +150,53 @@ describe('console', { skip: withoutBrowser, timeout: 240_000 }, () => {
     await page.getByRole('row', { name }).getByText('revoked').waitFor()
   })
 
+  it('changes what a node runs and how, by the keyboard, and goes back to the settings before', async () => {
+    const page = await openLoggedIn(1)
+    await page.getByRole('link', { name: 'Settings' }).click()
+    const row = (name: string) => page.getByRole('row').filter({ hasText: name })
+    await row('machines').getByText('not in this version').waitFor()
+    await row('SQL databases').getByText('node-1, node-2, node-3').waitFor()
+    const set = async (name: string, value: string): Promise<void> => {
+      await tabTo(page, page.getByRole('button', { name: `Change ${name}` }))
+      await page.keyboard.press('Enter')
+      const dialog = page.getByRole('dialog', { name: `Change ${name}?` })
+      await dialog.getByLabel(name).fill(value)
+      await page.keyboard.press('Enter')
+      await dialog.waitFor({ state: 'detached' })
+    }
+    await set('ebs.replicas', '2')
+    await set('target_size', '5')
+    await row('How many members it is meant to have').getByText('5', { exact: true }).waitFor()
+    await row('targetSize = 5').waitFor()
+    await page.getByRole('button', { name: 'Change ebs.block_size' }).click()
+    const refused = page.getByRole('dialog', { name: 'Change ebs.block_size?' })
+    await refused.getByLabel('ebs.block_size').fill('100')
+    await refused.getByRole('button', { name: 'Change' }).click()
+    await refused.getByText('takes a power of two').waitFor()
+    await page.keyboard.press('Escape')
+    await row('ebs.replicas = 2').getByRole('button').click()
+    await page.getByRole('button', { name: 'Go back' }).last().click()
+    await row('How many members it is meant to have')
+      .getByText('5', { exact: true })
+      .waitFor({ state: 'detached' })
+    await page.getByRole('link', { name: 'Nodes', exact: true }).click()
+    await page.getByRole('button', { name: 'Edit the capabilities of node-3' }).click()
+    const caps = page.getByRole('dialog', { name: 'Capabilities of node-3' })
+    await caps.getByLabel('Capabilities, separated').fill('control, s3')
+    await page.keyboard.press('Enter')
+    await row('node-3').getByText('control, s3').waitFor()
+    await page.getByRole('button', { name: 'Edit the capabilities of node-3' }).click()
+    await caps.getByLabel('Capabilities, separated').fill('')
+    await page.keyboard.press('Enter')
+    await row('node-3').getByText('all', { exact: true }).waitFor()
+    await page.getByRole('button', { name: 'Change the address of node-3' }).click()
+    const address = page.getByRole('dialog', { name: 'Address of node-3' })
+    await address.getByLabel('Address or name').fill('no address')
+    await address.getByRole('button', { name: 'Change' }).click()
+    await address.getByRole('alert').waitFor()
+    await page.keyboard.press('Escape')
+  })
+
   it('enters what was done in the audit log, page by page', async () => {
     const page = await openLoggedIn()
     await page.getByRole('link', { name: 'Audit log' }).click()
@@ -196,6 +243,7 @@ describe('console', { skip: withoutBrowser, timeout: 240_000 }, () => {
       for (const { name, shown } of [
         { name: 'Overview', shown: 'Groups' },
         { name: 'Nodes', shown: 'Members' },
+        { name: 'Settings', shown: 'History' },
         { name: 'Join', shown: 'By token' },
       ]) {
         await page.getByRole('link', { name, exact: true }).click()
