@@ -49,6 +49,8 @@ type Open = {
 }
 
 const lookAfterMs = 100
+/** A node that has not heard the leader of the system namespace for so long does not go by its own copy of a map. */
+export const namespaceStaleMs = 1_000
 /** Groups that are opened at a time: their first writes share a sync of the log. */
 const openingMax = 64
 const firstPriority = 8
@@ -155,12 +157,14 @@ export class NamespaceFollower {
   }
 
   /**
-   * In the map as this node has it. Otherwise the leader is asked; without that: 1. a namespace is dropped and made
-   * anew elsewhere; 2. this node has not looked yet; 3. a write goes to the old group, is acknowledged, and gone.
+   * In the map as this node has it, and as its leader had it a moment ago (namespaceStaleMs). Otherwise the leader is asked; without
+   * that: 1. a namespace is dropped and made anew elsewhere; 2. this node has not looked yet, or hears nothing of it; 3. a write
+   * goes to the old group, is acknowledged, and gone.
    */
   async #isShown(name: string, { group, isClosing }: Open): Promise<boolean> {
     if (isClosing) return false
     const { system, map } = this.#ends
+    if (system.freshness().heardMsAgo > namespaceStaleMs) return false
     if ((await readMapVersion(system)) === this.#version) return true
     const record = await findNamespace(system, name, { isSerializable: true, map })
     return record?.group === group && !record.isClosing

@@ -20,7 +20,8 @@ function world() {
         monotonicMs: () => 0,
         wallMs: () => 5,
         sleep: (_ms: number, signal?: AbortSignal) =>
-          new Promise<void>((_resolve, reject) => {
+          new Promise<void>((resolve, reject) => {
+            if (signal === undefined) resolve()
             const onAbort = (): void => reject(new Fault('cancelled', 'given up'))
             if (signal?.aborted === true) onAbort()
             else signal?.addEventListener('abort', onAbort)
@@ -171,6 +172,22 @@ test('what was dropped is served no more, here at once and elsewhere before the 
   await assert.rejects(namespaces.status('/raft/there'), missing)
   await createNamespace(system, { name: '/raft/there', members, createdMs: 5 })
   assert.equal((await namespaces.status('/raft/there')).group, group + 1)
+  await namespaces.close()
+})
+
+test('a node that has not heard the leader for a second does not go by its own map', async () => {
+  const { system, namespaces, look } = world()
+  await namespaces.start()
+  const { group } = await namespaces.create('/raft/there')
+  await look()
+  system.localRevision = system.freshness().revision
+  await dropNamespace(system, await beginClosing(system, '/raft/there'))
+  // The replica here shows it still.
+  assert.equal((await namespaces.status('/raft/there')).group, group)
+  system.heardMsAgo = 1_001
+  await assert.rejects(namespaces.status('/raft/there'), (error) => isFault(error, 'not-found'))
+  system.hasLeader = false
+  await assert.rejects(namespaces.status('/raft/there'), (error) => isFault(error, 'unavailable'))
   await namespaces.close()
 })
 

@@ -7,7 +7,7 @@ import type { Host } from '../host/index.ts'
 import type { CoreKeyspaces, Keyspace } from '../keyspace/index.ts'
 import type { Group, Raft } from '../raft/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
-import { NamespaceFollower } from './namespace-follower.ts'
+import { NamespaceFollower, namespaceStaleMs } from './namespace-follower.ts'
 
 type Deps = {
   readonly host: Host
@@ -34,6 +34,8 @@ export type NamespaceStatus = {
 }
 
 const callMsMax = 10_000
+/** For a request that was let in at the last moment to reach its group. */
+const marginMs = 500
 const everything = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) }
 const deletedAtOnce = 1000
 
@@ -79,9 +81,11 @@ export class UserNamespaces {
 
   /** With everything in it. Fault 'not-found'. */
   async drop(name: string): Promise<void> {
-    const { system, keyspaces } = this.#deps
+    const { host, system, keyspaces } = this.#deps
     const record = await beginClosing(system, name)
     await this.#follower.ensureClosing(record)
+    // Until no node goes by a map without the mark: what one of them lets in before is deleted with the rest.
+    await host.clock.sleep(namespaceStaleMs + marginMs)
     const keyspace = await keyspaces.open(name)
     for (let more = true; more; ) {
       const page = await keyspace.range({ ...everything, limit: deletedAtOnce, keysOnly: true })
