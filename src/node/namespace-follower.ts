@@ -61,6 +61,8 @@ export class NamespaceFollower {
   readonly #open = new Map<string, Open>()
   /** Creations of this node follow one another: each writes the counter, and they would only refuse each other. */
   #changing: Promise<unknown> = Promise.resolve()
+  /** Groups of names that are served no more: they rest until the node stops, so there are as many in memory anyway. */
+  readonly #left = new Set<GroupId>()
   #version = -1
   #timer: Timer | undefined
   #unlisten: () => void = () => undefined
@@ -82,6 +84,11 @@ export class NamespaceFollower {
     this.#timer?.cancel()
     this.#unlisten()
     await Promise.allSettled([...this.#open.values()].map(({ ready }) => ready))
+  }
+
+  /** It was open here and is served no more. */
+  hasLeft(group: GroupId): boolean {
+    return this.#left.has(group)
   }
 
   /** In the map, and open here. The same answer however often it is asked. */
@@ -180,6 +187,7 @@ export class NamespaceFollower {
     if (before !== undefined) {
       await before.ready.catch(() => undefined)
       await close(name)
+      this.#left.add(before.group)
     }
     const isFirst = voters[group % Math.max(1, voters.length)] === self
     const electionPriority = isFirst ? firstPriority : otherPriority
@@ -221,6 +229,7 @@ export class NamespaceFollower {
       if (this.#open.get(name) !== open) continue
       this.#open.delete(name)
       await close(name)
+      this.#left.add(open.group)
     }
   }
 }

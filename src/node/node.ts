@@ -6,7 +6,7 @@
 // data thread, then the admin API. Peers are set from the replica before anything listens, so that an
 // identity that was removed while this node was down is never spoken to on the word of an old file.
 
-import { Fault, groupId, isFault, type NodeId } from '../base/index.ts'
+import { Fault, type GroupId, groupId, isFault, type NodeId } from '../base/index.ts'
 import {
   type Cluster,
   firstObjectsNamespace,
@@ -155,6 +155,7 @@ type Core = StatusParts & {
   /** Set once the data thread serves. */
   lane: Lane | undefined
   coreServices: () => readonly string[]
+  isDropped: (group: GroupId) => boolean
 }
 
 async function openCore(
@@ -203,6 +204,7 @@ async function openCore(
   closers.add(async () => trust?.close())
   const lane = undefined
   const coreServices = (): readonly string[] => []
+  const isDropped = (): boolean => false
   const heartbeats = createHeartbeats({ host, raft, rpc, system, systemGroup, self })
   const opened = {
     keyspaces,
@@ -215,6 +217,7 @@ async function openCore(
     guests,
     level,
     coreServices,
+    isDropped,
   }
   return { self, config, host, closers, startedMs, log, store, rpc, raft, ...opened }
 }
@@ -376,6 +379,8 @@ async function openServers(
   const namespaces = await openUserNamespaces(core, cluster, waiting)
   const sql = await openSql(core, cluster, waiting)
   const services = await openServices(core, cluster, waiting)
+  core.isDropped = (group) =>
+    (namespaces?.hasLeft(group) ?? false) || (sql?.hasLeft(group) ?? false)
   closers.add(announceMember(config, host, system))
   core.trust?.keepSettings(cluster)
   const lane = await loading

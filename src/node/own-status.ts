@@ -1,7 +1,7 @@
 // Gathering: this node's own numbers, and those of its peers with a short deadline, so that a status is
 // always answered, with or without them.
 
-import type { NodeId } from '../base/index.ts'
+import type { GroupId, NodeId } from '../base/index.ts'
 import { type Cluster, newestLevel, programVersion } from '../cluster/index.ts'
 import type { Host } from '../host/index.ts'
 import type { Raft } from '../raft/index.ts'
@@ -29,6 +29,8 @@ export type StatusParts = {
   readonly rpc: Rpc
   /** What the core runs of itself, by capability. */
   readonly coreServices: () => readonly string[]
+  /** Of a namespace that was dropped: it rests until the node stops, and is not told. */
+  readonly isDropped: (group: GroupId) => boolean
 }
 
 export async function ownStatus(parts: StatusParts, lane: Lane | undefined): Promise<NodeStatus> {
@@ -42,7 +44,11 @@ export async function ownStatus(parts: StatusParts, lane: Lane | undefined): Pro
     level: newestLevel,
     uptimeMs: Math.floor(host.clock.monotonicMs() - parts.startedMs),
     residentBytes: host.memory.residentBytes(),
-    groups: raft.groups().map((group) => encodableGroup(group.status())),
+    groups: raft
+      .groups()
+      .map((group) => group.status())
+      .filter(({ group }) => !parts.isDropped(group))
+      .map(encodableGroup),
     lane: laneStatus,
     services: [...(laneStatus?.services ?? []), ...parts.coreServices()].sort(),
     logBytes: parts.log.statistics().bytes,

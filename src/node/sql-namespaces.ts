@@ -1,7 +1,7 @@
 // SQL databases of users on this node, opened and deleted as their map says (namespace-follower.ts). The room `sql` is loaded
 // with the first database.
 
-import { Fault, isFault, type NodeId } from '../base/index.ts'
+import { Fault, isFault, type NodeId, type GroupId } from '../base/index.ts'
 import {
   beginClosing,
   databaseMap,
@@ -59,6 +59,11 @@ export class SqlNamespaces {
     rpc.serveStream(controlMethod.sqlCopy, async (stream, call) =>
       (await this.#load()).answerCopy(stream, call),
     )
+  }
+
+  /** It was open here and is served no more. */
+  hasLeft(group: GroupId): boolean {
+    return this.#follower.hasLeft(group)
   }
 
   /** Settles when what the map here shows is open; `waiting` ends with Fault 'cancelled'. */

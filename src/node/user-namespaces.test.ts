@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Fault, isFault, nodeId } from '../base/index.ts'
+import { Fault, groupId, isFault, nodeId } from '../base/index.ts'
 import { beginClosing, createNamespace, dropNamespace } from '../cluster/index.ts'
 import { MemoryKeyspace } from '../cluster/testing/memory-keyspace.ts'
 import { UserNamespaces } from './user-namespaces.ts'
@@ -161,9 +161,12 @@ test('what was dropped is served no more, here at once and elsewhere before the 
   const { system, namespaces, look } = world()
   await namespaces.start()
   const missing = (error: unknown): boolean => isFault(error, 'not-found')
-  await namespaces.create('/raft/here')
+  const here = groupId((await namespaces.create('/raft/here')).group)
   await look()
   await namespaces.drop('/raft/here')
+  assert.equal(namespaces.hasLeft(here), false)
+  await look()
+  assert.equal(namespaces.hasLeft(here), true)
   await assert.rejects(namespaces.status('/raft/here'), missing)
 
   const { group } = await namespaces.create('/raft/there')

@@ -63,6 +63,11 @@ export class UserNamespaces {
     })
   }
 
+  /** It was open here and is served no more. */
+  hasLeft(group: GroupId): boolean {
+    return this.#follower.hasLeft(group)
+  }
+
   /** Settles when what the map here shows is open; `waiting` ends with Fault 'cancelled'. */
   start(waiting: Patience = {}): Promise<void> {
     return this.#follower.start(waiting)
