@@ -114,6 +114,34 @@ test('one whose place changes is there before it leaves; a place that cannot be 
   await services.close()
 })
 
+test('one that is in its own way at the same port ends first', async () => {
+  const { host, log, settle } = bare()
+  let place = '0.0.0.0:9'
+  let open = ''
+  const gateway = {
+    name: 's3',
+    place: () => place,
+    async start(at: string) {
+      if (open !== '') throw new Fault('exists', 'taken', { fields: { port: '9' } })
+      open = at
+      log.push(`start ${at}`)
+      return async () => {
+        open = ''
+        log.push(`end ${at}`)
+      }
+    },
+  }
+  const services = new Services(host, [gateway], () => true)
+  await services.begin()
+  place = '10.0.0.7:9'
+  services.follow()
+  await settle()
+  assert.deepEqual(log, ['start 0.0.0.0:9', 'end 0.0.0.0:9', 'start 10.0.0.7:9'])
+  assert.deepEqual(services.running, ['s3'])
+  await services.close()
+  assert.equal(open, '')
+})
+
 test('what changes while one is ending is done after it', async () => {
   const { services, log, wanted, gates, settle } = world(['s3'])
   let open = (): void => undefined

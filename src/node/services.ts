@@ -136,13 +136,40 @@ export class Services {
     const before = this.#running.get(gateway)
     const place = this.#placeOf(gateway)
     if (place === before?.place) return
+    const ended = async ({ end, place: was }: Running): Promise<void> => {
+      await end()
+      this.#host.journal.event('notice', 'node.service_ended', { service, part, place: was })
+    }
     if (place !== undefined) {
-      this.#running.set(gateway, { place, end: await gateway.start(place) })
+      const { end, isBeforeEnded } = await this.#startBeside(gateway, { place, before, ended })
+      this.#running.set(gateway, { place, end })
       this.#host.journal.event('notice', 'node.service_started', { service, part, place })
+      if (isBeforeEnded) return
     } else this.#running.delete(gateway)
-    if (before === undefined) return
-    await before.end()
-    const was = before.place
-    this.#host.journal.event('notice', 'node.service_ended', { service, part, place: was })
+    if (before !== undefined) await ended(before)
+  }
+
+  /** The new place may be in the way of the old one: the same port of all addresses, or of one. Then the old one ends first. */
+  async #startBeside(
+    gateway: Gateway,
+    {
+      place,
+      before,
+      ended,
+    }: {
+      readonly place: string
+      readonly before: Running | undefined
+      readonly ended: (running: Running) => Promise<void>
+    },
+  ): Promise<{ readonly end: Running['end']; readonly isBeforeEnded: boolean }> {
+    try {
+      return { end: await gateway.start(place), isBeforeEnded: false }
+    } catch (error) {
+      const isOwnPort = isFault(error, 'exists') && before?.place.endsWith(`:${error.fields.port}`)
+      if (before === undefined || isOwnPort !== true) throw error
+      this.#running.delete(gateway)
+      await ended(before)
+      return { end: await gateway.start(place), isBeforeEnded: true }
+    }
   }
 }
