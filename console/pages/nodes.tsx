@@ -251,7 +251,7 @@ function Capabilities({ member, parts }: { readonly member: Row; readonly parts:
   const { caps, name } = member
   return (
     <span className="labels">
-      {capsText(caps)}
+      <span>{capsText(caps)}</span>
       {parts.mayChange && caps !== undefined ? (
         <button
           type="button"
