@@ -10,6 +10,7 @@ import {
   type Flags,
   readDataThreads,
   readEtcd,
+  readSql,
   readLeaseOf,
   readNode,
   readPath,
@@ -71,6 +72,12 @@ program
   .option('--etcd-tls', "etcd's API over TLS, with certificates of the cluster's authority")
   .option('--etcd-client-ca <file>', 'over TLS, to clients with a certificate of this authority')
   .option('--etcd-watch-progress <seconds>', progressHelp)
+  .option(
+    '--sql',
+    "serve rqlite's HTTP API on port 4001 (moved as the others), by user and password",
+  )
+  .option('--sql-port <port>', "rqlite's HTTP API (default 4001), of the first node; serves it")
+  .option('--sql-tls', "rqlite's HTTP API over TLS, with certificates of the cluster's authority")
   .option('--port-offset <n>', 'move all ports by n when the cluster is formed')
   .option('--encryption-key-file <file>', keyHelp)
   .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
@@ -182,6 +189,8 @@ program
   .option('--etcd-tls', "etcd's API over TLS, with a certificate of the cluster's authority")
   .option('--etcd-client-ca <file>', 'over TLS, to clients with a certificate of this authority')
   .option('--etcd-watch-progress <seconds>', progressHelp)
+  .option('--sql-port <port>', "serve rqlite's HTTP API on this port, by user and password")
+  .option('--sql-tls', "rqlite's HTTP API over TLS, with a certificate of the cluster's authority")
   .option('--encryption-key-file <file>', keyHelp)
   .option('--snapshot-dir <dir>', 'where snapshots of groups are kept (default: beside the log)')
   .option('--read-lease <ratio>', readLeaseHelp)
@@ -364,6 +373,7 @@ function readUp(flags: Flags): Parameters<typeof import('./up.ts').up>[0] {
     ports: parsePorts(flags as Record<string, string>),
     dataThreads: readDataThreads(text('dataThreads')),
     etcd: readUpEtcd(flags),
+    sql: readUpSql(flags),
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
     snapshotDir: readPath(text('snapshotDir')),
     readLease: readLeaseOf(text('readLease')),
@@ -377,6 +387,11 @@ function readUpEtcd(flags: Flags) {
   const { port, ...how } = readEtcd(flags)
   const isServed = flags.etcd === true || port !== undefined || how.isTls
   return isServed || how.clientAuthority !== undefined ? { port, ...how } : undefined
+}
+
+function readUpSql(flags: Flags) {
+  const { port, isTls } = readSql(flags)
+  return flags.sql === true || port !== undefined || isTls ? { port, isTls } : undefined
 }
 
 function readId(text: string): number {

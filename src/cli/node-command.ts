@@ -11,10 +11,10 @@ import { type NodeConfig, type RunningNode, startNode } from '../node/index.ts'
 import { readConsolePages } from './console-pages.ts'
 import { readEncryptionKey } from './encryption-key.ts'
 import { acquireLock, type Lock } from '../host/real/lock.ts'
-import { type EtcdFlags, loadNodeConfig } from './node-dir.ts'
+import { type EtcdFlags, loadNodeConfig, type SqlFlags } from './node-dir.ts'
 import type { NodeNotice } from './node-process.ts'
 import { nodePaths } from './paths.ts'
-import { portFault, type PortPlan, portNames } from './ports.ts'
+import { portFault, portNames, type UsedPort } from './ports.ts'
 import { answer, reportFailure } from './terminal.ts'
 import { aborted, stopSignal } from './stop-signal.ts'
 
@@ -23,6 +23,7 @@ export type NodeCommandOptions = {
   readonly dataThreads: number
   readonly bind?: string | undefined
   readonly etcd?: EtcdFlags | undefined
+  readonly sql?: SqlFlags | undefined
   readonly encryptionKeyFile?: string | undefined
   /** Where raft keeps its snapshot files; in the data directory otherwise. */
   readonly snapshotDir?: string | undefined
@@ -47,12 +48,13 @@ export async function runNode(options: NodeCommandOptions, held?: Lock): Promise
       })
     }
     lock ??= acquireLock(nodePaths(options.dataDir).lock, options.dataDir)
-    const { dataThreads, bind, etcd } = options
+    const { dataThreads, bind, etcd, sql } = options
     const sharedKeyHex = readEncryptionKey(options.encryptionKeyFile, process.env)
     const loaded = loadNodeConfig(options.dataDir, {
       dataThreads,
       bindHost: bind,
       etcd,
+      sql,
       sharedKeyHex,
     })
     const { readLease } = options
@@ -107,7 +109,8 @@ async function start(
   }
 }
 
-function servingLine({ self, identity, listen }: NodeConfig) {
+function servingLine(config: NodeConfig) {
+  const { self, identity, listen } = config
   const at = (scheme: string, address: Address | undefined): string | undefined =>
     address === undefined ? undefined : `${scheme}://${formatAddress(address)}`
   return {
@@ -119,6 +122,7 @@ function servingLine({ self, identity, listen }: NodeConfig) {
     s3: at('http', listen.s3),
     s3Tls: at('https', listen.s3Tls),
     etcd: listen.etcd === undefined ? undefined : formatAddress(listen.etcd),
+    sql: at(config.isSqlTls === true ? 'https' : 'http', listen.sql),
   }
 }
 
@@ -133,8 +137,8 @@ function snapshotDiskOf({ snapshotDir }: NodeCommandOptions): { readonly snapsho
 function explainPort(error: unknown, config: NodeConfig): unknown {
   if (!isFault(error, 'exists') || error.fields.port === undefined) return error
   const port = Number(error.fields.port)
-  const isIt = (name: keyof PortPlan | 'etcd'): boolean => config.listen[name]?.port === port
-  const name = ([...portNames, 'etcd'] as const).find(isIt)
+  const isIt = (name: UsedPort): boolean => config.listen[name]?.port === port
+  const name = ([...portNames, 'etcd', 'sql'] as const).find(isIt)
   if (name === undefined) return error
   const host = config.listen[name]?.host ?? ''
   return portFault('EADDRINUSE', { host, port, name })

@@ -123,12 +123,20 @@ export type EtcdFlags = {
   readonly progressSeconds?: number | undefined
 }
 
+/** How a node serves rqlite's HTTP API. */
+export type SqlFlags = {
+  /** Of the node's own address. */
+  readonly port: number
+  readonly isTls: boolean
+}
+
 export function loadNodeConfig(
   nodeDir: string,
   options: {
     readonly dataThreads: number
     readonly bindHost?: string | undefined
     readonly etcd?: EtcdFlags | undefined
+    readonly sql?: SqlFlags | undefined
     readonly sharedKeyHex?: string | undefined
   },
 ): NodeConfig {
@@ -160,8 +168,13 @@ export function loadNodeConfig(
     topology,
     ...factsOf(nodeDir, file),
     founders: file.founders.length > 0 ? file.founders : topology.db.map((db) => db.id),
-    listen: listenOf(topology, file, { self, etcdPort: options.etcd?.port }),
+    listen: listenOf(topology, file, {
+      self,
+      etcdPort: options.etcd?.port,
+      sqlPort: options.sql?.port,
+    }),
     ...etcdTlsOf(paths, options.etcd),
+    ...(options.sql?.isTls === true ? { isSqlTls: true } : {}),
     ...etcdProgressOf(options.etcd),
     ...controlOf(topology, nodeDir),
     serverTls: readPair(nodeDir, {
@@ -260,7 +273,15 @@ function etcdProgressOf(etcd: EtcdFlags | undefined): Pick<NodeConfig, 'etcdProg
 function listenOf(
   topology: Topology,
   file: NodeFile,
-  { self, etcdPort }: { readonly self: NodeId; readonly etcdPort: number | undefined },
+  {
+    self,
+    etcdPort,
+    sqlPort,
+  }: {
+    readonly self: NodeId
+    readonly etcdPort: number | undefined
+    readonly sqlPort: number | undefined
+  },
 ): NodeConfig['listen'] {
   const db = topology.db.find((listed) => listed.id === self)
   const bulk = topology.nodes.find((listed) => listed.id === self)
@@ -275,6 +296,7 @@ function listenOf(
     s3: { host: isLocal ? db.host : '127.0.0.1', port: file.s3Port },
     s3Tls: { host: isLocal ? db.host : topology.host, port: file.s3TlsPort },
     ...(etcdPort === undefined ? {} : { etcd: { host: db.host, port: etcdPort } }),
+    ...(sqlPort === undefined ? {} : { sql: { host: db.host, port: sqlPort } }),
   }
 }
 

@@ -18,6 +18,7 @@ export function readNode(flags: Flags): Parameters<typeof runNode>[0] {
     dataThreads: readDataThreads(text('dataThreads')) ?? 1,
     bind: text('bind'),
     etcd: readNodeEtcd(flags),
+    sql: readNodeSql(flags),
     encryptionKeyFile: readPath(text('encryptionKeyFile')),
     snapshotDir: readPath(text('snapshotDir')),
     readLease: readLeaseOf(text('readLease')),
@@ -52,6 +53,18 @@ export function readEtcd({ etcdPort, etcdTls, etcdClientCa, etcdWatchProgress }:
       typeof etcdWatchProgress === 'string'
         ? parseCount('--etcd-watch-progress', etcdWatchProgress, [1, 86_400])
         : undefined,
+  }
+}
+
+function readNodeSql(flags: Flags) {
+  const { port, isTls } = readSql(flags)
+  return port === undefined ? undefined : { port, isTls }
+}
+
+export function readSql({ sqlPort, sqlTls }: Flags) {
+  return {
+    port: typeof sqlPort === 'string' ? parseCount('--sql-port', sqlPort, [1, 65_535]) : undefined,
+    isTls: sqlTls === true,
   }
 }
 

@@ -15,6 +15,8 @@ const options = {
   'etcd-tls': { type: 'boolean' },
   'etcd-client-ca': text,
   'etcd-watch-progress': text,
+  'sql-port': text,
+  'sql-tls': { type: 'boolean' },
   'encryption-key-file': text,
   'snapshot-dir': text,
   'read-lease': text,

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Fault, faultCodeOf } from '../base/index.ts'
-import type { EtcdFlags } from './node-dir.ts'
+import type { EtcdFlags, SqlFlags } from './node-dir.ts'
 import { nodePaths } from './paths.ts'
 
 /** What a node tells its launcher. */
@@ -25,6 +25,7 @@ export type NodeProcessOptions = {
   readonly nodeDir: string
   readonly dataThreads: number | undefined
   readonly etcd?: EtcdFlags | undefined
+  readonly sql?: SqlFlags | undefined
   readonly encryptionKeyFile?: string | undefined
   readonly snapshotDir?: string | undefined
   readonly readLease?: { readonly clockDriftRatio: number } | undefined
@@ -55,7 +56,9 @@ export function startNodeProcess(options: NodeProcessOptions): NodeProcess {
   const args = ['node', '--data-dir', options.nodeDir]
   if (options.dataThreads !== undefined) args.push('--data-threads', String(options.dataThreads))
   if (options.etcd !== undefined) args.push(...etcdArgs(options.etcd))
-  const { encryptionKeyFile, snapshotDir, readLease } = options
+  const { encryptionKeyFile, snapshotDir, readLease, sql } = options
+  if (sql !== undefined) args.push('--sql-port', String(sql.port))
+  if (sql?.isTls === true) args.push('--sql-tls')
   if (encryptionKeyFile !== undefined) args.push('--encryption-key-file', encryptionKeyFile)
   if (snapshotDir !== undefined) args.push('--snapshot-dir', snapshotDir)
   if (readLease !== undefined) args.push('--read-lease', String(readLease.clockDriftRatio))

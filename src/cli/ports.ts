@@ -23,7 +23,13 @@ export const portUses: Readonly<Record<keyof PortPlan, { what: string; flag: str
   s3Tls: { what: 'S3 over TLS', flag: '--s3-tls-port' },
 }
 
-const etcdUse = { what: "etcd's API", flag: '--etcd-port' }
+/** Served when asked for only. */
+const askedUses = {
+  etcd: { what: "etcd's API", flag: '--etcd-port' },
+  sql: { what: "rqlite's HTTP API", flag: '--sql-port' },
+} as const
+
+export type UsedPort = keyof PortPlan | keyof typeof askedUses
 
 export const portNames = Object.keys(portUses) as (keyof PortPlan)[]
 
@@ -40,15 +46,19 @@ export function planPorts(
   }
 }
 
+const askedPorts = { etcd: 2379, sql: 4001 } as const
+
 /**
- * Where a node of this machine has etcd's API: on 2379, moved as the control port is, or on the port that was given
- * for the first node, moved by 100 for each further one where all nodes share an address.
+ * Where a node of this machine has an API that is served when asked for: on its usual port, moved as the control port is, or
+ * on the port that was given for the first node, moved by 100 for each further one where all nodes share an address.
  */
-export function etcdPortOf(
+export function askedPortOf(
   node: { readonly slot: number; readonly host: string; readonly ports: PortPlan },
+  api: keyof typeof askedPorts,
   first: number | undefined,
 ): number {
-  if (first === undefined) return 2379 + node.ports.control - topologyDefaults.controlPort
+  if (first === undefined)
+    return askedPorts[api] + node.ports.control - topologyDefaults.controlPort
   return node.host === '127.0.0.1' ? first + 100 * (node.slot - 1) : first
 }
 
@@ -82,10 +92,10 @@ export async function requireFreePorts(host: string, ports: PortPlan): Promise<v
 
 export function portFault(
   code: string,
-  taken: { readonly host: string; readonly port: number; readonly name: keyof PortPlan | 'etcd' },
+  taken: { readonly host: string; readonly port: number; readonly name: UsedPort },
 ): Fault {
   const { host, port, name } = taken
-  const { what, flag } = name === 'etcd' ? etcdUse : portUses[name]
+  const { what, flag } = name === 'etcd' || name === 'sql' ? askedUses[name] : portUses[name]
   const why = code === 'EACCES' ? 'may not be used by this user' : 'is taken by another program'
   return new Fault('exists', `port ${port} on ${host} ${why}; it is for ${what}`, {
     fields: { port: String(port), host, flag },

@@ -5,9 +5,9 @@
 import { basename, join } from 'node:path'
 import type { Slot } from './formation.ts'
 import { type NodeEnd, type NodeProcess, startNodeProcess } from './node-process.ts'
-import type { EtcdFlags } from './node-dir.ts'
+import type { EtcdFlags, SqlFlags } from './node-dir.ts'
 import { launcherPaths } from './paths.ts'
-import { etcdPortOf } from './ports.ts'
+import { askedPortOf } from './ports.ts'
 import { tell, withProgress } from './terminal.ts'
 
 export type SupervisorOptions = {
@@ -15,6 +15,8 @@ export type SupervisorOptions = {
   readonly dataThreads: number | undefined
   /** Present: nodes serve etcd's API, the first one on this port (ports.ts). */
   readonly etcd?: (Omit<EtcdFlags, 'port'> & { readonly port: number | undefined }) | undefined
+  /** Present: nodes serve rqlite's HTTP API, the first one on this port. */
+  readonly sql?: (Omit<SqlFlags, 'port'> & { readonly port: number | undefined }) | undefined
   readonly encryptionKeyFile?: string | undefined
   /** Of all nodes: each has a folder of its own in it. */
   readonly snapshotDir?: string | undefined
@@ -50,13 +52,17 @@ export class Supervisor {
     const nodeDir = launcherPaths(dataDir).node(slot.slot)
     const shared = this.#options.etcd
     const etcd =
-      shared === undefined ? undefined : { ...shared, port: etcdPortOf(slot, shared.port) }
+      shared === undefined ? undefined : { ...shared, port: askedPortOf(slot, 'etcd', shared.port) }
+    const ofSql = this.#options.sql
+    const sql =
+      ofSql === undefined ? undefined : { ...ofSql, port: askedPortOf(slot, 'sql', ofSql.port) }
     const shelf = this.#options.snapshotDir
     const snapshotDir = shelf === undefined ? undefined : join(shelf, basename(nodeDir))
     const child = startNodeProcess({
       nodeDir,
       dataThreads,
       etcd,
+      sql,
       encryptionKeyFile,
       snapshotDir,
       readLease,

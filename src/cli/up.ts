@@ -43,6 +43,7 @@ export type UpOptions = {
   readonly ports: PortFlags
   readonly dataThreads: number | undefined
   readonly etcd: SupervisorOptions['etcd']
+  readonly sql: SupervisorOptions['sql']
   readonly encryptionKeyFile: string | undefined
   readonly snapshotDir: string | undefined
   readonly readLease: { readonly clockDriftRatio: number } | undefined

@@ -30,6 +30,8 @@ export type NodeConfig = {
     readonly s3Tls?: Address
     /** 2379: etcd's API, gRPC and JSON. On all nodes of a cluster or on none: its namespace is theirs together. */
     readonly etcd?: Address
+    /** 4001: rqlite's HTTP API over the SQL databases. */
+    readonly sql?: Address
   }
   /** Present: the etcd port speaks TLS; with an authority only to clients with a certificate of it. */
   readonly etcdTls?: {
@@ -37,6 +39,8 @@ export type NodeConfig = {
     readonly privateKeyPem: string
     readonly clientAuthorityPem?: string
   }
+  /** The SQL port speaks TLS, with this node's certificate (serverTls). */
+  readonly isSqlTls?: boolean
   /** Between two notices of progress to a quiet watch of etcd's API that asked for them. Default: the gateway's. */
   readonly etcdProgressMs?: number
   /**

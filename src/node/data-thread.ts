@@ -33,6 +33,7 @@ import { followDrain } from './drain.ts'
 import { EtcdLink, etcdGateway } from './etcd-lane.ts'
 import { type LaneMessage, laneMessageCodec, type ScrubResult } from './lane-messages.ts'
 import { laneChannel, muxPort } from './port-mux.ts'
+import { sqlGateways } from './sql-lane.ts'
 import { answerPlacement, type PlacementQuestion } from './placement-desk.ts'
 import { encodableContent, type LaneStatus } from './status.ts'
 import { type Gateway, isWanted, Services } from './services.ts'
@@ -44,8 +45,8 @@ const totalsDeadlineMs = 700
 
 export async function runDataThread(host: Host, port: Port, input: Uint8Array): Promise<void> {
   const config = decodeConfig(input)
-  const [keyspacePort, control] = muxPort(port, laneChannel.count)
-  if (keyspacePort === undefined || control === undefined) return
+  const [keyspacePort, control, sqlPort] = muxPort(port, laneChannel.count)
+  if (keyspacePort === undefined || control === undefined || sqlPort === undefined) return
   const closers = new Closers()
   const send = (message: LaneMessage): void => control.send(laneMessageCodec.encode(message))
   const link = new EtcdLink(send)
@@ -54,7 +55,15 @@ export async function runDataThread(host: Host, port: Port, input: Uint8Array): 
   let served: Promise<Served> | undefined
   const begin = async (): Promise<void> => {
     try {
-      served = serve(host, { config, keyspacePort, closers, link, shown, signal: ended.signal })
+      served = serve(host, {
+        config,
+        keyspacePort,
+        sqlPort,
+        closers,
+        link,
+        shown,
+        signal: ended.signal,
+      })
       await served
       send({ kind: 'serving' })
     } catch (error) {
@@ -106,6 +115,7 @@ async function answerRequest(
 type Lane = {
   readonly config: NodeConfig
   readonly keyspacePort: Port
+  readonly sqlPort: Port
   readonly closers: Closers
   readonly link: EtcdLink
   readonly shown: ShownCredentials
@@ -115,7 +125,7 @@ type Lane = {
 
 /** Builds everything of this thread; answers how to ask it for its status and for a scrub. */
 async function serve(host: Host, lane: Lane) {
-  const { config, keyspacePort, closers, link, shown, signal } = lane
+  const { config, keyspacePort, sqlPort, closers, link, shown, signal } = lane
   const { self } = config
   const keyspaces = await openKeyspaces(host, { config, keyspacePort })
   closers.add(() => keyspaces.close())
@@ -162,10 +172,13 @@ async function serve(host: Host, lane: Lane) {
     { region: view.settings().region },
   )
   const ofEtcd = { config, keyspaces, view, system, link, shown, access }
-  const services = new Services(
-    host,
-    [...s3Gateways(host, { config, handler, shown, view }), etcdGateway(host, ofEtcd)],
-    (name) => isWanted(name, ownIn(view, self), view.settings()),
+  const gateways = [
+    ...s3Gateways(host, { config, handler, shown, view }),
+    etcdGateway(host, ofEtcd),
+    ...sqlGateways(host, { config, sqlPort, access, shown }),
+  ]
+  const services = new Services(host, gateways, (name) =>
+    isWanted(name, ownIn(view, self), view.settings()),
   )
   closers.add(() => services.close())
   await services.begin()

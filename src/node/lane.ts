@@ -22,6 +22,8 @@ export type Lane = {
   serve(signal?: AbortSignal): Promise<void>
   /** Undefined when it does not answer in time. */
   status(): Promise<LaneStatus | undefined>
+  /** Requests of the thread for SQL databases come over this port; it is served before serve(). */
+  readonly sqlPort: Port
   /** Shown by the thread's servers and connections from now on. */
   show(credentials: Credentials): void
   /** Verifies every shard of this node now. */
@@ -52,18 +54,19 @@ export async function startLane(
 ): Promise<Lane> {
   const { config, keyspaces, etcdGroup } = parts
   const thread = await host.threads.start(dataProgram, encodeConfig(config), { nice: niceness })
-  const [keyspacePort, control] = muxPort(thread.port, laneChannel.count)
-  if (keyspacePort === undefined || control === undefined) {
+  const [keyspacePort, control, sqlPort] = muxPort(thread.port, laneChannel.count)
+  if (keyspacePort === undefined || control === undefined || sqlPort === undefined) {
     throw new Fault('internal', 'the port to the data thread has too few channels')
   }
   // With another engine the thread has its own way to it.
   if (config.control === undefined) serveKeyspaces(keyspacePort, keyspaces)
-  return new CoreLane(host, { control, etcdGroup, endThread: () => thread.stop() })
+  return new CoreLane(host, { control, etcdGroup, sqlPort, endThread: () => thread.stop() })
 }
 
 type Thread = {
   readonly control: Port
   readonly etcdGroup: () => Group | undefined
+  readonly sqlPort: Port
   readonly endThread: () => Promise<void>
 }
 
@@ -73,6 +76,7 @@ class CoreLane implements Lane {
   readonly #waiting = new Map<number, (status: LaneStatus) => void>()
   readonly #scrubbing = new Map<number, (result: ScrubResult | Fault) => void>()
   readonly #asking = new Map<number, (result: string | Fault) => void>()
+  readonly sqlPort: Port
   #requests = 0
   /** Of the group behind etcd's API, since this thread began. */
   #leaderChanges = 0
@@ -83,6 +87,7 @@ class CoreLane implements Lane {
   constructor(host: Host, thread: Thread) {
     this.#host = host
     this.#thread = thread
+    this.sqlPort = thread.sqlPort
     thread.control.onMessage = (bytes) => this.#receive(laneMessageCodec.decode(bytes))
   }
 

@@ -384,6 +384,7 @@ async function openServers(
   closers.add(announceMember(config, host, system))
   core.trust?.keepSettings(cluster)
   const lane = await loading
+  await serveSqlOf(config, lane, sql)
   core.shown.add((credentials) => lane.show(credentials))
   await lane.serve(signal)
   core.lane = lane
@@ -424,6 +425,17 @@ async function openServices(
   closers.add(() => services.close())
   await services.start(waiting)
   return services
+}
+
+/** What the data thread's SQL port asks for. */
+async function serveSqlOf(
+  { listen }: NodeConfig,
+  { sqlPort }: Lane,
+  sql: SqlNamespaces | undefined,
+): Promise<void> {
+  if (listen.sql === undefined) return
+  const { serveSqlLane } = await import('../sql/index.ts')
+  serveSqlLane(sqlPort, sql)
 }
 
 async function openSql(

@@ -5,7 +5,7 @@ import { assert } from '../base/index.ts'
 import type { Port } from '../host/index.ts'
 
 /** Channels between core and data thread; both ends are the same program version. */
-export const laneChannel = { keyspace: 0, control: 1, count: 2 } as const
+export const laneChannel = { keyspace: 0, control: 1, sql: 2, count: 3 } as const
 
 /** One port per channel, in order of number. Closing one of them closes nothing but itself. */
 export function muxPort(port: Port, channels: number): readonly Port[] {

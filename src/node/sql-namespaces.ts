@@ -13,7 +13,7 @@ import type { Host } from '../host/index.ts'
 import type { Keyspace } from '../keyspace/index.ts'
 import type { Raft } from '../raft/index.ts'
 import { controlMethod, type Rpc } from '../rpc/index.ts'
-import type { SqlDatabase, SqlDatabases } from '../sql/index.ts'
+import type { LocalDatabase, SqlDatabases } from '../sql/index.ts'
 import type { Store } from '../storage/index.ts'
 import { NamespaceFollower } from './namespace-follower.ts'
 
@@ -113,7 +113,7 @@ export class SqlNamespaces {
   }
 
   /** Fault 'not-found' for one that nobody has created. */
-  async database(short: string): Promise<SqlDatabase> {
+  async database(short: string): Promise<LocalDatabase> {
     const name = `${place}${short}`
     if ((await this.#follower.find(name)) === undefined) {
       throw new Fault('not-found', `there is no SQL database ${short}`, {

@@ -19,25 +19,18 @@ import type { Host } from '../host/index.ts'
 import type { Group } from '../raft/index.ts'
 import { controlMethod, type Rpc, type RpcStream } from '../rpc/index.ts'
 import { type Accusation, type Collected, Comparison } from './comparison.ts'
-import { answerCodec } from './core/answer.ts'
-import {
-  batchBytesMax,
-  batchCodec,
-  idBytes,
-  makeBatchId,
-  type SqlBatch,
-  seedBytes,
-  statementsMax,
-} from './core/entry.ts'
+import { batchCodec, type SqlBatch } from './core/entry.ts'
 import { Healing } from './healing.ts'
 import { Interactive } from './interactive.ts'
 import type { SqlMachine } from './machine.ts'
-import { notLeader, Proposer, type RanBatch } from './proposer.ts'
+import { checkCount, executeAnswerOf, makeBatch, timeoutOf } from './requests.ts'
+import { notLeader, Proposer } from './proposer.ts'
 import type {
   ExecuteAnswer,
   ExecuteOptions,
+  LocalDatabase,
   QueryOptions,
-  SqlDatabase,
+  RanBatch,
   SqlReplica,
   SqlResult,
   SqlStatement,
@@ -56,8 +49,6 @@ export type DatabaseEnds = {
   readonly machine: SqlMachine
 }
 
-const timeoutMsDefault = 30_000
-const timeoutMsMax = 600_000
 const attemptMsMax = 15_000
 const replicaMsMax = 10_000
 const compareMsMax = 2000
@@ -70,7 +61,7 @@ const replicaFields = message({ applied: uint(1), digest: text(2) })
 const noBatch = { batch: new Uint8Array(0), index: 0 }
 const ranFields = message({ answer: bytes(1), elapsedUs: repeated(uint(2)) })
 
-export class Database implements SqlDatabase {
+export class Database implements LocalDatabase {
   readonly name: string
   readonly #ends: DatabaseEnds
   readonly #proposer: Proposer
@@ -102,28 +93,18 @@ export class Database implements SqlDatabase {
     statements: readonly SqlStatement[],
     options: ExecuteOptions = {},
   ): Promise<ExecuteAnswer> {
-    const { host } = this.#ends
-    checkCount(statements)
-    const id = options.id ?? makeBatchId(host.clock.wallMs(), host.random.bytes(10))
-    if (id.length !== idBytes) throw new Fault('invalid', `an id has ${idBytes} bytes`)
-    const { isAtomic = true } = options
-    const batch: SqlBatch = { id, timeMs: 0, seed: new Uint8Array(seedBytes), isAtomic, statements }
-    const encoded = batchCodec.encode(batch)
-    if (encoded.length > batchBytesMax) {
-      const next = 'send fewer statements at a time'
-      throw new Fault('too-large', `a batch has at most ${batchBytesMax} bytes`, { next })
-    }
-    const ran = await this.#anywhere(batch, encoded, timeoutOf(options.timeoutMs))
-    const { results, refusal } = answerCodec.decode(ran.answer)
-    if (refusal === 'mismatch') {
-      throw new Fault('precondition', 'the id was used for another batch')
-    }
-    if (refusal === 'forgotten') {
-      throw new Fault('precondition', 'the id is too old to know whether its batch has run')
-    }
-    return {
-      results: results.map((one, at) => ({ ...one, elapsedUs: ran.elapsedUs[at] ?? 0 })),
-    }
+    const encoded = makeBatch(this.#ends.host, statements, options)
+    const { timeoutMs } = options
+    return executeAnswerOf(
+      await this.executeEncoded(encoded, timeoutMs === undefined ? {} : { timeoutMs }),
+    )
+  }
+
+  async executeEncoded(
+    encoded: Uint8Array,
+    { timeoutMs }: { readonly timeoutMs?: number } = {},
+  ): Promise<RanBatch> {
+    return await this.#anywhere(encoded, timeoutOf(timeoutMs))
   }
 
   async begin(options: TransactionOptions = {}): Promise<SqlTransaction> {
@@ -305,13 +286,13 @@ export class Database implements SqlDatabase {
     return this.#proposer.execute(batch, encodedBytes)
   }
 
-  async #anywhere(batch: SqlBatch, encoded: Uint8Array, timeoutMs: number): Promise<RanBatch> {
+  async #anywhere(encoded: Uint8Array, timeoutMs: number): Promise<RanBatch> {
     const { host } = this.#ends
     const leftMs = countdown(host, timeoutMs)
     let isUnknown = false
     for (let backoffMs = backoffMsMin; ; backoffMs = Math.min(backoffMsMax, backoffMs * 2)) {
       try {
-        return await this.#once(batch, encoded, Math.min(attemptMsMax, leftMs()))
+        return await this.#once(encoded, Math.min(attemptMsMax, leftMs()))
       } catch (error) {
         const fault = toFault(error)
         if (fault.outcome === 'unknown') isUnknown = true
@@ -325,7 +306,7 @@ export class Database implements SqlDatabase {
     }
   }
 
-  async #once(batch: SqlBatch, encoded: Uint8Array, deadlineMs: number): Promise<RanBatch> {
+  async #once(encoded: Uint8Array, deadlineMs: number): Promise<RanBatch> {
     const { host, group, rpc, self, name } = this.#ends
     const { leader } = group.status()
     if (leader === undefined) throw new Fault('unavailable', `${name} has no leader now`)
@@ -335,7 +316,7 @@ export class Database implements SqlDatabase {
           const options = { outcome: 'unknown' } as const
           reject(new Fault('unavailable', 'the batch waits for its turn or its quorum', options))
         })
-        const ran = this.#here(batch, encoded.length)
+        const ran = this.#here(batchCodec.decode(encoded), encoded.length)
         ran.then(resolve, reject).finally(() => timer.cancel())
       })
     }
@@ -375,16 +356,6 @@ function digestOf(text: string): Uint8Array {
 function isPassing({ code, outcome }: Fault): boolean {
   if (code === 'deadline') return outcome === 'unknown'
   return code === 'not-leader' || code === 'unavailable' || code === 'overloaded'
-}
-
-function checkCount({ length }: readonly SqlStatement[]): void {
-  if (length > 0 && length <= statementsMax) return
-  throw new Fault('invalid', `a request has 1 to ${statementsMax} statements, not ${length}`)
-}
-
-function timeoutOf(timeoutMs = timeoutMsDefault): number {
-  if (timeoutMs > 0 && timeoutMs <= timeoutMsMax) return timeoutMs
-  throw new Fault('invalid', `a timeout is between 1 and ${timeoutMsMax} ms`)
 }
 
 function countdown(host: Host, timeoutMs: number): () => number {

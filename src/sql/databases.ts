@@ -9,7 +9,7 @@ import { Database, decodeRequest } from './database.ts'
 import { copyFields } from './healing.ts'
 import { SqlMachine } from './machine.ts'
 import { wholeRange } from './rows.ts'
-import type { SqlDatabase } from './sql.ts'
+import type { LocalDatabase } from './sql.ts'
 import { sqlTable } from './table.ts'
 import { groupOfTransaction } from './transactions.ts'
 
@@ -37,7 +37,7 @@ export type SqlDatabases = {
   /** Deletes its file here. */
   drop(name: string): Promise<void>
   /** Fault 'not-found'. */
-  database(name: string): SqlDatabase
+  database(name: string): LocalDatabase
   answerExecute(call: IncomingCall): Promise<Uint8Array>
   answerReplica(call: IncomingCall): Promise<Uint8Array>
   answerTransaction(call: IncomingCall): Promise<Uint8Array>
@@ -100,7 +100,7 @@ class NodeDatabases implements SqlDatabases {
     await open.machine.drop()
   }
 
-  database(name: string): SqlDatabase {
+  database(name: string): LocalDatabase {
     const open = this.#byName.get(name)
     if (open !== undefined) return open.database
     throw new Fault('not-found', `there is no SQL database ${name}`)

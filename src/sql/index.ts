@@ -1,3 +1,5 @@
+export { createLaneDatabases, type LaneDatabases } from './lane-client.ts'
+export { serveSqlLane, type ServedDatabases } from './lane-server.ts'
 export { makeBatchId } from './core/entry.ts'
 export { splitStatements } from './core/statement-texts.ts'
 export { firstWord, firstWords } from './core/words.ts'
@@ -5,6 +7,7 @@ export { createSqlDatabases, type DatabaseOptions, type SqlDatabases } from './d
 export type {
   ExecuteAnswer,
   ExecuteOptions,
+  LocalDatabase,
   QueryOptions,
   ReadLevel,
   SqlDatabase,

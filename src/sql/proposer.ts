@@ -8,7 +8,7 @@ import type { Group } from '../raft/index.ts'
 import { entryCodec, seedBytes, type SqlBatch } from './core/entry.ts'
 import type { RanEntry } from './core/engine-wire.ts'
 import type { DatabaseFile } from './database-file.ts'
-import type { SqlResult, SqlStatement } from './sql.ts'
+import type { RanBatch, SqlResult, SqlStatement } from './sql.ts'
 
 /** The database's one transaction, for somebody who asks statement after statement (interactive.ts). */
 export type Held = {
@@ -24,8 +24,6 @@ export type Held = {
   commit(batch: SqlBatch, isAsTold: (answer: Uint8Array) => boolean): Promise<void>
   release(): Promise<void>
 }
-
-export type RanBatch = RanEntry[number]
 
 type Waiting = {
   readonly batch: SqlBatch

@@ -106,6 +106,9 @@ export type SqlReplica =
   | { readonly node: number; readonly applied: number; readonly digest: string }
   | { readonly node: number; readonly fault: string }
 
+/** A batch's answer as it is remembered (core/answer.ts), and how long its statements ran just now. */
+export type RanBatch = { readonly answer: Uint8Array; readonly elapsedUs: readonly number[] }
+
 export type SqlDatabase = {
   readonly name: string
   /**
@@ -121,4 +124,10 @@ export type SqlDatabase = {
   status(): SqlStatus
   /** All members', in order of their ids. Replicas of one applied index must have one digest. */
   replicas(): Promise<readonly SqlReplica[]>
+}
+
+/** As the thread of the core has it. */
+export type LocalDatabase = SqlDatabase & {
+  /** Of an encoded batch (requests.ts), whose answer is not decoded. Faults as execute. */
+  executeEncoded(batch: Uint8Array, options?: { readonly timeoutMs?: number }): Promise<RanBatch>
 }

@@ -64,6 +64,7 @@ export const extraDoors: readonly { readonly door: string; readonly from: readon
   { door: 'src/cluster/files.ts', from: ['cli'] },
   { door: 'src/gateways/admin/index.ts', from: ['node'] },
   { door: 'src/gateways/console/index.ts', from: ['node'] },
+  { door: 'src/gateways/sql/handler.ts', from: ['node'] },
   { door: 'src/gateways/sql/routes.ts', from: ['node'] },
   { door: 'src/keyspace/etcd/index.ts', from: ['node'] },
   { door: 'src/keyspace/etcd/wire.ts', from: ['gateways'] },

@@ -2,13 +2,14 @@
 
 import { Fault, faultTable, fromHex, utf8Encode } from '../../base/index.ts'
 import type { HttpResponse } from '../../host/index.ts'
-import type { ReadLevel, SqlDatabase, SqlResult, SqlStatement, SqlStatus } from '../../sql/index.ts'
+import type { ReadLevel, SqlResult, SqlStatement, SqlStatus } from '../../sql/index.ts'
 import { type AdminCall, readBytes } from '../admin/routes.ts'
+import type { AnsweredDatabase } from './routes.ts'
 import { answerResults, answerText, parseStatements, type Shape } from './bodies.ts'
 
 export type Answering = {
   readonly call: AdminCall
-  readonly database: SqlDatabase
+  readonly database: AnsweredDatabase
   readonly monotonicMs: () => number
 }
 
@@ -37,13 +38,13 @@ export const answers = {
   query: (asked: Answering) => timed(asked, queryOn),
   request: (asked: Answering) => timed(asked, requestOn),
   status: async ({ call, database }: Answering) =>
-    answerText(200, shownStatus(database.status()), shapeOf(call)),
+    answerText(200, shownStatus(await database.status()), shapeOf(call)),
   replicas: async ({ call, database }: Answering) =>
     answerText(200, { replicas: await database.replicas() }, shapeOf(call)),
   nodes: async ({ call, database }: Answering) =>
-    answerText(200, shownNodes(database.status()), shapeOf(call)),
-  leader: async ({ call, database }: Answering) => answerLeader(call, database.status()),
-  ready: async ({ call, database }: Answering) => answerReady(call, database.status()),
+    answerText(200, shownNodes(await database.status()), shapeOf(call)),
+  leader: async ({ call, database }: Answering) => answerLeader(call, await database.status()),
+  ready: async ({ call, database }: Answering) => answerReady(call, await database.status()),
   notYet: async ({ call }: Answering): Promise<HttpResponse> => {
     throw new Fault('unsupported', `${call.request.target.split('?')[0]} is not available yet`)
   },
@@ -51,7 +52,7 @@ export const answers = {
 
 type Run = (
   call: AdminCall,
-  database: SqlDatabase,
+  database: AnsweredDatabase,
   statements: readonly SqlStatement[],
 ) => Promise<readonly SqlResult[]>
 
@@ -74,7 +75,7 @@ async function statementsOf({ request, query }: AdminCall): Promise<readonly Sql
 /** A request that only reads needs no entry of the log. */
 async function requestOn(
   call: AdminCall,
-  database: SqlDatabase,
+  database: AnsweredDatabase,
   statements: readonly SqlStatement[],
 ): Promise<readonly SqlResult[]> {
   if (statements.every(({ sql }) => reading.test(sql))) {
@@ -86,7 +87,7 @@ async function requestOn(
 
 async function executeOn(
   call: AdminCall,
-  database: SqlDatabase,
+  database: AnsweredDatabase,
   statements: readonly SqlStatement[],
 ): Promise<readonly SqlResult[]> {
   const isAtomic = isSet(call, 'transaction')
@@ -98,7 +99,7 @@ async function executeOn(
 
 async function queryOn(
   call: AdminCall,
-  database: SqlDatabase,
+  database: AnsweredDatabase,
   statements: readonly SqlStatement[],
 ): Promise<readonly SqlResult[]> {
   const level = levels[call.query.get('level') ?? 'weak']

@@ -16,7 +16,7 @@
 
 import { Fault, toFault } from '../../base/index.ts'
 import type { Host, HttpResponse } from '../../host/index.ts'
-import type { SqlDatabase } from '../../sql/index.ts'
+import type { SqlDatabase, SqlStatus } from '../../sql/index.ts'
 import {
   type AdminAction,
   type AdminCall,
@@ -27,6 +27,11 @@ import {
 import type { answers } from './answers.ts'
 import type { Streams } from './hrana/index.ts'
 
+/** Of the thread of the core, or asked for over its port. */
+export type AnsweredDatabase = Omit<SqlDatabase, 'status' | 'begin'> & {
+  status(): SqlStatus | Promise<SqlStatus>
+}
+
 export type SqlActions = {
   list(): Promise<readonly string[]>
   create(name: string): Promise<void>
@@ -36,7 +41,8 @@ export type SqlActions = {
   readonly host: Pick<Host, 'clock' | 'random' | 'journal'>
 }
 
-const requests: readonly (readonly [AdminMethod, string, keyof typeof answers])[] = [
+/** Method, path below a database, and who answers. */
+export const requests: readonly (readonly [AdminMethod, string, keyof typeof answers])[] = [
   ['POST', 'db/execute', 'execute'],
   ['GET', 'db/query', 'query'],
   ['POST', 'db/query', 'query'],
