@@ -23,7 +23,7 @@ export const usualScopes: readonly Scope[] = [
   { nodes: 3, size: 2, ballots: 3, crashes: 1 },
 ]
 
-/** Minutes, and a gigabyte. */
+/** Twenty minutes of CPU and a gigabyte, nearly all for the last one. */
 export const deepScopes: readonly Scope[] = [
   ...usualScopes,
   { nodes: 4, size: 4, ballots: 3, crashes: 1 },
