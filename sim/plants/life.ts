@@ -6,7 +6,7 @@ import type { Plant } from './plant.ts'
 export const lifePlants: readonly Plant[] = [
   {
     name: 'released-before-the-switch',
-    does: 'the holder of a shard that moves deletes it before the chunk table names the copy',
+    does: 'the holder of a shard that moves deletes it as soon as it is fetched, before the chunk table names the copy',
     workload: 'life',
     seedsMax: 10,
     edits: [
@@ -21,9 +21,8 @@ import { shardKeysCodec } from './core/shard-requests.ts'
       },
       {
         file: 'src/content/relocate.ts',
-        find: '  if (fault !== undefined) return fault\n',
-        replace: `  if (fault !== undefined) return fault
-  const key0 = shardKey({ tag: namespaceTag(keyspace.name), id, shard })
+        find: '  const fault = await move.bring(sweep.number)\n',
+        replace: `  const key0 = shardKey({ tag: namespaceTag(keyspace.name), id, shard })
   const request = shardKeysCodec.encode({ keys: [key0], stamp: 0 })
   if (context.holders.isUp(move.previous)) {
     const call = { deadlineMs: 2_000 }
@@ -31,6 +30,7 @@ import { shardKeysCodec } from './core/shard-requests.ts'
       .call(move.previous, bulkMethod.shardDelete, request, call)
       .catch(() => undefined)
   }
+  const fault = await move.bring(sweep.number)
 `,
       },
     ],
