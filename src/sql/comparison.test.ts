@@ -91,6 +91,22 @@ test('who is missing is waited for a few times, not for ever', async () => {
   assert.equal(state.asked, 5)
 })
 
+test('writing that was stopped goes on however long it takes for the voters to agree again', async () => {
+  const { comparison, compare, pass, due, state } = world()
+  const agreed = new Map([1, 2, 3].map((id) => [nodeId(id), Uint8Array.of(7)]))
+  await compare(1, { 1: 1, 2: 2, 3: 3 })
+  assert.equal(comparison.isSplit, true)
+  state.collected = { index: 1, digests: new Map([[nodeId(1), Uint8Array.of(1)]]) }
+  // Nothing is written meanwhile, so that nobody but the comparison itself asks for another.
+  for (let away = 0; away < 20; away++) await pass()
+  assert.equal(comparison.isSplit, true)
+  assert.equal(due.length, 1)
+  state.collected = { index: 1, digests: agreed }
+  await pass()
+  assert.equal(comparison.isSplit, false)
+  assert.deepEqual(comparison.differing, [])
+})
+
 test('only who leads asks, and nobody after the end', async () => {
   const { comparison, compare, state, due } = world()
   state.isLeader = false

@@ -84,7 +84,9 @@ export class Comparison {
     const judgement = judge(collected.digests, voters())
     const isMissing = collected.digests.size < voters().length + learners().length
     this.#misses = isMissing ? this.#misses + 1 : 0
-    if (isMissing && this.#misses < missesMax) this.#later()
+    // Who is found to differ, or stops the writing, does not wait for a write.
+    const isWrong = this.#differing.length > 0
+    if (isMissing && (isWrong || this.#misses < missesMax)) this.#later()
     if (judgement.kind === 'agreed') return this.#forget()
     if (judgement.kind === 'unknown') return
     await this.#found(collected, judgement)

@@ -353,8 +353,9 @@ export class DatabaseFile {
       return proposed !== undefined && equalBytes(payload, proposed.payload)
     })
     if (own === 0 && proposed?.ahead !== undefined) {
-      await this.#ask({ kind: 'commit', index })
-      this.#settle(proposed.ahead)
+      const { ahead } = proposed
+      const { entries } = await this.#ask({ kind: 'commit', index })
+      this.#settle(entries[0] ?? ahead)
       return
     }
     await this.#undo()

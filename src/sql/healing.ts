@@ -45,6 +45,7 @@ export class Healing {
     this.#heal().then(
       () => {
         this.#isRunning = false
+        if (machine.differsAt > 0) return this.begin()
         if (!this.#isClosed) host.journal.event('notice', 'sql.replica_healed', { name })
       },
       (error: unknown) => host.journal.fatal('sql.healing_failed', error),

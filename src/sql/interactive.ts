@@ -25,6 +25,7 @@ export const idleMsDefault = 5_000
 const idleMsMax = 60_000
 /** However busy it is: others wait. */
 const lastsMsMax = 60_000
+const tooLong = `it lasted longer than ${lastsMsMax} ms`
 /** For whoever holds the database before it. */
 const turnMsMax = 10_000
 /** Of ends that are told to who asks later. */
@@ -79,8 +80,17 @@ export class Interactive {
         statements: [],
       }
       const key = toHex(batch.id)
-      const onLost = (fault: Fault): void => this.#lose(key, fault.message)
+      let lost: Fault | undefined
+      const onLost = (fault: Fault): void => {
+        lost = fault
+        this.#lose(key, fault.message)
+      }
       const held = await this.#proposer.hold(batch, { turnMs: turnMsMax, onLost })
+      // Lost or closed between two steps, before anybody could hear of it here: its turn would end with its idle time.
+      if (lost !== undefined || this.#isClosed) {
+        await held.release()
+        throw new Fault('unavailable', 'the transaction was lost as it began')
+      }
       const endMs = clock.monotonicMs() + lastsMsMax
       const lists = { statements: [], told: [], bytes: 0 }
       const running = { key, held, idleMs, endMs, batch, ...lists, timer: undefined, isBusy: false }
@@ -110,7 +120,7 @@ export class Interactive {
     })
   }
 
-  /** Settles once committed and in this node's file. Faults: 'conflict', failed; 'unavailable', unknown. */
+  /** Settles once committed and in this node's file. Faults: 'conflict', 'precondition', failed; 'unavailable', unknown. */
   async commit(id: Uint8Array): Promise<void> {
     const running = this.#take(id)
     const { batch, statements, told, held } = running
@@ -137,7 +147,10 @@ export class Interactive {
     if (running.bytes + length > batchBytesMax || running.statements.length >= statementsMax) {
       return failedResult(`a transaction has at most ${batchBytesMax} bytes of statements`)
     }
-    const { result, isPure } = await running.held.step(statement, { deadlineMs })
+    const leftMs = running.endMs - this.#host.clock.monotonicMs()
+    if (leftMs <= 0) throw new Fault('deadline', tooLong)
+    const bounded = { deadlineMs: Math.min(deadlineMs, leftMs) }
+    const { result, isPure } = await running.held.step(statement, bounded)
     if (isPure) return result
     running.bytes += length
     running.statements.push(statement)
@@ -182,9 +195,7 @@ export class Interactive {
   #watch(running: Running): void {
     const leftMs = running.endMs - this.#host.clock.monotonicMs()
     const isIdle = running.idleMs < leftMs
-    const why = isIdle
-      ? `it was idle for ${running.idleMs} ms`
-      : `it lasted longer than ${lastsMsMax} ms`
+    const why = isIdle ? `it was idle for ${running.idleMs} ms` : tooLong
     const afterMs = Math.max(0, isIdle ? running.idleMs : leftMs)
     running.timer = this.#host.clock.after(afterMs, () => this.#lose(running.key, why))
   }

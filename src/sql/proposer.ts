@@ -19,7 +19,8 @@ export type Held = {
   ): Promise<{ readonly result: SqlResult; readonly isPure: boolean }>
   /**
    * What was done, as a batch with the time and seed that it was held with. Faults: 'conflict', failed, when the node has
-   * ceased to lead since, or when the batch run once more answers something else than it should; those of execute().
+   * ceased to lead since, or when the batch run once more answers something else than it should; 'precondition', failed, when
+   * foreign keys that are deferred are broken at its end; those of execute().
    */
   commit(batch: SqlBatch, isAsTold: (answer: Uint8Array) => boolean): Promise<void>
   release(): Promise<void>
@@ -68,9 +69,7 @@ export class Proposer {
       this.#waiting.push({ batch, bytes, isAlone: false, resolve, reject })
       if (this.#isRunning) return
       this.#isRunning = true
-      void this.#runAll().finally(() => {
-        this.#isRunning = false
-      })
+      void this.#runAll()
     })
   }
 
@@ -78,6 +77,8 @@ export class Proposer {
     // Batches of this turn share an entry.
     await new Promise<void>((resolve) => this.#host.clock.soon(resolve))
     while (this.#waiting.length > 0) await this.#inLine(() => this.#runSome())
+    // In the same step as the last look: who comes a step later would wait for a run that is over.
+    this.#isRunning = false
   }
 
   async #runSome(): Promise<void> {
@@ -105,8 +106,7 @@ export class Proposer {
     const end = await this.#turnWithin(turnMs)
     try {
       const file = this.#file()
-      await this.#prepare(file)
-      const { term } = this.#group.status()
+      const term = await this.#prepare(file)
       await file.hold(entryCodec.encode({ engine: file.engine, batches: [batch] }), onLost)
       return {
         step: (statement, options) => file.step(statement, options),
@@ -165,7 +165,12 @@ export class Proposer {
         next: 'begin it again',
       })
     }
-    await this.#propose(file, payload)
+    const [final] = await this.#propose(file, payload)
+    if (final !== undefined && held.isAsTold(final.answer)) return
+    throw new Fault(
+      'precondition',
+      'the transaction was rolled back: FOREIGN KEY constraint failed',
+    )
   }
 
   #takeSome(): readonly Waiting[] {
@@ -215,8 +220,11 @@ export class Proposer {
     return (await Promise.race([ran, late])) ?? (await file.recall(payload))
   }
 
-  /** A leader's file shows everything that was committed before it leads, so that what it runs ahead comes next. */
-  async #prepare(file: DatabaseFile): Promise<void> {
+  /**
+   * A leader's file shows everything that was committed before it leads, so that what it runs ahead comes next. Answers the term
+   * of which that is true.
+   */
+  async #prepare(file: DatabaseFile): Promise<number> {
     const { role, term, leader } = this.#group.status()
     if (role !== 'leader') throw notLeader(leader)
     if (this.#readyTerm !== term) {
@@ -224,6 +232,7 @@ export class Proposer {
       this.#readyTerm = term
     }
     await this.#caughtUp(file)
+    return term
   }
 
   async #caughtUp(file: DatabaseFile): Promise<void> {

@@ -125,7 +125,9 @@ class LeadersTransaction implements SqlTransaction {
       const request = { act, id: this.#id, statements, idleMs: 0 }
       return await ask(this.#ends, this.#leader, request)
     } catch (error) {
-      if (act === 'commit' || !isFault(error, 'unavailable')) throw error
+      // What a step that was not answered has done is not known: a transaction with a hole is none.
+      const isLost = isFault(error, 'unavailable') || isFault(error, 'deadline')
+      if (act === 'commit' || !isLost) throw error
       throw new Fault('conflict', 'the transaction was rolled back: its node cannot be reached', {
         next: 'begin it again',
         cause: error,

@@ -10,6 +10,10 @@
 //   1. its batch is marked, and what came before its entry is run again and committed,
 //   2. its entry is run again: the marked batch now answers with an error and runs nothing.
 // That a batch is such a one is decided by its own statements, so replicas agree.
+//
+// Foreign keys that are deferred are looked at by SQLite when a transaction is committed. So that all replicas look at the same
+// place, an entry is the last of its transaction while the schema has such keys. An entry that is refused there is run again,
+// each of its batches looked at for itself: the guilty ones are marked.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { assert, concatBytes, equalBytes, Fault, sha256, toHex } from '../../base/index.ts'
@@ -26,6 +30,7 @@ import {
   openMemory,
 } from './connection.ts'
 import { type Moment, registerMathematics, registerTimeAndChance } from './functions.ts'
+import { brokenKeys, DeferredKeys, isBrokenKey } from './deferred-keys.ts'
 import { OwnTables, type State } from './own-tables.ts'
 import { isReading, isSavepoint, Statements } from './statements.ts'
 
@@ -43,8 +48,10 @@ export type RanBatch = { readonly answer: Uint8Array; readonly elapsedUs: readon
 
 class TransactionLost {
   readonly batch: string
-  constructor(batch: string) {
+  readonly why: string
+  constructor(batch: string, why: string) {
     this.batch = batch
+    this.why = why
   }
 }
 
@@ -61,9 +68,14 @@ export class SqlEngine {
     mayAsk: (name) => this.#statements.mayAskNow(name),
   }
   readonly #nowUs: () => number
-  /** Ids of batches of this turn that would roll it back. */
-  readonly #marked = new Set<string>()
+  /** By their ids, batches of this turn that would roll it back, and what they answer instead. */
+  readonly #marked = new Map<string, string>()
+  /** What was run ahead. */
+  #ahead: Uint8Array = new Uint8Array(0)
   readonly #fixed = new Map<string, StatementSync>()
+  readonly #keys: DeferredKeys
+  /** An entry was refused for its foreign keys: each batch is looked at. */
+  #isLookingForKeys = false
   #state: State
   /** Behind each entry of the last attempt. */
   #digests: Uint8Array[] = []
@@ -82,6 +94,7 @@ export class SqlEngine {
     this.#state = this.#connection.trusted(() => this.#own.read())
     this.#note(this.#state.applied, this.#state.digest)
     this.name = engineName(this.#calendar)
+    this.#keys = this.#connection.trusted(() => new DeferredKeys(this.#database))
     registerTimeAndChance(this.#database, this.#calendar, this.#moment)
     registerMathematics(this.#database)
     this.#statements = new Statements(this.#connection, { rowBytesMax: answerBytesMax })
@@ -114,16 +127,18 @@ export class SqlEngine {
       if (ran === undefined) continue
       this.#marked.clear()
       this.#isOpen = true
+      this.#ahead = payload
       return ran[0] ?? []
     }
   }
 
-  /** What run() did is the entry of this index. */
-  commit(index: number): void {
+  /** What run() did is the entry of this index. Answers what it answers instead when foreign keys refuse it. */
+  commit(index: number): readonly RanBatch[] | undefined {
     assert(this.#isOpen && index > this.#state.applied, 'an entry that was run is committed once')
     this.#isOpen = false
-    this.#finish(index)
+    if (!this.#finish(index)) return this.apply([{ index, payload: this.#ahead }])[0]
     this.#note(index, this.#state.digest)
+    return undefined
   }
 
   /**
@@ -136,7 +151,12 @@ export class SqlEngine {
     assert(batch?.isInteractive === true, 'a transaction is held for somebody who asks')
     this.#exec('BEGIN IMMEDIATE')
     this.#isOpen = true
-    this.#enter(batch, hashOfWork(batch))
+    try {
+      this.#enter(batch, hashOfWork(batch))
+    } catch (error) {
+      this.rollback()
+      throw error
+    }
   }
 
   /** Fault 'conflict' when the statement has rolled back the transaction. */
@@ -144,6 +164,7 @@ export class SqlEngine {
     assert(this.#isOpen, 'a step is one of a transaction')
     const { chance } = this.#moment
     const before = chance.drawnBytes
+    const { rowBytes } = this.#statements
     const result = this.#one(statement, true)
     if (!this.#database.isTransaction) {
       this.#isOpen = false
@@ -151,6 +172,7 @@ export class SqlEngine {
       throw new Fault('conflict', 'the statement has rolled back the transaction')
     }
     const isPure = isReading(statement.sql, result) && chance.drawnBytes === before
+    if (isPure) this.#statements.takeBack(rowBytes)
     return { result, isPure }
   }
 
@@ -169,10 +191,14 @@ export class SqlEngine {
     while (rest.length > 0) {
       const { ran, lostAt } = this.#attempt(rest)
       // What went well before the loss goes well again, and is then out of its way.
-      const done = ran === undefined ? rest.slice(0, lostAt) : rest
+      const done = rest.slice(0, lostAt)
       const again = ran ?? this.#attempt(done).ran
       assert(again !== undefined, 'what an entry does is the same each time')
-      this.#finish(done.at(-1)?.index)
+      if (!this.#finish(done.at(-1)?.index)) {
+        this.#lookForKeys(done.at(-1))
+        continue
+      }
+      this.#isLookingForKeys = false
       for (const [at, { index }] of done.entries()) this.#note(index, this.#digests[at])
       answers.push(...again)
       rest = rest.slice(done.length)
@@ -200,7 +226,22 @@ export class SqlEngine {
     this.#calendar.close()
   }
 
-  /** In a transaction that stays open, or is undone: the entry that lost it is marked then. */
+  /** Behind an entry that foreign keys refuse: the second time all of its batches are marked, whoever is guilty. */
+  #lookForKeys(refused: IndexedEntry | undefined): void {
+    assert(refused !== undefined, 'nothing but an entry breaks foreign keys')
+    if (this.#isLookingForKeys) {
+      for (const { id } of entryCodec.decode(refused.payload).batches) {
+        assert(this.#marked.get(toHex(id)) !== brokenKeys, 'who does nothing breaks no keys')
+        this.#marked.set(toHex(id), brokenKeys)
+      }
+    }
+    this.#isLookingForKeys = true
+  }
+
+  /**
+   * In a transaction that stays open, or is undone: the entry that lost it is marked then. It ends before the entry `lostAt`, which
+   * is of another transaction.
+   */
   #attempt(entries: readonly IndexedEntry[]): {
     readonly ran?: readonly (readonly RanBatch[])[]
     readonly lostAt: number
@@ -210,14 +251,16 @@ export class SqlEngine {
     this.#exec('BEGIN IMMEDIATE')
     try {
       for (const { payload } of entries) {
+        const hadKeys = this.#hasKeys()
         ran.push(this.#entry(payload))
         this.#digests.push(this.#state.digest)
+        if (hadKeys || this.#hasKeys()) break
       }
-      return { ran, lostAt: entries.length }
+      return { ran, lostAt: ran.length }
     } catch (error) {
       this.#undo()
       if (!(error instanceof TransactionLost)) throw error
-      this.#marked.add(error.batch)
+      this.#marked.set(error.batch, error.why)
       return { lostAt: ran.length }
     }
   }
@@ -244,8 +287,12 @@ export class SqlEngine {
     }
     if (timeOfId(batch.id) <= this.#state.forgottenMs) return refused('forgotten')
     this.#enter(batch, hash)
-    const isMarked = this.#marked.has(toHex(batch.id))
-    const results = isMarked ? [failedResult(lostTransaction)] : this.#results(batch)
+    const mark = this.#marked.get(toHex(batch.id))
+    const results = mark === undefined ? this.#results(batch) : [failedResult(mark)]
+    if (mark === undefined && this.#isLookingForKeys) {
+      const isBroken = this.#connection.trusted(() => this.#keys.areBroken())
+      if (isBroken) throw new TransactionLost(toHex(batch.id), brokenKeys)
+    }
     const answer = answerCodec.encode({ results })
     this.#connection.trusted(() => this.#own.remember(answer, this.#state))
     return { answer, elapsedUs: results.map(({ elapsedUs }) => elapsedUs) }
@@ -257,20 +304,25 @@ export class SqlEngine {
     this.#state.batches++
     this.#moment.timeMs = this.#state.timeMs
     this.#moment.chance = new Chance(batch.seed)
+    this.#statements.begin()
     this.#connection.trusted(() => this.#own.begin(batch.id, hash, this.#state))
   }
 
   #results(batch: SqlBatch): readonly SqlResult[] {
     const results: SqlResult[] = []
     const { isAtomic, isInteractive } = batch
-    if (isAtomic) this.#exec(`SAVEPOINT ${savepoints.batch}`)
+    // Savepoints that its author leaves open end with it: a later entry of the same transaction would find them.
+    if (isAtomic || isInteractive) this.#exec(`SAVEPOINT ${savepoints.batch}`)
     for (const statement of batch.statements) {
       const result = isAtomic ? this.#timed(statement) : this.#one(statement, isInteractive)
-      if (!this.#database.isTransaction) throw new TransactionLost(toHex(batch.id))
+      if (!this.#database.isTransaction) {
+        throw new TransactionLost(toHex(batch.id), lostTransaction)
+      }
       results.push(result)
       if (isAtomic && result.error !== undefined) break
     }
-    if (isAtomic) this.#end(savepoints.batch, results.at(-1)?.error !== undefined)
+    const isUndone = isAtomic && results.at(-1)?.error !== undefined
+    if (isAtomic || isInteractive) this.#end(savepoints.batch, isUndone)
     return results
   }
 
@@ -302,15 +354,29 @@ export class SqlEngine {
     if (oldest !== undefined) this.#recent.delete(oldest)
   }
 
-  #finish(index: number | undefined): void {
-    this.#connection.trusted(() => {
+  /** Of the schema as it is in this transaction. */
+  #hasKeys(): boolean {
+    return this.#connection.trusted(() => this.#keys.exist())
+  }
+
+  /** False when foreign keys refuse it: nothing is left of the transaction then. */
+  #finish(index: number | undefined): boolean {
+    return this.#connection.trusted(() => {
       if (index !== undefined) this.#state.applied = index
       this.#own.write(this.#state)
-      this.#exec('COMMIT')
+      try {
+        this.#exec('COMMIT')
+        return true
+      } catch (error) {
+        if (!isBrokenKey(error)) throw error
+        this.#undo()
+        return false
+      }
     })
   }
 
   #undo(): void {
+    this.#keys.forget()
     this.#connection.trusted(() => {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       this.#state = this.#own.read()

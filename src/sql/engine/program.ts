@@ -112,9 +112,12 @@ function actsOfWriter(path: string, { nowUs, more }: Surroundings) {
       const { result, isPure } = engine.step(statement)
       return { ...stand(), results: [result], isPure }
     }
+    if (raw.kind === 'commit') {
+      const instead = engine.commit(raw.index)
+      return { ...stand(), entries: instead === undefined ? [] : [instead] }
+    }
     if (raw.kind === 'copy') return engine.copyTo(raw.path).then(stand)
     if (raw.kind === 'hold') engine.hold(raw.payloads[0] ?? new Uint8Array(0))
-    else if (raw.kind === 'commit') engine.commit(raw.index)
     else if (raw.kind === 'rollback') engine.rollback()
     else if (raw.kind === 'checkpoint') engine.checkpoint()
     else if (raw.kind !== 'open') throw new Fault('internal', `an engine is asked to ${raw.kind}`)

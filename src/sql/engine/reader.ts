@@ -5,7 +5,7 @@ import { type Connection, openConnection } from './connection.ts'
 import { registerMathematics } from './functions.ts'
 import { Statements } from './statements.ts'
 
-/** Of the rows of one request's statement. */
+/** Of the rows of one request. */
 const rowBytesMax = 16 * 1024 * 1024
 
 export class SqlReader {
@@ -24,6 +24,7 @@ export class SqlReader {
     const { database } = this.#connection
     const exec = (sql: string): void => this.#connection.trusted(() => database.exec(sql))
     exec('BEGIN')
+    this.#statements.begin()
     try {
       return statements.map((statement) => {
         const startedUs = this.#nowUs()

@@ -19,12 +19,14 @@ const keptContexts = 2 | 8 | 32
 type Prepared = { readonly statement: StatementSync; readonly touched: Set<string> }
 type Keeping = { readonly version: unknown; readonly names: ReadonlySet<string> }
 
+/** Of the rows that all statements since begin() answer together. */
 export type Bounds = { readonly rowBytesMax: number }
 
 /** Keeps what was prepared: parsing costs as much as a small statement. */
 export class Statements {
   readonly #connection: Connection
   readonly #bounds: Bounds
+  #rowBytes = 0
   readonly #prepared = new Map<string, Prepared>()
   readonly #rowids: Rowids
   readonly #changes: StatementSync
@@ -46,6 +48,20 @@ export class Statements {
     this.#schemaVersion = connection.trusted(() =>
       connection.database.prepare('PRAGMA schema_version'),
     )
+  }
+
+  /** Statements of one batch or query follow. */
+  begin(): void {
+    this.#rowBytes = 0
+  }
+
+  get rowBytes(): number {
+    return this.#rowBytes
+  }
+
+  /** The last statement is not one of the batch: this is what was taken before it. */
+  takeBack(rowBytes: number): void {
+    this.#rowBytes = rowBytes
   }
 
   /** An error of the statement is in its result. Throws for what is no answer. */
@@ -135,7 +151,7 @@ export class Statements {
     given: readonly SQLInputValue[],
   ): readonly (readonly SqlValue[])[] {
     const rows: SqlValue[][] = []
-    let bytes = 0
+    let bytes = this.#rowBytes
     for (const row of prepared.iterate(...given)) {
       const values = row as unknown as SQLOutputValue[]
       for (const value of values) bytes += weightOf(value)
@@ -145,6 +161,7 @@ export class Statements {
       }
       rows.push(values as SqlValue[])
     }
+    this.#rowBytes = bytes
     return rows
   }
 
