@@ -18,6 +18,7 @@ import {
 } from './core/names.ts'
 import { checkBucketResources, parsePolicy } from './core/policy.ts'
 import {
+  certificateKey,
   auditCodec,
   auditKey,
   auditPrefix,
@@ -142,6 +143,10 @@ function userActs({
       await acts.run(act, async (draft) => {
         const record = await readUser(draft, tenant, user)
         if (record.keys.length > 0) throw inUse(`${user} has access keys: delete them first`)
+        // One that stayed would open the cluster for the next user of this name.
+        for (const { id, user: whose } of await certificatesOf(draft, tenant)) {
+          if (whose === user) draft.delete(certificateKey(id))
+        }
         draft.delete(userKey(tenant, user))
       })
     },

@@ -161,6 +161,26 @@ test('keys: switched off, deleted and expired ones are not honoured anywhere', a
   assert.deepEqual(await admin.listUsers(firstTenant), [])
 })
 
+test('a certificate ends with its user: the next one of that name does not inherit it', async () => {
+  const w = await world()
+  const { admin } = w.access
+  const hash = 'ab'.repeat(32)
+  const alice = { tenant: firstTenant, user: 'alice' }
+  const bob = { tenant: firstTenant, user: 'bob' }
+  for (const user of [alice, bob]) await admin.createUser(by, user)
+  const expiresMs = 86_400_000 + w.nowMs
+  const asked = { ...alice, name: 'laptop', scopes: ['admin' as const], expiresMs, hash }
+  await admin.addCertificate(by, asked)
+  const kept = { ...asked, ...bob, hash: 'cd'.repeat(32) }
+  await admin.addCertificate(by, kept)
+  assert.ok(await w.access.identifyCertificate(hash))
+  await admin.deleteUser(by, alice)
+  assert.equal(await w.access.identifyCertificate(hash), undefined)
+  await admin.createUser(by, alice)
+  assert.equal(await w.access.identifyCertificate(hash), undefined)
+  assert.equal((await w.access.identifyCertificate(kept.hash))?.user, 'bob')
+})
+
 test('a node that is cut off stops honouring', async () => {
   const w = await world()
   const key = await userWithKey(w, 'alice')

@@ -12,6 +12,7 @@ test('what is text under /raft/ is the name of a namespace, everything else is r
     '/raft/50 %?#*',
     '/raft/.a',
     '/raft/😀',
+    '/raft/\u2764\ufe0f',
   ]
   for (const name of [...good, ...rare, `/raft/${'é'.repeat(124)}`]) checkNamespaceName(name)
   const bad = [
@@ -25,6 +26,14 @@ test('what is text under /raft/ is the name of a namespace, everything else is r
       '/raft/\u202eb',
       '/raft/\ud800',
     ],
+    ...[
+      '/raft/\u3164',
+      '/raft/a\u115f',
+      '/raft/cron\ufe0f',
+      '/raft/\u2764\ufe0f\ufe0f',
+      '/raft/\u2800',
+    ],
+    ...['/raft/a\u034f', '/raft/a\u{e0101}'],
     ...['/raft/u\u0308', '/raft/a\u2028b', `/raft/${'x'.repeat(250)}`, `/raft/${'é'.repeat(125)}`],
   ]
   for (const name of bad) {

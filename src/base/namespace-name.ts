@@ -7,8 +7,12 @@ import { utf8Encode } from './bytes.ts'
 import { Fault } from './fault.ts'
 
 export const namespaceBytesMax = 255
-/** Every character that is not seen: controls, formats, lone surrogates, private use, unassigned, line ends. */
-const unseen = /[\p{C}\p{Zl}\p{Zp}]/u
+/**
+ * Every character that is not seen: controls, formats, lone surrogates, private use, unassigned, line ends, fillers, the blank
+ * pattern of Braille, and selectors of variants, but for the one that makes a picture of the sign before it.
+ */
+const unseen =
+  /[\p{C}\p{Zl}\p{Zp}\u2800]|(?!\ufe0f)\p{Default_Ignorable_Code_Point}|(?<!\p{Extended_Pictographic})\ufe0f/u
 
 /** Fault 'invalid' for anything else. */
 export function checkNamespaceName(name: string): void {
