@@ -162,6 +162,18 @@ test('texts are stored for their stream, sequences are cut, and what is not here
   assert.deepEqual(asked, ['execute INSERT 1', 'execute INSERT 2'])
 })
 
+test('rows of one response are bounded: behind them nothing runs, and the next pipeline goes on', async () => {
+  const { asked, ask } = world()
+  const big = execute('SELECT ?', { type: 'text', value: 'x'.repeat(9 * 1024 * 1024) })
+  const { results, baton } = await ask([big, big, execute('INSERT 1'), { type: 'get_autocommit' }])
+  assert.deepEqual(
+    results.map(({ type }) => type),
+    ['ok', 'ok', 'error', 'ok'],
+  )
+  await ask([execute('INSERT 2')], baton)
+  assert.deepEqual(asked, ['query SELECT ?', 'query SELECT ?', 'execute INSERT 2'])
+})
+
 test('a body that is no pipeline is refused before anything runs', () => {
   const bad = [
     '',

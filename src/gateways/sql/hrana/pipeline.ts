@@ -19,10 +19,14 @@ export type StreamState = {
   /** Texts that the client stored. */
   readonly texts: Map<number, string>
   isClosed: boolean
+  /** Of rows that the pipeline which runs answers. */
+  rowBytes: number
 }
 
 const textsMax = 128
 const textBytesMax = 64 * 1024
+/** Of the rows of one response, as JSON: behind that no further statement runs. */
+const rowBytesMax = 16 * 1024 * 1024
 
 type Failure = { readonly message: string; readonly code: string }
 type Outcome =
@@ -34,6 +38,7 @@ export async function runPipeline(
   requests: readonly HranaRequest[],
 ): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = []
+  stream.rowBytes = 0
   for (const request of requests) {
     try {
       const rest = await answerOne(stream, request)
@@ -80,8 +85,13 @@ async function answerOne(stream: StreamState, request: HranaRequest): Promise<ob
 
 async function execute(stream: StreamState, statement: HranaStatement): Promise<unknown> {
   const sql = textOf(stream, statement)
+  if (stream.rowBytes > rowBytesMax) {
+    throw new Fault('too-large', `the rows before have more than ${rowBytesMax} bytes: nothing ran`)
+  }
   const result = must(await stream.session.run(statementOf(statement, sql)))
-  return shownResult(result, statement.want_rows !== false)
+  const wantsRows = statement.want_rows !== false
+  if (wantsRows) stream.rowBytes += weightOf(result)
+  return shownResult(result, wantsRows)
 }
 
 async function runBatch(stream: StreamState, { steps }: HranaBatch): Promise<unknown> {
@@ -115,6 +125,20 @@ async function runBatch(stream: StreamState, { steps }: HranaBatch): Promise<unk
     return condition.type === 'ok' ? results[step] !== null : errors[step] !== null
   }
 }
+
+function weightOf({ rows }: SqlResult): number {
+  let bytes = 0
+  for (const row of rows) {
+    for (const value of row) {
+      const isLong = typeof value === 'string' || value instanceof Uint8Array
+      bytes += valueBytes + (isLong ? value.length : 0)
+    }
+  }
+  return bytes
+}
+
+/** Of the JSON around a value. */
+const valueBytes = 32
 
 function textOf({ texts }: StreamState, given: Pick<HranaStatement, 'sql' | 'sql_id'>): string {
   const { sql, sql_id: id } = given

@@ -50,7 +50,7 @@ export class Streams {
         throw new Fault('overloaded', `more than ${streamsMax} streams are open on this node`)
       }
       const session = new SqlSession(database)
-      return { session, texts: new Map(), isClosed: false, owner, timer: undefined }
+      return { session, texts: new Map(), isClosed: false, rowBytes: 0, owner, timer: undefined }
     }
     const stream = this.#streams.get(baton)
     // Somebody else's baton is as unknown as one that never was.
