@@ -29,8 +29,9 @@ type Times = Readonly<Record<Kind, number[]>> & { failures: number; seconds: num
 
 export async function run(args: readonly string[]): Promise<void> {
   const [dataMebibytes, aloneSeconds] = [Number(args[0] ?? 512), Number(args[1] ?? 20)]
-  const { cluster, target } = await startOurs(['--nodes', '4', '--rs', '2+1'], portOffset)
+  const { cluster, target } = await startOurs(['--rs', '2+1'], portOffset)
   try {
+    await cluster.addNodes(1)
     const used: Target = { ...target, endpoints: target.endpoints.slice(0, 2) }
     await fill(used, dataMebibytes)
     const load = new Load(used, dataMebibytes)
