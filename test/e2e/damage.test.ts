@@ -135,14 +135,10 @@ describe('full disks', { concurrency: 2 }, () => {
       }
       assert.ok(refusal instanceof S3ServiceException, 'the disks became full')
       assert.equal(refusal.$metadata.httpStatusCode, 507, refusal.message)
-      assert.ok(stored.size > 5, `${stored.size} objects fit`)
+      assert.ok(stored.size > 10, `${stored.size} objects fit`)
       for (const [key, hash] of stored)
         assert.equal(await getHash(cluster.client(1), Bucket, key), hash)
-      const [first, second, third] = stored.keys()
-      for (const Key of [first, second, third]) {
-        await cluster.client(2).send(new DeleteObjectCommand({ Bucket, Key }))
-        stored.delete(Key ?? '')
-      }
+      await free(cluster, stored)
       await untilWritable(cluster)
       for (const [key, hash] of stored)
         assert.equal(await getHash(cluster.client(2), Bucket, key), hash)
@@ -171,16 +167,24 @@ describe('full disks', { concurrency: 2 }, () => {
       assert.ok(stored.size >= 10, `${stored.size} stored, ${refused} refused`)
       for (const [key, hash] of stored)
         assert.equal(await getHash(cluster.client(2), Bucket, key), hash)
-      for (const Key of [...stored.keys()].slice(0, 4)) {
-        await cluster.client(2).send(new DeleteObjectCommand({ Bucket, Key }))
-        stored.delete(Key)
-      }
+      await free(cluster, stored)
       await untilWritable(cluster)
       for (const [key, hash] of stored)
         assert.equal(await getHash(cluster.client(1), Bucket, key), hash)
     })
   })
 })
+
+/**
+ * Deletes most of what is stored. Of three objects too little is left on a disk of this size: the log takes its files in
+ * pieces of 4 MiB, which may be as much.
+ */
+async function free(cluster: Cluster, stored: Map<string, string>): Promise<void> {
+  for (const Key of [...stored.keys()].slice(0, 8)) {
+    await cluster.client(2).send(new DeleteObjectCommand({ Bucket, Key }))
+    stored.delete(Key)
+  }
+}
 
 async function untilWritable(cluster: Cluster): Promise<void> {
   const endMs = Date.now() + 120_000
@@ -195,7 +199,10 @@ async function untilWritable(cluster: Cluster): Promise<void> {
         (error: unknown) => error,
       )
     if (error === undefined) break
-    if (Date.now() > endMs) throw error
+    if (Date.now() > endMs) {
+      const status = JSON.stringify(await cluster.status())
+      throw new Error(`still not writable: ${String(error)}; ${status}`)
+    }
     await new Promise((resolve) => setTimeout(resolve, 1000))
   }
   assert.equal(await getHash(cluster.client(0), Bucket, 'again'), sha256(body))
