@@ -1,13 +1,14 @@
-// rqlite's client for JavaScript, as its users have it, against three nodes: it finds a node, writes, reads at every level,
-// and goes on when the node that it speaks to is killed.
+// SQL on port 4001 of three nodes: rqlite's client for JavaScript as its users have it, which writes, reads at every level and goes
+// on when the node that it speaks to is killed; and files of SQLite's sqllogictest, after which all replicas are equal.
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Cluster, startCluster } from '../e2e/cluster.ts'
+import { playScript } from './sqllogictest/play.ts'
 
 type Result = { get(column: string): unknown; toArray(): unknown[] }
 type Results = {
@@ -39,7 +40,7 @@ type Module = {
 const { DataApiClient, StatusApiClient } = createRequire(import.meta.url)('rqlite-js') as Module
 const portOffset = 13_800
 
-describe("rqlite's client for JavaScript", () => {
+describe('SQL on its own port', () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'atoll-rqlite-js-'))
   let cluster: Cluster
   let client: DataClient
@@ -118,6 +119,17 @@ describe("rqlite's client for JavaScript", () => {
       retries: 0,
     })
     await assert.rejects(stranger.query('SELECT 1'), /401/)
+  })
+
+  it("answers as SQLite's own files say, and replicas end equal", async () => {
+    const folder = join(import.meta.dirname, 'sqllogictest', 'files')
+    const { accessKeyId: user, secretAccessKey: password } = cluster.line
+    for (const file of readdirSync(folder).filter((name) => name.endsWith('.test'))) {
+      const text = readFileSync(join(folder, file), 'utf8')
+      const name = file.replaceAll(/[^a-z0-9]/g, '-').slice(0, 30)
+      const { failures } = await playScript({ urls: hosts, user, password }, name, text)
+      assert.deepEqual(failures, [], file)
+    }
   })
 
   it('goes on when a node is killed', async () => {
