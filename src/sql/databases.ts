@@ -63,6 +63,7 @@ class NodeDatabases implements SqlDatabases {
   readonly #ends: DatabasesEnds
   readonly #byName = new Map<string, Open>()
   readonly #byGroup = new Map<number, Open>()
+  #isClosed = false
 
   constructor(ends: DatabasesEnds) {
     this.#ends = ends
@@ -141,6 +142,7 @@ class NodeDatabases implements SqlDatabases {
     const known = new Set(groups)
     for (const group of found) {
       if (known.has(group) || this.#byGroup.has(group)) continue
+      if (this.#isClosed) return
       store.transaction(() => store.deleteRange(sqlTable, wholeRange(group)))
       await host.disk.remove(`${folder}/${group}`)
       host.journal.event('notice', 'sql.files_swept', { group })
@@ -148,6 +150,7 @@ class NodeDatabases implements SqlDatabases {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     const all = [...this.#byName.values()]
     for (const { database } of all) database.close()
     await Promise.all(all.map(({ machine }) => machine.close()))

@@ -47,6 +47,7 @@ export class SqlMachine implements StateMachine {
   #differsAt: number
   #copies = 0
   #isDropped = false
+  #isClosed = false
   /** Called when this replica is found to differ, or to have lost its file. */
   onDiffering: () => void = () => undefined
   readonly intake: Intake & { isFull: boolean } = { isFull: false, onRoom: () => undefined }
@@ -129,7 +130,7 @@ export class SqlMachine implements StateMachine {
 
   /** Most others had another digest at this entry, or the file is lost: nothing is served until replaceBy() has settled. */
   async markDiffering(index: number): Promise<void> {
-    if (this.#differsAt > 0 || this.#isDropped) return
+    if (this.#differsAt > 0 || this.#isDropped || this.#isClosed) return
     this.#differsAt = Math.max(1, index)
     this.#ends.store.transaction(() => this.#keepState())
     this.onDiffering()
@@ -147,7 +148,8 @@ export class SqlMachine implements StateMachine {
     try {
       for await (const chunk of chunks) await incoming.write(chunk)
       const { index } = incoming.head()
-      if (this.#file !== before || this.#isDropped || index < this.#forgotten) {
+      const isOver = this.#isDropped || this.#isClosed
+      if (this.#file !== before || isOver || index < this.#forgotten) {
         throw new Fault('conflict', 'the copy does not fit any more')
       }
     } catch (error) {
@@ -158,7 +160,9 @@ export class SqlMachine implements StateMachine {
     this.#file.pump()
   }
 
+  /** The store may close then. */
   async close(): Promise<void> {
+    this.#isClosed = true
     await this.#file.close()
   }
 
