@@ -78,5 +78,10 @@ test('values are written as the files write them', () => {
     differenceOf(['1', '3'], ['2 values hashing to 6ddb4095eb719e2a9f0a3f95677d24e0']) ?? '',
     /hashing/,
   )
+  assert.deepEqual(render([[-(2n ** 63n)], [-(2 ** 64)], [0.5]], { types: 'R', sort: 'nosort' }), [
+    '-9223372036854776000.000',
+    '-18446744073709550000.000',
+    '0.500',
+  ])
   assert.match(differenceOf(['1'], ['1', '2']) ?? '', /not 2/)
 })

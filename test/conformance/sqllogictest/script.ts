@@ -46,20 +46,24 @@ export function parseScript(text: string): readonly Step[] {
     } else if (word === 'statement' || word === 'query') {
       const body: string[] = []
       for (at++; at < lines.length && lines[at] !== ''; at++) body.push(lines[at] ?? '')
-      if (!isSkipped)
-        steps.push(word === 'query' ? queryOf(rest, body, line) : statementOf(rest, body, line))
+      if (!isSkipped && word === 'query') steps.push(queryOf(rest, body, line))
+      if (!isSkipped && word === 'statement') steps.push(...statementsOf(rest, body, line))
       isSkipped = false
     } else throw new Error(`line ${line}: ${word} is no record`)
   }
   return steps
 }
 
-function statementOf(
+/** A record may hold several, of which a request of ours takes one each; a trigger's body is its own. */
+function statementsOf(
   [wanted = '']: readonly string[],
   body: readonly string[],
   line: number,
-): Step {
-  return { kind: 'statement', line, sql: body.join('\n'), isError: wanted === 'error' }
+): readonly Step[] {
+  const whole = body.join('\n')
+  const texts = /\btrigger\b/i.test(whole) ? [whole] : whole.split(/;\n/)
+  const isError = wanted === 'error'
+  return texts.map((sql) => ({ kind: 'statement', line, sql, isError }))
 }
 
 function queryOf(
@@ -107,9 +111,18 @@ export function differenceOf(
 function renderValue(value: Value, type: string): string {
   if (value === null) return 'NULL'
   if (type === 'I') return typeof value === 'bigint' ? String(value) : integerOf(value)
-  if (type === 'R') return Number(value).toFixed(3)
+  if (type === 'R') return realOf(Number(value))
   const text = String(value)
   return text === '' ? '(empty)' : text.replaceAll(/[^ -~]/g, '@')
+}
+
+/** Sixteen digits, as SQLite prints. */
+function realOf(value: number): string {
+  if (Math.abs(value) < 1e16) return value.toFixed(3)
+  const [digits = '', exponent = '0'] = value.toPrecision(16).replace('.', '').split('e+')
+  const isNegative = digits.startsWith('-')
+  const places = Number(exponent) + (isNegative ? 2 : 1)
+  return `${digits.padEnd(places, '0')}.000`
 }
 
 /** As SQLite makes integers of texts and reals. */
