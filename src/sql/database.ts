@@ -85,7 +85,8 @@ export class Database implements LocalDatabase {
       accuse: (node, found) => this.#accuse(node, found),
     })
     ends.group.onLeadership((_, isSelf) => {
-      if (isSelf) this.#comparison.soon()
+      // A database that rests has nothing new to compare, and no engine is started for it.
+      if (isSelf && ends.machine.file.isRunning) this.#comparison.soon()
     })
   }
 
