@@ -89,9 +89,15 @@ function world() {
       database,
     },
   })
-  const raw = async (line: string, authorization: string, body = '["SELECT 1"]') => {
+  const raw = async (
+    line: string,
+    authorization: string,
+    body = '["SELECT 1"]',
+    more: readonly (readonly [string, string])[] = [],
+  ) => {
     const [method = '', target = ''] = line.split(' ')
-    const headers = authorization === '' ? [] : [['authorization', authorization] as const]
+    const given = authorization === '' ? [] : [['authorization', authorization] as const]
+    const headers = [...given, ...more]
     const request = {
       method,
       target,
@@ -127,6 +133,21 @@ test('who is nobody hears nothing; a wrong secret is as good as none', async () 
   assert.equal((await raw('POST /sql/shop/db/execute', 'Bearer ac1.admin')).status, 200)
   assert.equal((await raw('POST /sql/shop/db/execute', basic('any', 'ac1.admin'))).status, 200)
   assert.equal((await raw('POST /sql/shop/db/execute', 'Bearer ac1.metadata')).status, 403)
+})
+
+test('a page of elsewhere does nothing with what the browser knows', async () => {
+  const { raw, basic, asked } = world()
+  const ask = async (...more: readonly (readonly [string, string])[]): Promise<number> => {
+    const headers = [['host', 'Node:4001'] as const, ...more]
+    return (await raw('POST /sql/shop/db/execute', basic('ROOT'), undefined, headers)).status
+  }
+  assert.equal(await ask(['origin', 'http://evil.example']), 403)
+  assert.equal(await ask(['origin', 'null']), 403)
+  assert.equal(await ask(['origin', 'http://node:4002']), 403)
+  assert.equal(await ask(['sec-fetch-site', 'cross-site']), 403)
+  assert.deepEqual(asked, [])
+  assert.equal(await ask(), 200)
+  assert.equal(await ask(['origin', 'http://node:4001'], ['sec-fetch-site', 'same-origin']), 200)
 })
 
 test('users do what their policies say of a database, and no more', async () => {

@@ -8,6 +8,8 @@
 //   sql:Execute   /db/execute and /db/request          sql:Query       /db/query
 //   sql:ReadStatus   /status, /nodes, /leader, /readyz, /replicas
 //   sql:ListDatabases, sql:CreateDatabase, sql:DropDatabase
+//
+// A browser that was once asked for name and password sends them for every page that asks here, so pages of elsewhere are refused.
 
 import {
   type Access,
@@ -70,6 +72,7 @@ export function createSqlHandler(deps: SqlHandlerDeps): HttpHandler {
     let call: AdminCall | undefined
     try {
       call = { ...emptyCall, request, query: parseQuery(request.target) }
+      refuseOtherPages(request)
       const caller = await identify(request, deps)
       const found = find(request.method, path)
       const route = found === undefined ? undefined : routes.get(found.route)
@@ -214,6 +217,16 @@ function needsOf(name: keyof typeof answers): SqlAction {
   return name === 'execute' || name === 'request' || name === 'notYet'
     ? 'sql:Execute'
     : 'sql:ReadStatus'
+}
+
+/** As far as browsers say; programs send neither header. */
+function refuseOtherPages(request: HttpRequest): void {
+  const origin = headerOf(request, 'origin')
+  const own = `${request.isSecure ? 'https' : 'http'}://${headerOf(request, 'host')}`
+  const site = headerOf(request, 'sec-fetch-site')
+  const isOwn = origin === '' || origin.toLowerCase() === own.toLowerCase()
+  if (isOwn && ['', 'none', 'same-origin'].includes(site)) return
+  throw new Fault('denied', 'a page of elsewhere asks with what this browser knows')
 }
 
 /** Fault 'unauthenticated'. */
