@@ -17,9 +17,12 @@ export function showResult(result: ShownResult, mode: Mode): string {
     return [names, ...result.rows.map((row) => row.map(plain))].map(csvLine).join('\r\n')
   }
   if (mode === 'line') {
-    const width = Math.max(...names.map(({ length }) => length))
+    const labels = names.map(safe)
+    const width = Math.max(...labels.map(({ length }) => length))
     const shown = result.rows.map((row) =>
-      row.map((one, at) => `${(names[at] ?? '').padStart(width)} = ${safe(plain(one))}`).join('\n'),
+      row
+        .map((one, at) => `${(labels[at] ?? '').padStart(width)} = ${safe(plain(one))}`)
+        .join('\n'),
     )
     return shown.join('\n\n')
   }

@@ -116,5 +116,9 @@ test('rows are shown as people and programs want them, and never steer the termi
     changes: 0,
   })
   assert.equal(showResult(result, 'line').split('\n')[0], 'a = NULL'.replace('NULL', ''))
+  const hostile = { ...result, cols: result.cols.map(() => ({ name: '\u001b[2J' })) }
+  for (const mode of ['table', 'line'] as const) {
+    assert.ok(!showResult(hostile, mode).includes('\u001b'), mode)
+  }
   assert.equal(showResult(nothing, 'table'), '')
 })
