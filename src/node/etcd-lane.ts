@@ -180,6 +180,7 @@ function placeOf({ listen, control }: NodeConfig, settings: Settings): string | 
 /**
  * Who switched it on by a setting did not think of who reaches the port: unless the setting says otherwise, only programs with a
  * client certificate of the operator's (scope admin) are answered, and one that is revoked is refused within a second.
+ * Streams (watches, leases kept alive) that it has begun before go on until they end.
  */
 function guard(handler: HttpHandler, { access, view }: EtcdParts): HttpHandler {
   return async (request) => {
