@@ -50,6 +50,7 @@ function plain(value: ShownValue): string {
 
 function shown(value: ShownValue): string {
   if (value.type === 'null') return 'NULL'
+  if (value.type === 'float' && value.value === null) return '±Infinity'
   if (value.type === 'float')
     return Number.isInteger(value.value) ? `${value.value}.0` : `${value.value}`
   if (value.type !== 'blob') return value.value

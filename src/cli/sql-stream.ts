@@ -10,7 +10,8 @@ const askMs = 60_000
 const value = v.variant('type', [
   v.object({ type: v.literal('null') }),
   v.object({ type: v.literal('integer'), value: v.string() }),
-  v.object({ type: v.literal('float'), value: v.number() }),
+  // JSON has no infinities: they come as null.
+  v.object({ type: v.literal('float'), value: v.nullable(v.number()) }),
   v.object({ type: v.literal('text'), value: v.string() }),
   v.object({ type: v.literal('blob'), base64: v.string() }),
 ])

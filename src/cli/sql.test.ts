@@ -120,5 +120,11 @@ test('rows are shown as people and programs want them, and never steer the termi
   for (const mode of ['table', 'line'] as const) {
     assert.ok(!showResult(hostile, mode).includes('\u001b'), mode)
   }
+  const endless: ShownResult = {
+    ...nothing,
+    cols: [{ name: 'a' }],
+    rows: [[{ type: 'float', value: null }]],
+  }
+  assert.match(showResult(endless, 'table'), /±Infinity/)
   assert.equal(showResult(nothing, 'table'), '')
 })

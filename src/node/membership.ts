@@ -52,8 +52,10 @@ export function followMembership(deps: Deps): () => void {
   let isClosed = false
   /** A look is due soon, or must follow the one that runs. */
   let isSoon = false
+  let dueMs = 0
   const lookAfter = (ms: number): void => {
     timer?.cancel()
+    dueMs = host.clock.monotonicMs() + ms
     if (!isClosed) timer = host.clock.after(ms, look)
   }
   const look = (): void => {
@@ -73,7 +75,9 @@ export function followMembership(deps: Deps): () => void {
       })
   }
   const lookSoon = (ms: number): void => {
-    if (!isBusy && (!isSoon || ms < lookSoonMs)) lookAfter(ms)
+    // A storm of changes never puts a look off that is due before.
+    const isSooner = host.clock.monotonicMs() + ms < dueMs
+    if (!isBusy && (!isSoon || isSooner)) lookAfter(ms)
     isSoon = true
   }
   const unwatch = cluster.view.onChange(() => {
