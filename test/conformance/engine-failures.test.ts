@@ -36,7 +36,7 @@ async function within(
 ): Promise<void> {
   const engine = createEtcdKeyspaces(host, { endpoints, root: '/failures' })
   try {
-    await run(await engine.open(`/space/${++spaces}`))
+    await run(await engine.open(`/raft/space/${++spaces}`))
   } finally {
     await engine.close()
   }
@@ -193,7 +193,7 @@ describe('the engine etcd under failures', { skip: noServer }, () => {
   it('a watch whose history was compacted while it was cut off says so', () =>
     within([proxied], async (cutOff) => {
       const engine = createEtcdKeyspaces(host, { endpoints: [direct], root: '/failures' })
-      const other = await engine.open(`/space/${spaces}`)
+      const other = await engine.open(`/raft/space/${spaces}`)
       const taker = new Taker(cutOff, { key })
       await taker.until(() => taker.opened !== undefined)
       await other.put(key, text('seen'))
@@ -259,19 +259,19 @@ describe('the engine etcd with TLS and a user', { skip: noServer }, () => {
     const open = (name: string, password: string) =>
       createEtcdKeyspaces(host, { ...options, user: { name, password } })
     const engine = open('root', 'secret')
-    const keyspace = await engine.open('/space/1')
+    const keyspace = await engine.open('/raft/space/1')
     await keyspace.put(key, text('x'))
     const taker = new Taker(keyspace, { key, startRevision: 1 })
     await taker.until(() => taker.events.length === 1)
     taker.watch.close()
     await engine.close()
     const wrong = open('root', 'wrong')
-    const refused = (await wrong.open('/space/1')).put(key, text('y'), { deadlineMs: 2000 })
+    const refused = (await wrong.open('/raft/space/1')).put(key, text('y'), { deadlineMs: 2000 })
     await assert.rejects(refused, { code: 'unauthenticated', outcome: 'failed' })
     await wrong.close()
     const { certificatePem: _, privateKeyPem: __, ...without } = tls
     const stranger = createEtcdKeyspaces(host, { ...options, tls: without })
-    const turned = (await stranger.open('/space/1')).put(key, text('y'), { deadlineMs: 1000 })
+    const turned = (await stranger.open('/raft/space/1')).put(key, text('y'), { deadlineMs: 1000 })
     await assert.rejects(turned, (error) => isFault(error) && error.outcome === 'failed')
     await stranger.close()
   })

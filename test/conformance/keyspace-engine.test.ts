@@ -42,7 +42,7 @@ const contract = () =>
     async make() {
       const endpoints = [{ host: '127.0.0.1', port, isSecure: false }]
       const options = { endpoints, root: '/contract' }
-      const name = `/space/${++spaces}`
+      const name = `/raft/space/${++spaces}`
       const engines = [createEtcdKeyspaces(host, options), createEtcdKeyspaces(host, options)]
       return {
         ways: await Promise.all(engines.map((engine) => engine.open(name))),
