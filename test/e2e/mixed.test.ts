@@ -253,14 +253,18 @@ async function upgrade(
   await until('what the level brings', async () => !(await serves(three, formed)))
 }
 
-/** Nobody speaks to it: no majority, no service; the others say why. */
+/** Nobody speaks to it, and the others say why; or it has read the level on its own disk, says so and ends. */
 async function refuseOld(
   path: string,
   { formed, before }: { readonly formed: Line; readonly before: number },
 ): Promise<void> {
   await runWith(three, path)
-  await until('the others refuse it', async () =>
-    [one, two].every((machine) => said(machine).includes(`knows feature levels up to ${before}`)),
+  const why = `knows feature levels up to ${before}`
+  await until(
+    'the older program is refused',
+    async () =>
+      [one, two].every((machine) => said(machine).includes(why)) ||
+      said(three).includes(`it ${why}`),
   )
   assert.equal(await serves(three, formed), false)
   await runWith(three)
