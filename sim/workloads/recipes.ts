@@ -4,9 +4,10 @@
 // An exercise goes on for a while after the heal, then ends in order; what must hold is then checked on what
 // its owners saw and on what is left in the keyspace.
 
-import { isFault, type Random } from '../../src/base/index.ts'
+import { equalBytes, isFault, type Random, utf8Decode, utf8Encode } from '../../src/base/index.ts'
 import type { Ground } from '../../src/keyspace/index.ts'
 import type { Host } from '../../src/host/index.ts'
+import { WorldFailure } from '../failures.ts'
 import { Faults, type FaultKind } from '../faults.ts'
 import type { SimHost } from '../sim-host.ts'
 import type { World } from '../world.ts'
@@ -69,6 +70,8 @@ export async function runExercise(
   const faults = new Faults(world, {
     nodes: cluster.nodes,
     kinds: [...(kind.faults ?? nodeFaultKinds), 'stalled disk'],
+    mayFlip: (path) => path.startsWith('db/values'),
+    isReplicated: true,
     restart: (node) => cluster.start(node),
     everyMs: 1_000,
   })
@@ -86,6 +89,23 @@ export async function runExercise(
   await cluster.hashesAgree()
   countJournals(world)
   exercise.check()
+}
+
+const paddedBytesMax = 1_500
+
+/** The text with dots behind it, of many lengths: also longer than what the store keeps beside the key. */
+export function padded(text: string): Uint8Array {
+  const sum = [...text].reduce((before, one) => before * 31 + (one.codePointAt(0) ?? 0), 7)
+  return utf8Encode(text.padEnd(sum % paddedBytesMax, '.'))
+}
+
+/** Throws a WorldFailure for bytes that nobody wrote. */
+export function unpadded(bytes: Uint8Array): string {
+  const text = utf8Decode(bytes).replace(/\.*$/, '')
+  if (equalBytes(bytes, padded(text))) return text
+  throw new WorldFailure(
+    `a value of ${bytes.length} bytes that nobody wrote: ${text.slice(0, 100)}`,
+  )
 }
 
 /** An owner's life on a node: again and again until the exercise is over or the node is gone. */

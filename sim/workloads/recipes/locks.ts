@@ -6,7 +6,7 @@
 // holder; the resource never took a write of an older holder after one of a newer (sim/histories, lockModel);
 // no transaction with an older guard came after one with a newer; observers see leaders in order of tokens.
 
-import { isFault, type Random, utf8Decode, utf8Encode } from '../../../src/base/index.ts'
+import { isFault, type Random, utf8Encode } from '../../../src/base/index.ts'
 import {
   acquireLock,
   campaign,
@@ -28,7 +28,16 @@ import {
   type OpenCall,
 } from '../../histories/index.ts'
 import type { RunningNode } from '../keyspace-cluster.ts'
-import { type Exercise, type ExerciseKind, groundOf, repeat, type Stage } from '../recipes.ts'
+import { nodeFaultKinds } from '../promises.ts'
+import {
+  type Exercise,
+  type ExerciseKind,
+  groundOf,
+  padded,
+  repeat,
+  type Stage,
+  unpadded,
+} from '../recipes.ts'
 
 const names = ['lock', 'other lock', 'election']
 const ownersPerNode = 2
@@ -46,7 +55,9 @@ export const locks: ExerciseKind = {
     'guarded transactions',
     'guards refused',
     'leaders observed',
+    'fault flipped bit',
   ],
+  faults: [...nodeFaultKinds, 'flipped bit', 'flipped bit'],
   create: (stage) => new Locks(stage),
 }
 
@@ -182,7 +193,7 @@ class Locks implements Exercise {
   async #writeGuarded({ keyspace }: RunningNode, lock: string, hold: Hold): Promise<void> {
     const { world } = this.#stage
     const key = utf8Encode(`guarded ${lock}`)
-    const value = utf8Encode(String(hold.token))
+    const value = padded(String(hold.token))
     const { succeeded, results } = await keyspace.txn({
       compares: [hold.guard()],
       success: [{ kind: 'put', key, value, previous: true }],
@@ -191,7 +202,7 @@ class Locks implements Exercise {
     world.count(succeeded ? 'guarded transactions' : 'guards refused')
     const [put] = results
     if (put?.kind !== 'put' || put.previous === undefined) return
-    const before = Number(utf8Decode(put.previous.value))
+    const before = Number(unpadded(put.previous.value))
     if (before > hold.token) {
       throw new WorldFailure(`${lock}: a write guarded by ${hold.token} came after ${before}'s`)
     }

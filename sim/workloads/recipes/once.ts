@@ -33,7 +33,15 @@ import {
 } from '../../histories/index.ts'
 import type { SimHost } from '../../sim-host.ts'
 import { group, type RunningNode } from '../keyspace-cluster.ts'
-import { type Exercise, type ExerciseKind, repeat, type Stage } from '../recipes.ts'
+import { nodeFaultKinds } from '../promises.ts'
+import {
+  type Exercise,
+  type ExerciseKind,
+  padded,
+  repeat,
+  type Stage,
+  unpadded,
+} from '../recipes.ts'
 
 const clockFactor = 100
 const copiesMax = 4
@@ -51,7 +59,9 @@ export const once: ExerciseKind = {
     'other requests refused',
     'expired sessions',
     'lists read',
+    'fault flipped bit',
   ],
+  faults: [...nodeFaultKinds, 'flipped bit', 'flipped bit'],
   hostOf: fastHost,
   create: (stage) => new Once(stage),
 }
@@ -264,7 +274,7 @@ class Once implements Exercise {
     const call = this.#recorder.called(node.host.node, { kind: 'read', key: list })
     try {
       const { kvs } = await node.keyspace.range({ ...rangeOf(list), sortBy: 'create' })
-      const elements = kvs.map(({ value }) => utf8Decode(value))
+      const elements = kvs.map(({ value }) => unpadded(value))
       this.#stage.world.count('lists read')
       this.#recorder.returned(call, { elements })
     } catch (error) {
@@ -282,7 +292,7 @@ class Once implements Exercise {
       for (const { key, version } of kvs) {
         if (version !== 1) throw new WorldFailure(`${utf8Decode(key)} was put ${version} times`)
       }
-      this.#recorder.returned(call, { elements: kvs.map(({ value }) => utf8Decode(value)) })
+      this.#recorder.returned(call, { elements: kvs.map(({ value }) => unpadded(value)) })
     }
   }
 
@@ -301,7 +311,7 @@ function rangeOf(list: string) {
 /** Done a second time it would show: as a version, and as another place in the list. */
 function toAppend(list: string, element: string): TxnRequest {
   const key = utf8Encode(`list/${list}/${element}`)
-  const put: Operation = { kind: 'put', key, value: utf8Encode(element), previous: true }
+  const put: Operation = { kind: 'put', key, value: padded(element), previous: true }
   return { compares: [], success: [put], failure: [] }
 }
 

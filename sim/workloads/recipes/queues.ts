@@ -4,13 +4,7 @@
 // first deliveries are a FIFO queue's answers (sim/histories, queueModel); effects that go with an acknowledgement
 // happen once.
 
-import {
-  isFault,
-  type Random,
-  type Revision,
-  utf8Decode,
-  utf8Encode,
-} from '../../../src/base/index.ts'
+import { isFault, type Random, type Revision, utf8Encode } from '../../../src/base/index.ts'
 import {
   createQueue,
   type Delivery,
@@ -30,7 +24,16 @@ import {
   type QueueOutput,
 } from '../../histories/index.ts'
 import type { RunningNode } from '../keyspace-cluster.ts'
-import { type Exercise, type ExerciseKind, groundOf, repeat, type Stage } from '../recipes.ts'
+import { nodeFaultKinds } from '../promises.ts'
+import {
+  type Exercise,
+  type ExerciseKind,
+  groundOf,
+  padded,
+  repeat,
+  type Stage,
+  unpadded,
+} from '../recipes.ts'
 
 const name = 'queue'
 const visibilitySeconds = 2
@@ -51,7 +54,9 @@ export const queues: ExerciseKind = {
     'acknowledgements refused',
     'dead letters',
     'waits given up',
+    'fault flipped bit',
   ],
+  faults: [...nodeFaultKinds, 'flipped bit'],
   create: (stage) => new Queues(stage),
 }
 
@@ -103,7 +108,7 @@ class Queues implements Exercise {
       value: body,
     })
     try {
-      await queue.enqueue(utf8Encode(body))
+      await queue.enqueue(padded(body))
     } catch (error) {
       if (isFault(error) && error.outcome === 'failed') {
         this.#recorder.refused(call)
@@ -136,7 +141,7 @@ class Queues implements Exercise {
     const timer = node.host.clock.after(500 + random.integer(2_500), () => stopping.abort())
     try {
       const delivery = await queue.receive(session, { signal: stopping.signal })
-      const body = utf8Decode(delivery.body)
+      const body = unpadded(delivery.body)
       const { attempt, token } = delivery
       const known = this.#received.get(body) ?? []
       this.#received.set(body, known)
@@ -171,7 +176,7 @@ class Queues implements Exercise {
 
   async #work(node: RunningNode, delivery: Delivery, random: Random): Promise<void> {
     const { world } = this.#stage
-    const body = utf8Decode(delivery.body)
+    const body = unpadded(delivery.body)
     const isLong = !this.#isDraining && random.chance(0.1)
     await node.host.clock.sleep(random.integer(isLong ? 3_500 : 200))
     if (isLong && random.chance(0.3)) await delivery.extend()
@@ -215,7 +220,7 @@ class Queues implements Exercise {
     })
     for (const { body } of await cluster.ask('dead letters', () => queue.deadLetters())) {
       this.#stage.world.count('dead letters')
-      this.#dead.add(utf8Decode(body))
+      this.#dead.add(unpadded(body))
     }
     await this.#effectsAreOnce()
   }
@@ -230,7 +235,7 @@ class Queues implements Exercise {
       this.#recorder.refused(call)
       return
     }
-    const body = utf8Decode(delivery.body)
+    const body = unpadded(delivery.body)
     const { attempt, token } = delivery
     const known = this.#received.get(body) ?? []
     this.#received.set(body, known)
@@ -245,7 +250,7 @@ class Queues implements Exercise {
     const { kvs } = await this.#stage.cluster.ask('effects', (keyspace) => keyspace.range(range))
     const done = new Set<string>()
     for (const { value, version } of kvs) {
-      const body = utf8Decode(value)
+      const body = unpadded(value)
       if (version !== 1) throw new WorldFailure(`${body} took effect ${version} times`)
       done.add(body)
       if (!this.#acknowledged.has(body) && !this.#maybe.has(body) && !this.#mayBeSilent(body)) {
